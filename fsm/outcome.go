@@ -1,0 +1,33 @@
+package fsm
+
+// Outcome is the closed set of answers of the state machine. It is never a Go
+// error: a refusal is a result like any other.
+type Outcome uint8
+
+// The outcomes. Their numbers stand in snapshots and in remembered calls:
+// append, never reuse.
+const (
+	OutcomeNone     Outcome = iota
+	Accepted                // done
+	Duplicate               // the same again: it stands as before
+	Conflict                // same fence, another verb or digest
+	StaleTimedOut           // timed out, waiting to be assigned again
+	StaleReassigned         // another attempt runs now
+	AlreadyTerminal         // someone else finished it
+	TaskCancelled           // the task was cancelled
+	Forgotten               // that id existed, its record is trimmed
+	UnknownTask             // no such task, or a fence that this worker never had
+
+	Existing          // submit: an earlier task with this request id
+	RequestIDConflict // submit: this request id, other content
+	RequestIDsFull    // submit: MaxRequestIDs reached
+	QueuesFull        // submit, set queue: MaxQueues reached
+	CallForgotten     // a repeat whose first outcome is no longer known
+	CallsFull         // more than MaxCallsPerClient calls without an answer
+	NoSession         // that session does not exist (any more)
+	WorkerIDInUse     // another process of this worker has a live session
+	BootReplaced      // a newer process of this worker took over; for ever
+	NotTerminal       // retry: the task is not DEAD or CANCELLED
+	NoQueue           // no such queue
+	LevelRefused      // finalize: not every voter supports it, or it would go down
+)
