@@ -1,0 +1,89 @@
+// Package reason lists every reason that a master's error can carry in its
+// google.rpc.ErrorInfo. The edge writes them, the SDKs and the command line
+// read them; it imports nothing, so that a user's program links no Raft.
+//
+// A reason is stable: it is never renamed and never reused for something else.
+// The gRPC code of each stands in its comment.
+package reason
+
+// Domain is the ErrorInfo domain of every reason.
+const Domain = "taskraft.dev"
+
+// The reasons.
+const (
+	// InvalidField: INVALID_ARGUMENT. A field breaks its rule; BadRequest names
+	// each field and what it wants. Repeating the same request cannot help.
+	InvalidField = "INVALID_FIELD"
+
+	// NotLeader: FAILED_PRECONDITION. Nothing was applied; another master leads.
+	// The metadata keys below say where.
+	NotLeader = "NOT_LEADER"
+	// NoLeader: UNAVAILABLE with RetryInfo. Nothing was applied; no leader is
+	// known at the moment.
+	NoLeader = "NO_LEADER"
+	// OutcomeUnknown: ABORTED. The command may be applied, now or later; repeat
+	// it with the same call number or request id.
+	OutcomeUnknown = "OUTCOME_UNKNOWN"
+	// Stopping: UNAVAILABLE with RetryInfo. This master is shutting down; nothing
+	// was applied.
+	Stopping = "STOPPING"
+	// Internal: INTERNAL. A handler panicked; the id in the message is in the
+	// master's log. The command may be applied.
+	Internal = "INTERNAL"
+
+	// Overloaded: RESOURCE_EXHAUSTED with RetryInfo. Too many proposals wait;
+	// nothing was applied.
+	Overloaded = "OVERLOADED"
+	// DiskLow: RESOURCE_EXHAUSTED with RetryInfo. Free disk space is under the
+	// watermark; new submits are refused, completions are accepted.
+	DiskLow = "DISK_LOW"
+
+	// RequestIDConflict: ALREADY_EXISTS. The request id belongs to a task with
+	// other content.
+	RequestIDConflict = "REQUEST_ID_CONFLICT"
+	// RequestIDsFull: RESOURCE_EXHAUSTED with RetryInfo. The cluster remembers as
+	// many request ids as it can.
+	RequestIDsFull = "REQUEST_IDS_FULL"
+	// QueuesFull: RESOURCE_EXHAUSTED. The cluster has as many queues as it can.
+	QueuesFull = "QUEUES_FULL"
+	// CallForgotten: FAILED_PRECONDITION. A repeated call whose first outcome is
+	// no longer remembered: it may have been applied.
+	CallForgotten = "CALL_FORGOTTEN"
+	// TooManyCalls: RESOURCE_EXHAUSTED. The client has more unacknowledged calls
+	// than the table remembers.
+	TooManyCalls = "TOO_MANY_CALLS"
+
+	// TaskNotFound: NOT_FOUND. No task ever had this id.
+	TaskNotFound = "TASK_NOT_FOUND"
+	// Forgotten: NOT_FOUND. The task existed and ended; its record is trimmed.
+	Forgotten = "FORGOTTEN"
+	// NotTerminal: FAILED_PRECONDITION. Only a DEAD or CANCELLED task can be
+	// retried.
+	NotTerminal = "NOT_TERMINAL"
+	// QueueNotFound: NOT_FOUND. No task was ever submitted to this queue and
+	// nothing was set on it.
+	QueueNotFound = "QUEUE_NOT_FOUND"
+
+	// WorkerIDInUse: ALREADY_EXISTS. Another live process has this worker id.
+	WorkerIDInUse = "WORKER_ID_IN_USE"
+	// BootReplaced: FAILED_PRECONDITION. A newer process took this worker's place
+	// for good.
+	BootReplaced = "BOOT_REPLACED"
+	// NoSession: FAILED_PRECONDITION. The worker has no session here: attach, or
+	// request a task, first.
+	NoSession = "NO_SESSION"
+	// StreamReplaced: ABORTED. A newer stream of the same worker process took
+	// over.
+	StreamReplaced = "STREAM_REPLACED"
+	// SlowConsumer: RESOURCE_EXHAUSTED. The worker does not read its stream.
+	SlowConsumer = "SLOW_CONSUMER"
+)
+
+// The metadata keys of NotLeader.
+const (
+	MetaLeader     = "leader"      // name; absent or empty when unknown
+	MetaLeaderGRPC = "leader_grpc" // host:port
+	MetaLeaderHTTP = "leader_http" // host:port
+	MetaTerm       = "term"        // decimal
+	MetaMasters    = "masters"     // every master's gRPC address, comma separated
+)
