@@ -95,7 +95,7 @@ func (n *Node) Members(ctx context.Context) []Member { panic("unimplemented") }
 
 // Status is what a node knows of itself.
 type Status struct {
-	ClusterID, Name, Role             string
+	ClusterID, Name, Role, Version    string
 	Term, Commit, Applied, Last, Snap uint64
 	Serving                           bool
 	FsyncP50, FsyncP99                time.Duration

@@ -1,0 +1,172 @@
+package rpc
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/taskraft/taskraft/fsm"
+	"github.com/taskraft/taskraft/fsm/fsmpb"
+	"github.com/taskraft/taskraft/rpc/taskraftv1"
+)
+
+const (
+	maxKind        = 128
+	maxContentType = 128
+	maxTimeout     = 30 * 24 * time.Hour
+	maxBackoff     = 30 * 24 * time.Hour
+	maxPriority    = 100
+	maxAttempts    = 100
+	maxBatchBytes  = 1 << 20
+)
+
+// spec checks one TaskSpec and turns it into the log's. prefix names the place
+// in the request ("" or "tasks[17].").
+func (s *Server) spec(v *violations, prefix string, in *taskraftv1.TaskSpec) *fsmpb.TaskSpec {
+	if in == nil {
+		v.add(prefix+"task", "missing")
+		return nil
+	}
+	out := &fsmpb.TaskSpec{
+		Queue: in.GetQueue(), Kind: in.GetKind(), Payload: in.GetPayload(),
+		ContentType: in.GetContentType(), RequestId: in.GetRequestId(),
+	}
+	if out.Queue == "" {
+		out.Queue = fsm.DefaultQueue
+	}
+	v.queue(prefix+"queue", out.Queue)
+	if len(out.Payload) > s.cfg.MaxPayload {
+		v.add(prefix+"payload", "got %d bytes, want at most %d", len(out.Payload), s.cfg.MaxPayload)
+	}
+	v.text(prefix+"kind", out.Kind, maxKind)
+	v.text(prefix+"content_type", out.ContentType, maxContentType)
+	v.text(prefix+"request_id", out.RequestId, maxID)
+	out.Priority = v.priority(prefix+"priority", in.Priority)
+	out.MaxAttempts = v.attempts(prefix+"max_attempts", in.MaxAttempts)
+	switch start := in.GetStart().(type) {
+	case *taskraftv1.TaskSpec_Delay:
+		out.Delay = v.duration(prefix+"delay", start.Delay, 0, year)
+	case *taskraftv1.TaskSpec_RunAt:
+		out.RunAt = v.runAt(prefix+"run_at", start.RunAt)
+	}
+	if d := in.GetTimeout(); d != nil {
+		out.Timeout = proto.Int64(v.duration(prefix+"timeout", d, time.Millisecond, maxTimeout))
+	}
+	out.BackoffBase, out.BackoffMax = v.backoff(prefix+"backoff", in.GetBackoff())
+	out.ExpiresIn = v.duration(prefix+"expires_in", in.GetExpiresIn(), time.Millisecond, year)
+	if d := in.GetRetain(); d != nil {
+		out.Retain = proto.Int64(v.duration(prefix+"retain", d, time.Second, year))
+	}
+	if out.RequestId != "" {
+		out.ContentDigest = specDigest(out)
+	}
+	return out
+}
+
+// specs checks a batch as a whole and each of its items.
+func (s *Server) specs(v *violations, req *taskraftv1.SubmitTasksRequest) []*fsmpb.TaskSpec {
+	in := req.GetTasks()
+	if n := len(in); n == 0 || n > fsm.MaxBatch {
+		v.add("tasks", "got %d tasks, want 1 to %d in one call", n, fsm.MaxBatch)
+		return nil
+	}
+	if size := proto.Size(req); size > maxBatchBytes {
+		v.add("tasks", "got %d bytes, want at most %d in one call", size, maxBatchBytes)
+		return nil
+	}
+	out := make([]*fsmpb.TaskSpec, len(in))
+	for i, spec := range in {
+		before := len(*v)
+		out[i] = s.spec(v, "", spec)
+		for _, f := range (*v)[before:] {
+			f.Field = fmt.Sprintf("tasks[%d].%s", i, f.Field)
+		}
+	}
+	return out
+}
+
+func (v *violations) text(field, s string, most int) {
+	if len(s) > most {
+		v.add(field, "got %d bytes, want at most %d", len(s), most)
+		return
+	}
+	for _, r := range s {
+		if r < ' ' || r == 0x7f {
+			v.add(field, "got %s, want no control characters", quoted(s))
+			return
+		}
+	}
+}
+
+func (v *violations) priority(field string, p *int32) *int32 {
+	if p != nil && (*p < -maxPriority || *p > maxPriority) {
+		v.add(field, "got %d, want %d to %d", *p, -maxPriority, maxPriority)
+	}
+	return p
+}
+
+func (v *violations) attempts(field string, n *int32) *uint32 {
+	if n == nil {
+		return nil
+	}
+	if *n < 1 || *n > maxAttempts {
+		v.add(field, "got %d, want 1 to %d", *n, maxAttempts)
+		return nil
+	}
+	return proto.Uint32(uint32(*n))
+}
+
+// runAt returns Unix nanoseconds; the past means now.
+func (v *violations) runAt(field string, at *timestamppb.Timestamp) int64 {
+	if err := at.CheckValid(); err != nil {
+		v.add(field, "not a valid timestamp")
+		return 0
+	}
+	if t := at.AsTime(); time.Until(t) > year {
+		v.add(field, "got %s, want at most one year ahead", t.Format(time.RFC3339))
+		return 0
+	}
+	return max(at.AsTime().UnixNano(), 1)
+}
+
+func (v *violations) backoff(field string, b *taskraftv1.Backoff) (base, most *int64) {
+	if b == nil {
+		return nil, nil
+	}
+	if b.GetBase() != nil {
+		base = proto.Int64(v.duration(field+".base", b.GetBase(), time.Millisecond, maxBackoff))
+	}
+	if b.GetMax() != nil {
+		most = proto.Int64(v.duration(field+".max", b.GetMax(), time.Millisecond, maxBackoff))
+	}
+	if base != nil && most != nil && *base > *most {
+		v.add(field+".max", "got %v, want at least the base %v", time.Duration(*most), time.Duration(*base))
+	}
+	return base, most
+}
+
+// specDigest is what one request id stands for: equal for equal content as sent.
+func specDigest(spec *fsmpb.TaskSpec) uint64 {
+	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(spec)
+	if err != nil {
+		panic(err) // all strings are checked to be UTF-8 by the decoder
+	}
+	return digest(b)
+}
+
+// digest is the first 8 bytes of SHA-256 over the parts, each preceded by its length.
+func digest(parts ...[]byte) uint64 {
+	h := sha256.New()
+	var n [8]byte
+	for _, p := range parts {
+		binary.BigEndian.PutUint64(n[:], uint64(len(p)))
+		h.Write(n[:])
+		h.Write(p)
+	}
+	var sum [sha256.Size]byte
+	return binary.BigEndian.Uint64(h.Sum(sum[:0]))
+}

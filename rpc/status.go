@@ -1,0 +1,105 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"strings"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/protoadapt"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/taskraft/taskraft/cluster"
+	"github.com/taskraft/taskraft/fsm"
+	"github.com/taskraft/taskraft/rpc/reason"
+)
+
+const retryAfter = 100 * time.Millisecond
+
+// statusError builds a status with ErrorInfo and, where the caller should wait
+// before it repeats, RetryInfo.
+func statusError(code codes.Code, why, msg string, meta map[string]string, details ...protoadapt.MessageV1) error {
+	all := append([]protoadapt.MessageV1{&errdetails.ErrorInfo{Reason: why, Domain: reason.Domain, Metadata: meta}}, details...)
+	if code == codes.ResourceExhausted || code == codes.Unavailable {
+		all = append(all, &errdetails.RetryInfo{RetryDelay: durationpb.New(retryAfter)})
+	}
+	st, err := status.New(code, msg).WithDetails(all...)
+	if err != nil {
+		return status.Error(code, msg)
+	}
+	return st.Err()
+}
+
+// statusOf turns an error of package cluster into a status.
+func (s *Server) statusOf(err error) error {
+	if nl, ok := errors.AsType[*cluster.NotLeaderError](err); ok {
+		return s.notLeader(nl.Leader)
+	}
+	if refused, ok := errors.AsType[*cluster.RefusedError](err); ok {
+		return refusal(refused.Outcome, nil)
+	}
+	switch {
+	case errors.Is(err, cluster.ErrUncertain):
+		return statusError(codes.Aborted, reason.OutcomeUnknown, "the outcome is unknown: repeat the call with the same id", nil)
+	case errors.Is(err, cluster.ErrOverloaded):
+		return statusError(codes.ResourceExhausted, reason.Overloaded, err.Error(), nil)
+	case errors.Is(err, cluster.ErrDiskLow):
+		return statusError(codes.ResourceExhausted, reason.DiskLow, err.Error(), nil)
+	case errors.Is(err, cluster.ErrStreamReplaced):
+		return statusError(codes.Aborted, reason.StreamReplaced, err.Error(), nil)
+	case errors.Is(err, cluster.ErrSlowConsumer):
+		return statusError(codes.ResourceExhausted, reason.SlowConsumer, err.Error(), nil)
+	case errors.Is(err, cluster.ErrStopped):
+		return statusError(codes.Unavailable, reason.Stopping, err.Error(), nil)
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return status.FromContextError(err).Err()
+	}
+	return statusError(codes.Internal, reason.Internal, err.Error(), nil)
+}
+
+// notLeader redirects to the leader, or says that there is none.
+func (s *Server) notLeader(l cluster.Leader) error {
+	if l.Name == "" || l.Self {
+		return statusError(codes.Unavailable, reason.NoLeader, "no leader is serving at the moment", map[string]string{
+			"masters": strings.Join(s.masters(), ","),
+		})
+	}
+	return statusError(codes.FailedPrecondition, reason.NotLeader, "not the leader: ask "+l.Name+" at "+l.GRPC, map[string]string{
+		"leader": l.Name, "leader_grpc": l.GRPC, "leader_http": l.HTTP,
+		"term": strconv.FormatUint(l.Term, 10), "masters": strings.Join(s.masters(), ","),
+	})
+}
+
+// refusal turns an outcome that is not a reply field into a status.
+func refusal(o fsm.Outcome, meta map[string]string) error {
+	r, ok := refusals[o]
+	if !ok {
+		r = refusalStatus{codes.Internal, reason.Internal, "unexpected outcome " + strconv.Itoa(int(o))}
+	}
+	return statusError(r.code, r.reason, r.message, meta)
+}
+
+type refusalStatus struct {
+	code    codes.Code
+	reason  string
+	message string
+}
+
+var refusals = map[fsm.Outcome]refusalStatus{
+	fsm.RequestIDConflict: {codes.AlreadyExists, reason.RequestIDConflict, "request_id was used with other content"},
+	fsm.RequestIDsFull:    {codes.ResourceExhausted, reason.RequestIDsFull, "too many request ids are remembered: submit without one, or later"},
+	fsm.QueuesFull:        {codes.ResourceExhausted, reason.QueuesFull, "too many queues"},
+	fsm.CallForgotten:     {codes.FailedPrecondition, reason.CallForgotten, "the first outcome of this call is no longer known: it may have been applied"},
+	fsm.CallsFull:         {codes.ResourceExhausted, reason.TooManyCalls, "too many calls of this client are unanswered"},
+	fsm.UnknownTask:       {codes.NotFound, reason.TaskNotFound, "no such task"},
+	fsm.Forgotten:         {codes.NotFound, reason.Forgotten, "the task existed; its record is trimmed"},
+	fsm.NotTerminal:       {codes.FailedPrecondition, reason.NotTerminal, "only a DEAD or CANCELLED task can be retried"},
+	fsm.NoQueue:           {codes.NotFound, reason.QueueNotFound, "no such queue"},
+	fsm.WorkerIDInUse:     {codes.AlreadyExists, reason.WorkerIDInUse, "another process with this worker id has a live stream: choose another id or stop that process"},
+	fsm.BootReplaced:      {codes.FailedPrecondition, reason.BootReplaced, "a newer process of this worker took over: this one must end"},
+	fsm.NoSession:         {codes.FailedPrecondition, reason.NoSession, "no session: attach or poll again"},
+}
