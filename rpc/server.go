@@ -27,7 +27,8 @@ const LeaderService = "taskraft.Leader"
 
 // Limits of the transport.
 const (
-	maxMessage = 4 << 20 // bytes received in one message
+	maxMessage = 4 << 20  // bytes received in one message
+	maxAnswer  = 64 << 20 // bytes sent in one: a poll may carry many payloads
 	maxHeaders = 16 << 10
 )
 
@@ -65,7 +66,7 @@ func NewServer(node *cluster.Node, cfg Config) *Server {
 	s := &Server{node: node, cfg: cfg, health: health.NewServer()}
 	s.grpc = grpc.NewServer(
 		grpc.MaxRecvMsgSize(maxMessage),
-		grpc.MaxSendMsgSize(maxMessage*4), // a poll or a page may carry many records
+		grpc.MaxSendMsgSize(maxAnswer),
 		grpc.MaxHeaderListSize(maxHeaders),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 10 * time.Second, Timeout: 3 * time.Second}),

@@ -17,9 +17,12 @@ import (
 
 type workStream = grpc.BidiStreamingServer[taskraftv1.WorkerMessage, taskraftv1.MasterMessage]
 
-// maxSpread is how many assignments one message carries at most, so that a
-// worker can start on the first while the rest is on its way.
-const maxSpread = 512
+// One message carries at most this much, so that a worker can start on the
+// first task while the rest is on its way, and no message is too large.
+const (
+	maxSpread      = 512
+	maxSpreadBytes = 1 << 20 // of payload; one task may have more
+)
 
 // Work serves one worker: this goroutine reads, a second one sends.
 func (s *Server) Work(stream workStream) error {
@@ -150,12 +153,11 @@ func (s *Server) send(ctx context.Context, stream workStream, ws *cluster.Stream
 		if err != nil {
 			return s.statusOf(err)
 		}
-		for len(batch.Assignments) > maxSpread {
-			part := &taskraftv1.MasterMessage{Assignments: assignments(batch.Assignments[:maxSpread])}
-			if err := stream.Send(part); err != nil {
+		for n := spread(batch.Assignments); n < len(batch.Assignments); n = spread(batch.Assignments) {
+			if err := stream.Send(&taskraftv1.MasterMessage{Assignments: assignments(batch.Assignments[:n])}); err != nil {
 				return err
 			}
-			batch.Assignments = batch.Assignments[maxSpread:]
+			batch.Assignments = batch.Assignments[n:]
 		}
 		if err := stream.Send(s.message(batch)); err != nil {
 			return err
@@ -164,6 +166,18 @@ func (s *Server) send(ctx context.Context, stream workStream, ws *cluster.Stream
 			return s.notLeader(*batch.Moved)
 		}
 	}
+}
+
+// spread returns how many of the tasks go into one message.
+func spread(tasks []*fsm.Task) int {
+	size := 0
+	for i, t := range tasks {
+		size += len(t.Payload)
+		if i == maxSpread || (i > 0 && size > maxSpreadBytes) {
+			return i
+		}
+	}
+	return len(tasks)
 }
 
 func (s *Server) message(b *cluster.Batch) *taskraftv1.MasterMessage {

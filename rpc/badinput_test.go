@@ -1,0 +1,281 @@
+package rpc_test
+
+import (
+	"bytes"
+	"context"
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/taskraft/taskraft/rpc/reason"
+	"github.com/taskraft/taskraft/rpc/taskraftv1"
+)
+
+type spec = taskraftv1.TaskSpec
+
+// Rows of bad task specs: each is refused with INVALID_ARGUMENT naming the field.
+var badSpecs = []struct {
+	row, name, field string
+	spec             *spec
+}{
+	{"E02", "long queue", "queue", &spec{Queue: strings.Repeat("a", 256)}},
+	{"E02", "path", "queue", &spec{Queue: "../etc"}},
+	{"E02", "control", "queue", &spec{Queue: "a\x07b"}},
+	{"E02", "right-to-left override", "queue", &spec{Queue: "a\u202eb"}},
+	{"E02", "homoglyph", "queue", &spec{Queue: "mаil"}},
+	{"E02", "leading dot", "queue", &spec{Queue: ".mail"}},
+	{"E04", "payload over the limit", "payload", &spec{Payload: make([]byte, 1<<20+1)}},
+	{"E08", "negative timeout", "timeout", &spec{Timeout: durationpb.New(-time.Second)}},
+	{"E08", "zero timeout", "timeout", &spec{Timeout: durationpb.New(0)}},
+	{"E08", "300 years", "timeout", &spec{Timeout: &durationpb.Duration{Seconds: 300 * 365 * 86400}}},
+	{"E08", "sign mismatch", "timeout", &spec{Timeout: &durationpb.Duration{Seconds: 1, Nanos: -1}}},
+	{"E08", "seconds overflow", "expires_in", &spec{ExpiresIn: &durationpb.Duration{Seconds: math.MaxInt64}}},
+	{"E08", "negative delay", "delay", &spec{Start: &taskraftv1.TaskSpec_Delay{Delay: durationpb.New(-1)}}},
+	{"E09", "invalid nanos", "run_at", &spec{Start: &taskraftv1.TaskSpec_RunAt{RunAt: &timestamppb.Timestamp{Nanos: 2e9}}}},
+	{"E09", "year 9999", "run_at", &spec{Start: &taskraftv1.TaskSpec_RunAt{RunAt: timestamppb.New(time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC))}}},
+	{"E10", "priority -101", "priority", &spec{Priority: proto.Int32(-101)}},
+	{"E10", "priority 256", "priority", &spec{Priority: proto.Int32(256)}},
+	{"E10", "priority max", "priority", &spec{Priority: proto.Int32(math.MaxInt32)}},
+	{"E11", "no attempts", "max_attempts", &spec{MaxAttempts: proto.Int32(0)}},
+	{"E11", "negative attempts", "max_attempts", &spec{MaxAttempts: proto.Int32(-1)}},
+	{"E11", "too many attempts", "max_attempts", &spec{MaxAttempts: proto.Int32(1e9)}},
+	{"E11", "zero base", "backoff.base", &spec{Backoff: &taskraftv1.Backoff{Base: durationpb.New(0)}}},
+	{"E11", "max below base", "backoff.max", &spec{Backoff: &taskraftv1.Backoff{Base: durationpb.New(time.Minute), Max: durationpb.New(time.Second)}}},
+}
+
+func TestBadSpecs(t *testing.T) {
+	m := startMaster(t)
+	for _, c := range badSpecs {
+		t.Run(c.row+"/"+c.name, func(t *testing.T) {
+			_, err := m.SubmitTask(t.Context(), &taskraftv1.SubmitTaskRequest{Task: c.spec})
+			refused(t, err, codes.InvalidArgument, reason.InvalidField, c.field)
+		})
+	}
+	good := make([]*spec, 20)
+	for i := range good {
+		good[i] = &spec{}
+	}
+	good[17] = &spec{Start: &taskraftv1.TaskSpec_RunAt{RunAt: &timestamppb.Timestamp{Nanos: -1}}}
+	t.Run("E07", func(t *testing.T) {
+		_, err := m.SubmitTasks(t.Context(), &taskraftv1.SubmitTasksRequest{})
+		refused(t, err, codes.InvalidArgument, reason.InvalidField, "tasks")
+		_, err = m.SubmitTasks(t.Context(), &taskraftv1.SubmitTasksRequest{Tasks: make([]*spec, 10_001)})
+		refused(t, err, codes.InvalidArgument, reason.InvalidField, "tasks")
+		_, err = m.SubmitTasks(t.Context(), &taskraftv1.SubmitTasksRequest{Tasks: good})
+		refused(t, err, codes.InvalidArgument, reason.InvalidField, "tasks[17].run_at")
+	})
+	t.Run("E04/message over 4 MiB", func(t *testing.T) {
+		_, err := m.SubmitTask(t.Context(), &taskraftv1.SubmitTaskRequest{Task: &spec{Payload: make([]byte, 4<<20+1)}})
+		if status.Code(err) != codes.ResourceExhausted {
+			t.Errorf("got %v", err)
+		}
+	})
+	t.Run("E01", func(t *testing.T) {
+		_, err := m.SubmitTask(t.Context(), &taskraftv1.SubmitTaskRequest{})
+		refused(t, err, codes.InvalidArgument, reason.InvalidField, "task")
+	})
+	list, err := m.ListTasks(t.Context(), &taskraftv1.ListTasksRequest{})
+	if err != nil || len(list.GetTasks()) != 0 {
+		t.Errorf("after refusals the table holds %d tasks (%v)", len(list.GetTasks()), err)
+	}
+}
+
+func TestPastMeansNow(t *testing.T) {
+	t.Run("E09", func(t *testing.T) {
+		m := startMaster(t)
+		id := submit(t, m, &spec{Start: &taskraftv1.TaskSpec_RunAt{RunAt: timestamppb.New(time.Unix(0, 0))}})
+		if a := pull(t, m, "w1", 1, "default"); a.GetTask() != id {
+			t.Errorf("got task %d, want %d", a.GetTask(), id)
+		}
+	})
+}
+
+func TestRequestIDs(t *testing.T) {
+	m := startMaster(t)
+	t.Run("E13", func(t *testing.T) {
+		first := submit(t, m, &spec{RequestId: "r1", Payload: []byte("a")})
+		same, err := m.SubmitTask(t.Context(), &taskraftv1.SubmitTaskRequest{Task: &spec{RequestId: "r1", Payload: []byte("a")}})
+		if err != nil || same.GetId() != first || !same.GetExisting() {
+			t.Errorf("same content: %v %v, want existing task %d", same, err, first)
+		}
+		_, err = m.SubmitTask(t.Context(), &taskraftv1.SubmitTaskRequest{Task: &spec{RequestId: "r1", Payload: []byte("b")}})
+		refused(t, err, codes.AlreadyExists, reason.RequestIDConflict, "")
+	})
+	t.Run("call", func(t *testing.T) {
+		call := &taskraftv1.Call{ClientId: bytes.Repeat([]byte{7}, 16), Seq: 1, AckedBelow: 1}
+		req := &taskraftv1.SubmitTaskRequest{Task: &spec{}, Call: call}
+		first, err := m.SubmitTask(t.Context(), req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		call.Repeat = true
+		second, err := m.SubmitTask(t.Context(), req)
+		if err != nil || second.GetId() != first.GetId() {
+			t.Errorf("repeat gave %v %v, want id %d", second, err, first.GetId())
+		}
+	})
+}
+
+func TestBadCalls(t *testing.T) {
+	m := startMaster(t)
+	queues := []*taskraftv1.QueueWeight{{Queue: "default"}}
+	submit(t, m, &spec{})
+	cases := []struct {
+		row, name string
+		call      func(ctx context.Context) error
+		code      codes.Code
+		reason    string
+		field     string
+	}{
+		{"E12", "unknown enum", func(ctx context.Context) error {
+			_, err := m.GetTask(ctx, &taskraftv1.GetTaskRequest{Id: 1, Consistency: 99})
+			return err
+		}, codes.InvalidArgument, reason.InvalidField, "consistency"},
+		{"E15", "unknown id", func(ctx context.Context) error {
+			_, err := m.GetTask(ctx, &taskraftv1.GetTaskRequest{Id: 999})
+			return err
+		}, codes.NotFound, reason.TaskNotFound, ""},
+		{"E15", "no id", func(ctx context.Context) error {
+			_, err := m.CancelTask(ctx, &taskraftv1.CancelTaskRequest{})
+			return err
+		}, codes.InvalidArgument, reason.InvalidField, "id"},
+		{"E15", "cancel unknown id", func(ctx context.Context) error {
+			_, err := m.CancelTask(ctx, &taskraftv1.CancelTaskRequest{Id: 999})
+			return err
+		}, codes.NotFound, reason.TaskNotFound, ""},
+		{"E18", "result over the limit", func(ctx context.Context) error {
+			_, err := m.CompleteTask(ctx, &taskraftv1.CompleteTaskRequest{WorkerId: "w", BootId: "b", Completion: &taskraftv1.Completion{Task: 1, Fence: 1, Result: make([]byte, 1<<20+1)}})
+			return err
+		}, codes.ResourceExhausted, reason.InvalidField, ""},
+		{"E19", "max 0", func(ctx context.Context) error {
+			_, err := m.RequestTask(ctx, &taskraftv1.RequestTaskRequest{WorkerId: "w", BootId: "b", Queues: queues, PollSeq: 1})
+			return err
+		}, codes.InvalidArgument, reason.InvalidField, "max"},
+		{"E19", "no queues", func(ctx context.Context) error {
+			_, err := m.RequestTask(ctx, &taskraftv1.RequestTaskRequest{WorkerId: "w", BootId: "b", Max: 1, PollSeq: 1})
+			return err
+		}, codes.InvalidArgument, reason.InvalidField, "queues"},
+		{"E26", "too many labels", func(ctx context.Context) error {
+			labels := map[string]string{}
+			for i := range 65 {
+				labels[strings.Repeat("k", i+1)] = "v"
+			}
+			_, err := m.RequestTask(ctx, &taskraftv1.RequestTaskRequest{WorkerId: "w", BootId: "b", Queues: queues, Max: 1, PollSeq: 1, Labels: labels})
+			return err
+		}, codes.InvalidArgument, reason.InvalidField, "labels"},
+		{"E26", "long value", func(ctx context.Context) error {
+			_, err := m.RequestTask(ctx, &taskraftv1.RequestTaskRequest{WorkerId: "w", BootId: "b", Queues: queues, Max: 1, PollSeq: 1, Labels: map[string]string{"zone": strings.Repeat("v", 64<<10)}})
+			return err
+		}, codes.InvalidArgument, reason.InvalidField, "labels[zone]"},
+		{"E27", "negative page", func(ctx context.Context) error {
+			_, err := m.ListTasks(ctx, &taskraftv1.ListTasksRequest{PageSize: -1})
+			return err
+		}, codes.InvalidArgument, reason.InvalidField, "page_size"},
+		{"E27", "foreign token", func(ctx context.Context) error {
+			_, err := m.ListTasks(ctx, &taskraftv1.ListTasksRequest{PageToken: "AAAA"})
+			return err
+		}, codes.InvalidArgument, reason.InvalidField, "page_token"},
+		{"E27", "filter of brackets", func(ctx context.Context) error {
+			_, err := m.ListTasks(ctx, &taskraftv1.ListTasksRequest{Filter: strings.Repeat("(", 10_000)})
+			return err
+		}, codes.InvalidArgument, reason.InvalidField, "filter"},
+		{"E27", "filter with an unknown state", func(ctx context.Context) error {
+			_, err := m.ListTasks(ctx, &taskraftv1.ListTasksRequest{Filter: "state=SLEEPING"})
+			return err
+		}, codes.InvalidArgument, reason.InvalidField, "filter"},
+	}
+	for _, c := range cases {
+		t.Run(c.row+"/"+c.name, func(t *testing.T) {
+			refused(t, c.call(t.Context()), c.code, c.reason, c.field)
+		})
+	}
+	t.Run("E19/clamped", func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		resp, err := m.RequestTask(ctx, &taskraftv1.RequestTaskRequest{WorkerId: "w", BootId: "b", Queues: queues, Slots: 1, Max: 1e6, PollSeq: 1, Wait: durationpb.New(time.Hour)})
+		if err != nil || len(resp.GetAssignments()) != 1 {
+			t.Errorf("got %v %v, want one task", resp, err)
+		}
+		resp, err = m.RequestTask(ctx, &taskraftv1.RequestTaskRequest{WorkerId: "w2", BootId: "b", Queues: []*taskraftv1.QueueWeight{{Queue: "nothing-here"}}, Max: 1, PollSeq: 1})
+		if err != nil || len(resp.GetAssignments()) != 0 {
+			t.Errorf("unknown queue: %v %v, want an empty reply", resp, err)
+		}
+	})
+}
+
+func TestFencesOfOthers(t *testing.T) {
+	m := startMaster(t)
+	id := submit(t, m, &spec{})
+	other := submit(t, m, &spec{})
+	a := pull(t, m, "w1", 1, "default")
+	b := pull(t, m, "w2", 1, "default")
+	if a.GetTask() != id || b.GetTask() != other {
+		t.Fatalf("assigned %d and %d", a.GetTask(), b.GetTask())
+	}
+	t.Run("E16", func(t *testing.T) {
+		for name, fence := range map[string]uint64{"zero": 0, "newer than issued": math.MaxUint64, "another task's": b.GetFence()} {
+			if o := complete(t, m, "w1", id, fence, "x"); o != taskraftv1.Outcome_UNKNOWN_TASK {
+				t.Errorf("%s: %v, want UNKNOWN_TASK", name, o)
+			}
+		}
+		if o := complete(t, m, "w2", id, a.GetFence(), "x"); o != taskraftv1.Outcome_UNKNOWN_TASK {
+			t.Errorf("another worker's fence: %v, want UNKNOWN_TASK", o)
+		}
+	})
+	t.Run("E17", func(t *testing.T) {
+		for i, want := range []struct {
+			result  string
+			outcome taskraftv1.Outcome
+		}{{"r", taskraftv1.Outcome_ACCEPTED}, {"r", taskraftv1.Outcome_DUPLICATE}, {"other", taskraftv1.Outcome_CONFLICT}} {
+			if o := complete(t, m, "w1", id, a.GetFence(), want.result); o != want.outcome {
+				t.Errorf("complete %d: %v, want %v", i, o, want.outcome)
+			}
+		}
+		if _, err := m.CancelTask(t.Context(), &taskraftv1.CancelTaskRequest{Id: other}); err != nil {
+			t.Fatal(err)
+		}
+		if o := complete(t, m, "w2", other, b.GetFence(), "late"); o != taskraftv1.Outcome_TASK_CANCELLED {
+			t.Errorf("complete after cancel: %v, want TASK_CANCELLED", o)
+		}
+	})
+}
+
+func TestTransportRefusals(t *testing.T) {
+	m := startMaster(t)
+	t.Run("E03", func(t *testing.T) {
+		err := m.conn.Invoke(t.Context(), "/taskraft.v1.QueueService/GetQueue", []byte("\x0a\x02\xff\xfe"), &taskraftv1.GetQueueResponse{}, grpc.ForceCodec(rawCodec{}))
+		if status.Code(err) != codes.Internal {
+			t.Errorf("invalid UTF-8: %v, want INTERNAL from the transport", err)
+		}
+	})
+	t.Run("E22", func(t *testing.T) {
+		ctx := metadata.AppendToOutgoingContext(t.Context(), "x-large", strings.Repeat("x", 32<<10))
+		if _, err := m.GetStatus(ctx, &taskraftv1.GetStatusRequest{}); err == nil {
+			t.Error("32 KiB of metadata were accepted")
+		}
+	})
+	t.Run("E23", func(t *testing.T) {
+		for _, method := range []string{"/taskraft.v1.TaskService/Steal", "/nobody/Home", "//", "/taskraft.v1.TaskService//GetTask"} {
+			err := m.conn.Invoke(t.Context(), method, &taskraftv1.GetTaskRequest{}, &taskraftv1.GetTaskResponse{})
+			if status.Code(err) != codes.Unimplemented {
+				t.Errorf("%s: %v, want UNIMPLEMENTED", method, err)
+			}
+		}
+	})
+}
+
+// rawCodec sends bytes as they are and decodes answers as protobuf would.
+type rawCodec struct{}
+
+func (rawCodec) Marshal(v any) ([]byte, error)   { return v.([]byte), nil }
+func (rawCodec) Unmarshal(b []byte, v any) error { return proto.Unmarshal(b, v.(proto.Message)) }
+func (rawCodec) Name() string                    { return "proto" }
