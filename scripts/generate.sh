@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# Regenerates every committed .pb.go from its .proto.
+# generate.sh [DIR]: regenerates every .pb.go from its .proto, in place or under DIR.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+out=${1:-.}
 export PATH="$PWD/.tools:$PATH"
-protoc -I fsm/fsmpb --go_out=fsm/fsmpb --go_opt=paths=source_relative log.proto snapshot.proto
-protoc -I rpc/taskraftv1 --go_out=rpc/taskraftv1 --go_opt=paths=source_relative \
-	--go-grpc_out=rpc/taskraftv1 --go-grpc_opt=paths=source_relative \
+mkdir -p "$out/fsm/fsmpb" "$out/rpc/taskraftv1"
+protoc -I fsm/fsmpb --go_out="$out/fsm/fsmpb" --go_opt=paths=source_relative log.proto snapshot.proto
+protoc -I rpc/taskraftv1 --go_out="$out/rpc/taskraftv1" --go_opt=paths=source_relative \
+	--go-grpc_out="$out/rpc/taskraftv1" --go-grpc_opt=paths=source_relative \
 	task.proto worker.proto queue.proto cluster.proto

@@ -1,0 +1,75 @@
+# Taskraft. `make` prints what there is to run.
+#
+# Every target prints how long it took (scripts/timed.sh). Each works as the
+# only command on a machine with Go, a Debian-like system and make: what is
+# missing is installed by scripts/install-tools.sh first.
+
+SHELL       := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS   += --no-print-directory
+
+BIN     := bin/taskraft
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+GOBUILD := CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)'
+TIMED   := @scripts/timed.sh
+
+# What `make fuzz` and `make bench` may be told, as in `make fuzz FUZZTIME=10m`.
+FUZZTIME  ?= 20s
+BENCHARGS ?= --producers 64 --batch 1 --slots 64 --payload 256 --duration 10s
+BASE      ?= HEAD
+
+.PHONY: help
+help: ## print this help
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build the static binary bin/taskraft
+	$(TIMED) build $(GOBUILD) -o $(BIN) ./cmd/taskraft
+
+.PHONY: tools
+tools: ## install the development tools that are missing (.tools/, protoc, a C compiler)
+	$(TIMED) tools scripts/install-tools.sh
+
+.PHONY: check
+check: tools ## vet, staticcheck, gofumpt, style, generated code and modules in sync
+	$(TIMED) check scripts/check.sh
+
+.PHONY: test
+test: ## everything that must hold before a merge: check, all tests with -race, e2e
+	$(TIMED) test $(MAKE) check unit e2e
+
+.PHONY: unit
+unit: tools ## all tests but e2e, with the race detector, in random order
+	$(TIMED) unit scripts/unit.sh
+
+.PHONY: e2e
+e2e: build ## real masters and workers, real kills (TESTARGS='-run Failover -v')
+	$(TIMED) e2e env TASKRAFT_BIN=$(CURDIR)/$(BIN) go test -count=1 -timeout 15m ./e2e $(TESTARGS)
+
+# The demo's last line is its result, so it prints its own time before that.
+.PHONY: demo
+demo: build ## three masters, three workers, 300 real tasks, one kill -9 of the leader
+	@$(GOBUILD) -o bin/demo ./e2e/demo
+	@bin/demo -taskraft $(BIN)
+
+.PHONY: bench
+bench: build ## load a cluster of three processes that it starts itself (BENCHARGS=…)
+	$(TIMED) bench $(BIN) bench --start 3 $(BENCHARGS)
+
+.PHONY: bench-compare
+bench-compare: tools ## Go benchmarks of the tree against BASE (default HEAD), by benchstat
+	$(TIMED) bench-compare scripts/bench-compare.sh $(BASE)
+
+.PHONY: fuzz
+fuzz: ## every fuzz target for FUZZTIME (default 20s)
+	$(TIMED) fuzz scripts/fuzz.sh $(FUZZTIME)
+
+.PHONY: generate
+generate: tools ## regenerate the .pb.go files
+	$(TIMED) generate scripts/generate.sh
+
+.PHONY: clean
+clean: ## remove what was built and all local data (not .tools)
+	$(TIMED) clean rm -rf bin .data taskraft-dev

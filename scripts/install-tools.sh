@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# Installs what check and test need and this machine lacks:
+#   .tools/   the Go tools pinned in tools/go.mod
+#   protoc    with the well-known types, and a C compiler for the race detector,
+#             both from the distribution (apt-get, as root or through sudo)
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+command -v go >/dev/null || {
+	echo "install-tools: go is not installed: see https://go.dev/doc/install" >&2
+	exit 1
+}
+
+# The stamp names the tools and the compiler that built them.
+stamp="$(go version) $(cat tools/go.mod tools/go.sum | cksum)"
+if [[ "$(cat .tools/stamp 2>/dev/null)" != "$stamp" ]]; then
+	echo "install-tools: building the tools of tools/go.mod into .tools" >&2
+	mkdir -p .tools
+	(cd tools && GOBIN="$PWD/../.tools" go install tool)
+	echo "$stamp" >.tools/stamp
+fi
+
+missing=()
+well_known=/usr/include/google/protobuf/duration.proto
+if ! command -v protoc >/dev/null; then
+	missing+=(protobuf-compiler libprotobuf-dev)
+elif [[ "$(command -v protoc)" == /usr/bin/protoc && ! -e $well_known ]]; then
+	missing+=(libprotobuf-dev)
+fi
+cc=$(go env CC)
+command -v "${cc%% *}" >/dev/null || missing+=(gcc libc6-dev)
+((${#missing[@]} == 0)) && exit 0
+
+as_root=()
+if ((EUID != 0)); then
+	sudo -n true 2>/dev/null || {
+		echo "install-tools: please install, as root: ${missing[*]}" >&2
+		exit 1
+	}
+	as_root=(sudo -n)
+fi
+command -v apt-get >/dev/null || {
+	echo "install-tools: no apt-get here; please install the equivalents of: ${missing[*]}" >&2
+	exit 1
+}
+echo "install-tools: installing ${missing[*]}" >&2
+"${as_root[@]}" apt-get update -qq
+"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+	apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
