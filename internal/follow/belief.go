@@ -1,0 +1,192 @@
+package follow
+
+import (
+	"context"
+	"errors"
+
+	"github.com/taskraft/taskraft/rpc/taskraftv1"
+)
+
+// errOver ends calls to a master whose reign is over.
+var errOver = errors.New("another master leads now")
+
+// belief is what the Follower holds for true. It only moves forward within one
+// cluster.
+type belief struct {
+	cluster string
+	term    uint64
+	leader  string // gRPC address, empty: unknown in this term
+}
+
+// reign is the time from one known leader to the next. ctx ends when another
+// master is known to lead, or when the leader hangs.
+type reign struct {
+	master *master // nil: no leader is known; guarded by Follower.mu
+	ctx    context.Context
+	end    context.CancelCauseFunc
+}
+
+func (f *Follower) newReign(m *master) *reign {
+	r := &reign{master: m}
+	r.ctx, r.end = context.WithCancelCause(f.ctx)
+	return r
+}
+
+// Leader says who is believed to lead.
+type Leader struct {
+	Addr    string // gRPC address, empty: unknown
+	Term    uint64
+	Cluster string
+}
+
+// Leader returns the present belief.
+func (f *Follower) Leader() Leader {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return Leader{Addr: f.belief.leader, Term: f.belief.term, Cluster: f.belief.cluster}
+}
+
+// Learn takes in a LeaderInfo that came over a stream, from the master with the
+// address from (empty: whoever leads now).
+func (f *Follower) Learn(info *taskraftv1.LeaderInfo, from string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if from == "" {
+		from = f.belief.leader
+	}
+	f.learn(info, from)
+}
+
+// learn is Learn with mu held.
+func (f *Follower) learn(info *taskraftv1.LeaderInfo, from string) {
+	if f.ctx.Err() != nil {
+		return
+	}
+	b, id := &f.belief, info.GetClusterId()
+	if id != "" && id != b.cluster {
+		if b.cluster != "" {
+			f.log.Warn("the masters belong to another cluster now", "was", b.cluster, "is", id)
+		}
+		*b = belief{cluster: id}
+	}
+	if info.GetTerm() < b.term {
+		return
+	}
+	if masters := info.GetMasters(); len(masters) > 0 {
+		f.setMasters(masters)
+	}
+	was, leader := *b, info.GetGrpc()
+	switch {
+	case info.GetTerm() > b.term:
+		b.term, b.leader = info.GetTerm(), leader
+	case leader != "" && b.leader == "":
+		b.leader = leader
+	case leader != b.leader && (from == b.leader || from == leader):
+		// These two know best. A third master may pair a new term with the old
+		// leader for a moment.
+		b.leader = leader
+	default:
+		return
+	}
+	if b.leader != was.leader || b.term != was.term {
+		f.enthrone()
+	}
+}
+
+// enthrone makes the believed leader the target of calls. Called with mu held.
+func (f *Follower) enthrone() {
+	if f.belief.leader == "" {
+		// Calls under way on the old leader go on: it is alive or its connection
+		// breaks, and either answers them.
+		f.reign.master = nil
+		f.log.Debug("no leader is known", "term", f.belief.term)
+		return
+	}
+	m := f.masters[f.belief.leader]
+	if m == nil {
+		if checkAddr(f.belief.leader) != nil || len(f.masters) >= maxMasters {
+			f.log.Warn("the leader's address is not usable", "addr", f.belief.leader)
+			return
+		}
+		var err error
+		if m, err = f.addMaster(f.belief.leader); err != nil {
+			f.log.Warn("the leader's address is not usable", "addr", f.belief.leader, "err", err)
+			return
+		}
+	}
+	f.log.Debug("following the leader", "addr", m.addr, "term", f.belief.term)
+	m.conn.ResetConnectBackoff()
+	f.replaceReign(m)
+}
+
+func (f *Follower) replaceReign(m *master) {
+	old := f.reign
+	f.reign = f.newReign(m)
+	old.end(errOver)
+}
+
+// hung takes m for hung: what waits for it is repeated elsewhere.
+func (f *Follower) hung(m *master) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.log.Warn("a master does not answer", "addr", m.addr)
+	m.renewLife()
+	if f.reign.master != nil && f.reign.master != m {
+		return
+	}
+	f.belief.leader = "" // within this term others may still name it
+	f.replaceReign(nil)
+}
+
+// target returns the reign and the master to ask in it: the leader, or, when
+// none is known, the next one in rotation.
+func (f *Follower) target() (*reign, *master) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if m := f.reign.master; m != nil {
+		return f.reign, m
+	}
+	return f.reign, f.rotate()
+}
+
+// rotate returns the next master. Called with mu held.
+func (f *Follower) rotate() *master {
+	f.next++
+	return f.order[f.next%len(f.order)]
+}
+
+// Position is how far a cluster had come when it answered.
+type Position struct {
+	Cluster     string
+	Term, Index uint64
+}
+
+// Before reports whether p is behind q in the same cluster.
+func (p Position) Before(q Position) bool {
+	return p.Cluster == q.Cluster && (p.Term < q.Term || p.Term == q.Term && p.Index < q.Index)
+}
+
+// PositionOf converts the API's message.
+func PositionOf(p *taskraftv1.Position) Position {
+	return Position{Cluster: p.GetClusterId(), Term: p.GetTerm(), Index: p.GetIndex()}
+}
+
+// Position returns the furthest position seen in an answer.
+func (f *Follower) Position() Position {
+	f.posMu.Lock()
+	defer f.posMu.Unlock()
+	return f.pos
+}
+
+// Observe notes the position of an answer. It never goes back within a cluster;
+// another cluster starts over.
+func (f *Follower) Observe(p Position) {
+	if p.Cluster == "" {
+		return
+	}
+	f.posMu.Lock()
+	defer f.posMu.Unlock()
+	if !p.Before(f.pos) {
+		f.pos = p
+	}
+}

@@ -1,0 +1,157 @@
+package follow
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"google.golang.org/grpc"
+)
+
+const (
+	minPause = 20 * time.Millisecond
+	maxPause = time.Second
+	maxHops  = 3 // redirects in a row without a pause
+)
+
+// errClosed answers calls on a closed Follower.
+var errClosed = errors.New("closed")
+
+// Call is one try of a call on the given connection. ctx ends early when another
+// master is known to lead.
+type Call func(ctx context.Context, conn grpc.ClientConnInterface) error
+
+// Do makes a call on the leader and repeats it until it is answered. It returns
+// nil, the error of an answer that repeating cannot change, or a *GaveUpError when
+// ctx ended first.
+func (f *Follower) Do(ctx context.Context, call Call) error {
+	t := tries{f: f, ctx: ctx}
+	for {
+		r, m := f.target()
+		if done, err := t.one(r.ctx, m, call); done {
+			return err
+		}
+		if err := t.pause(r, m); err != nil {
+			return err
+		}
+	}
+}
+
+// DoAny is Do for calls that every master answers from what it knows. It begins
+// with the next master in rotation and goes on to the others.
+func (f *Follower) DoAny(ctx context.Context, call Call) error {
+	t := tries{f: f, ctx: ctx}
+	for n := 1; ; n++ {
+		f.mu.Lock()
+		r, m, masters := f.reign, f.rotate(), len(f.order)
+		life := m.life
+		f.mu.Unlock()
+		if done, err := t.one(life, m, call); done {
+			return err
+		}
+		if n%masters != 0 {
+			continue // each master once before a pause
+		}
+		t.hops = maxHops
+		if err := t.pause(r, m); err != nil {
+			return err
+		}
+	}
+}
+
+// tries is the course of one Do.
+type tries struct {
+	f    *Follower
+	ctx  context.Context
+	p    pause
+	hops int
+	last error
+	verdict
+	unknown bool // some try may have taken effect
+}
+
+// one makes a try that also ends with bound. done means that err is Do's answer.
+func (t *tries) one(bound context.Context, m *master, call Call) (done bool, err error) {
+	if t.f.ctx.Err() != nil {
+		return true, errClosed
+	}
+	if t.ctx.Err() != nil {
+		return true, t.gaveUp()
+	}
+	ctx, cancel := context.WithCancelCause(t.ctx)
+	unbind := context.AfterFunc(bound, func() { cancel(errOver) })
+	err = call(ctx, m)
+	unbind()
+	cancel(nil)
+	if err == nil {
+		return true, nil
+	}
+	noLeader := t.noLeader
+	t.verdict = judge(err)
+	t.unknown = t.unknown || t.maybe
+	if t.cut { // says nothing about the master: what was known before stands
+		t.noLeader = t.noLeader || noLeader
+	} else {
+		t.last = err
+	}
+	switch {
+	case !t.again:
+		return true, err
+	case t.ctx.Err() != nil:
+		return true, t.gaveUp()
+	}
+	if t.redirect != nil {
+		t.f.Learn(t.redirect, m.addr)
+	}
+	return false, nil
+}
+
+// pause waits before the next try: not at all when another leader is known and
+// the hops allow it.
+func (t *tries) pause(r *reign, m *master) error {
+	var over <-chan struct{}
+	if t.hops < maxHops && t.after == 0 {
+		over = r.ctx.Done()
+	}
+	waited := t.p.waitAtLeast(t.ctx, over, t.after)
+	if t.ctx.Err() != nil {
+		return t.gaveUp()
+	}
+	if waited {
+		t.hops = 0
+	} else {
+		t.hops++
+	}
+	return nil
+}
+
+func (t *tries) gaveUp() error {
+	return &GaveUpError{Cause: context.Cause(t.ctx), Last: t.last, Maybe: t.unknown, NoLeader: t.noLeader}
+}
+
+// pause makes full-jitter back-off: between zero and a limit that doubles from
+// 20 ms to 1 s.
+type pause struct{ limit time.Duration }
+
+func (p *pause) reset() { p.limit = 0 }
+
+// wait pauses until the time is over, ctx ends, or early is closed. It reports
+// whether the time was over.
+func (p *pause) wait(ctx context.Context, early <-chan struct{}) bool {
+	return p.waitAtLeast(ctx, early, 0)
+}
+
+func (p *pause) waitAtLeast(ctx context.Context, early <-chan struct{}, least time.Duration) bool {
+	p.limit = min(max(2*p.limit, minPause), maxPause)
+	timer := time.NewTimer(least + rand.N(p.limit))
+	defer timer.Stop()
+	select {
+	case <-early:
+		return false
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}

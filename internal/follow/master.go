@@ -1,0 +1,163 @@
+package follow
+
+import (
+	"context"
+	"net"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/credentials/insecure"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/peer"
+
+	"github.com/taskraft/taskraft/rpc/taskraftv1"
+)
+
+const (
+	maxMessage = 16 << 20 // bytes, both ways
+	probeAfter = time.Second
+	probeLimit = time.Second
+)
+
+// master is one address: its connection, its watch stream, its signs of life.
+// It is a grpc.ClientConnInterface that notes them.
+type master struct {
+	f    *Follower
+	addr string
+	conn *grpc.ClientConn
+	ctx  context.Context // ends when the address is dropped
+	stop context.CancelFunc
+
+	waiting atomic.Int64 // unary calls without an answer
+	heard   atomic.Int64 // when something was last heard, or a call began to wait: Unix ns
+	probing atomic.Bool
+
+	// life ends when the master is taken for hung. Guarded by Follower.mu.
+	life    context.Context
+	endLife context.CancelCauseFunc
+}
+
+func newMaster(f *Follower, addr string) (*master, error) {
+	opts := append([]grpc.DialOption{
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 3 * time.Second, PermitWithoutStream: true}),
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: minPause, Multiplier: 1.6, Jitter: 0.2, MaxDelay: maxPause},
+			MinConnectTimeout: 2 * time.Second,
+		}),
+		grpc.WithIdleTimeout(0),
+		grpc.WithDisableServiceConfig(),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage), grpc.MaxCallSendMsgSize(maxMessage)),
+	}, f.cfg.Dial...)
+	conn, err := grpc.NewClient(target(addr), opts...)
+	if err != nil {
+		return nil, err
+	}
+	m := &master{f: f, addr: addr, conn: conn}
+	m.ctx, m.stop = context.WithCancel(f.ctx)
+	m.renewLife()
+	return m, nil
+}
+
+// target spares addresses that are literal IPs the resolver.
+func target(addr string) string {
+	host, _, _ := net.SplitHostPort(addr)
+	if net.ParseIP(host) != nil {
+		return "passthrough:///" + addr
+	}
+	return "dns:///" + addr
+}
+
+func (m *master) close() {
+	m.stop()
+	m.conn.Close()
+}
+
+// renewLife ends what waits for m. Called with Follower.mu held, or before m is known.
+func (m *master) renewLife() {
+	if m.endLife != nil {
+		m.endLife(errOver)
+	}
+	m.life, m.endLife = context.WithCancelCause(m.ctx)
+}
+
+// watch holds the WatchLeader stream until m is closed.
+func (m *master) watch() {
+	cc := taskraftv1.NewClusterServiceClient(m.conn)
+	var p pause
+	for m.ctx.Err() == nil {
+		stream, err := cc.WatchLeader(m.ctx, &taskraftv1.WatchLeaderRequest{})
+		for err == nil {
+			var info *taskraftv1.LeaderInfo
+			if info, err = stream.Recv(); err == nil {
+				p.reset()
+				m.f.Learn(info, m.addr)
+			}
+		}
+		p.wait(m.ctx, nil)
+	}
+}
+
+// Invoke makes one unary call and notes whether it was sent and answered.
+func (m *master) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
+	if m.waiting.Add(1) == 1 {
+		m.heard.Store(time.Now().UnixNano())
+	}
+	defer m.waiting.Add(-1)
+	var p peer.Peer
+	err := m.conn.Invoke(ctx, method, args, reply, append(opts, grpc.Peer(&p))...)
+	if err == nil {
+		m.heard.Store(time.Now().UnixNano())
+		return nil
+	}
+	if p.Addr == nil {
+		return &unsentError{err}
+	}
+	return err
+}
+
+// NewStream opens a stream. Its user looks after its liveness.
+func (m *master) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+	return m.conn.NewStream(ctx, desc, method, opts...)
+}
+
+// watchdog finds masters that hold calls and say nothing.
+func (f *Follower) watchdog() {
+	tick := time.NewTicker(probeAfter / 4)
+	defer tick.Stop()
+	for {
+		select {
+		case <-f.ctx.Done():
+			return
+		case now := <-tick.C:
+			f.mu.Lock()
+			masters := f.order
+			f.mu.Unlock()
+			for _, m := range masters {
+				if m.waiting.Load() > 0 && now.UnixNano()-m.heard.Load() > int64(probeAfter) && m.probing.CompareAndSwap(false, true) {
+					f.wg.Go(m.probe)
+				}
+			}
+		}
+	}
+}
+
+// probe asks m for a sign of life: any answer is one.
+func (m *master) probe() {
+	defer m.probing.Store(false)
+	ctx, cancel := context.WithTimeout(m.ctx, probeLimit)
+	defer cancel()
+	var p peer.Peer
+	_, err := healthpb.NewHealthClient(m.conn).Check(ctx, &healthpb.HealthCheckRequest{}, grpc.Peer(&p))
+	if err == nil || ctx.Err() == nil {
+		m.heard.Store(time.Now().UnixNano())
+		return
+	}
+	if m.ctx.Err() == nil {
+		m.heard.Store(time.Now().UnixNano()) // the next round begins now
+		m.f.hung(m)
+	}
+}
