@@ -16,6 +16,8 @@ type belief struct {
 	cluster string
 	term    uint64
 	leader  string // gRPC address, empty: unknown in this term
+	name    string
+	http    string
 }
 
 // reign is the time from one known leader to the next. ctx ends when another
@@ -32,18 +34,12 @@ func (f *Follower) newReign(m *master) *reign {
 	return r
 }
 
-// Leader says who is believed to lead.
-type Leader struct {
-	Addr    string // gRPC address, empty: unknown
-	Term    uint64
-	Cluster string
-}
-
-// Leader returns the present belief.
-func (f *Follower) Leader() Leader {
+// Leader returns who is believed to lead; without an address nobody is known to.
+func (f *Follower) Leader() *taskraftv1.LeaderInfo {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return Leader{Addr: f.belief.leader, Term: f.belief.term, Cluster: f.belief.cluster}
+	b := f.belief
+	return &taskraftv1.LeaderInfo{Name: b.name, Grpc: b.leader, Http: b.http, Term: b.term, ClusterId: b.cluster}
 }
 
 // Learn takes in a LeaderInfo that came over a stream, from the master with the
@@ -75,22 +71,20 @@ func (f *Follower) learn(info *taskraftv1.LeaderInfo, from string) {
 	if masters := info.GetMasters(); len(masters) > 0 {
 		f.setMasters(masters)
 	}
-	was, leader := *b, info.GetGrpc()
+	leader := info.GetGrpc()
 	switch {
 	case info.GetTerm() > b.term:
-		b.term, b.leader = info.GetTerm(), leader
-	case leader != "" && b.leader == "":
-		b.leader = leader
-	case leader != b.leader && (from == b.leader || from == leader):
+	case leader == b.leader:
+		return
+	case b.leader == "":
+	case from == b.leader || from == leader:
 		// These two know best. A third master may pair a new term with the old
 		// leader for a moment.
-		b.leader = leader
 	default:
 		return
 	}
-	if b.leader != was.leader || b.term != was.term {
-		f.enthrone()
-	}
+	b.term, b.leader, b.name, b.http = info.GetTerm(), leader, info.GetName(), info.GetHttp()
+	f.enthrone()
 }
 
 // enthrone makes the believed leader the target of calls. Called with mu held.
@@ -134,7 +128,7 @@ func (f *Follower) hung(m *master) {
 	if f.reign.master != nil && f.reign.master != m {
 		return
 	}
-	f.belief.leader = "" // within this term others may still name it
+	f.belief.leader, f.belief.name, f.belief.http = "", "", "" // within this term others may still name it
 	f.replaceReign(nil)
 }
 

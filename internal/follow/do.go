@@ -27,15 +27,14 @@ type Call func(ctx context.Context, conn grpc.ClientConnInterface) error
 // ctx ended first.
 func (f *Follower) Do(ctx context.Context, call Call) error {
 	t := tries{f: f, ctx: ctx}
-	for {
-		r, m := f.target()
-		if done, err := t.one(r.ctx, m, call); done {
-			return err
-		}
-		if err := t.pause(r, m); err != nil {
-			return err
-		}
-	}
+	return t.onLeader(call)
+}
+
+// DoOnce is Do for calls that are not safe to repeat: it repeats only tries that
+// took no effect for certain.
+func (f *Follower) DoOnce(ctx context.Context, call Call) error {
+	t := tries{f: f, ctx: ctx, once: true}
+	return t.onLeader(call)
 }
 
 // DoAny is Do for calls that every master answers from what it knows. It begins
@@ -68,7 +67,20 @@ type tries struct {
 	hops int
 	last error
 	verdict
+	once    bool // not again when it may have taken effect
 	unknown bool // some try may have taken effect
+}
+
+func (t *tries) onLeader(call Call) error {
+	for {
+		r, m := t.f.target()
+		if done, err := t.one(r.ctx, m, call); done {
+			return err
+		}
+		if err := t.pause(r, m); err != nil {
+			return err
+		}
+	}
 }
 
 // one makes a try that also ends with bound. done means that err is Do's answer.
@@ -96,7 +108,7 @@ func (t *tries) one(bound context.Context, m *master, call Call) (done bool, err
 		t.last = err
 	}
 	switch {
-	case !t.again:
+	case !t.again, t.once && t.maybe:
 		return true, err
 	case t.ctx.Err() != nil:
 		return true, t.gaveUp()

@@ -1,0 +1,43 @@
+package client
+
+import (
+	"fmt"
+	"unicode/utf8"
+)
+
+// The masters check every field. Checked here is only what cannot reach them:
+// strings that are not UTF-8 (protobuf refuses them as INTERNAL, which would
+// leave open whether the call took effect), and options that exclude each other.
+
+func field(name, format string, args ...any) Field {
+	return Field{Name: name, Description: fmt.Sprintf(format, args...)}
+}
+
+// check returns what is wrong with t; prefix stands before the fields' names.
+func (t *Task) check(prefix string) []Field {
+	var bad []Field
+	if t.Delay != 0 && !t.RunAt.IsZero() {
+		bad = append(bad, field(prefix+"run_at", "got both delay and run_at, want one"))
+	}
+	if utf8.ValidString(t.Queue) && utf8.ValidString(t.Kind) && utf8.ValidString(t.ContentType) && utf8.ValidString(t.RequestID) {
+		return bad
+	}
+	return checkText(bad, prefix+"queue", t.Queue, prefix+"kind", t.Kind, prefix+"content_type", t.ContentType, prefix+"request_id", t.RequestID)
+}
+
+func (t *Task) checkItem(i int) []Field {
+	if bad := t.check(""); bad == nil {
+		return nil
+	}
+	return t.check(fmt.Sprintf("tasks[%d].", i))
+}
+
+// checkText appends to bad each named string that is not UTF-8.
+func checkText(bad []Field, namesAndValues ...string) []Field {
+	for i := 0; i < len(namesAndValues); i += 2 {
+		if !utf8.ValidString(namesAndValues[i+1]) {
+			bad = append(bad, field(namesAndValues[i], "got %.64q, want UTF-8", namesAndValues[i+1]))
+		}
+	}
+	return bad
+}

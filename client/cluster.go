@@ -1,0 +1,83 @@
+package client
+
+import (
+	"context"
+	"fmt"
+
+	"google.golang.org/grpc"
+
+	"github.com/taskraft/taskraft/rpc/taskraftv1"
+)
+
+// Leader returns who leads: its Name is empty when nobody is known to lead at the
+// moment. It asks a master when this Client does not know.
+func (c *Client) Leader(ctx context.Context) (*taskraftv1.LeaderInfo, error) {
+	if l := c.follow.Leader(); l.GetGrpc() != "" {
+		return l, nil
+	}
+	resp, err := read(ctx, c, "find leader", readOptions{consistency: taskraftv1.Consistency_STALE}, func(ctx context.Context, conn grpc.ClientConnInterface) (*taskraftv1.GetStatusResponse, error) {
+		return taskraftv1.NewClusterServiceClient(conn).GetStatus(ctx, &taskraftv1.GetStatusRequest{})
+	})
+	if err != nil {
+		return nil, err
+	}
+	c.follow.Learn(resp.GetLeader(), "")
+	return c.follow.Leader(), nil
+}
+
+// Masters returns the gRPC addresses of the masters known so far: those given
+// and those learned.
+func (c *Client) Masters() []string { return c.follow.Masters() }
+
+// Status asks the one master at addr (host:port) about itself, without repeats.
+func (c *Client) Status(ctx context.Context, addr string) (*taskraftv1.GetStatusResponse, error) {
+	conn, err := c.follow.Conn(addr)
+	if err != nil {
+		return nil, fmt.Errorf("get status: %w", err)
+	}
+	resp, err := taskraftv1.NewClusterServiceClient(conn).GetStatus(ctx, &taskraftv1.GetStatusRequest{})
+	return resp, wrap("get status of "+addr, err, false)
+}
+
+// Digest asks the one master at addr for SHA-256 of its canonical snapshot and
+// the index it was taken at, without repeats.
+func (c *Client) Digest(ctx context.Context, addr string) (*taskraftv1.GetStateDigestResponse, error) {
+	conn, err := c.follow.Conn(addr)
+	if err != nil {
+		return nil, fmt.Errorf("get state digest: %w", err)
+	}
+	resp, err := taskraftv1.NewClusterServiceClient(conn).GetStateDigest(ctx, &taskraftv1.GetStateDigestRequest{})
+	return resp, wrap("get state digest of "+addr, err, false)
+}
+
+// Members returns all masters as one of them sees them.
+func (c *Client) Members(ctx context.Context) ([]*taskraftv1.Member, error) {
+	resp, err := read(ctx, c, "list members", readOptions{consistency: taskraftv1.Consistency_STALE}, func(ctx context.Context, conn grpc.ClientConnInterface) (*taskraftv1.ListMembersResponse, error) {
+		return taskraftv1.NewClusterServiceClient(conn).ListMembers(ctx, &taskraftv1.ListMembersRequest{})
+	})
+	return resp.GetMembers(), err
+}
+
+// Transfer moves leadership to the named master, or to the best follower when to
+// is empty, and returns the new leader. It is not repeated once the leader may
+// have begun.
+func (c *Client) Transfer(ctx context.Context, to string) (*taskraftv1.LeaderInfo, error) {
+	const op = "transfer leadership"
+	if bad := checkText(nil, "to", to); bad != nil {
+		return nil, invalid(op, bad...)
+	}
+	var info *taskraftv1.LeaderInfo
+	err := c.follow.DoOnce(ctx, func(_ context.Context, conn grpc.ClientConnInterface) error {
+		// The try's own context would end with the reign that this call ends.
+		resp, err := taskraftv1.NewClusterServiceClient(conn).TransferLeadership(ctx, &taskraftv1.TransferLeadershipRequest{To: to})
+		if err != nil {
+			return err
+		}
+		info = resp.GetLeader()
+		return nil
+	})
+	if err == nil {
+		c.follow.Learn(info, "")
+	}
+	return info, wrap(op, err, true)
+}
