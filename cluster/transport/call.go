@@ -30,6 +30,9 @@ func (p *Port) Call(ctx context.Context, to Peer, method string, args, reply any
 		return err
 	}
 	answer, err := l.call(ctx, frame{kind: frameCall, method: method, body: body})
+	if err == nil && answer.kind == frameExpired {
+		err = context.DeadlineExceeded
+	}
 	if err != nil {
 		return fmt.Errorf("call %s of %s: %w", method, to, err)
 	}

@@ -19,6 +19,7 @@ const (
 	frameReply              // reply
 	frameError              // message
 	frameUnknown            // message; there is no such method for this caller
+	frameExpired            // nothing; the budget was used up
 )
 
 const (
@@ -81,7 +82,7 @@ func readCallFrame(r *bufio.Reader) (frame, error) {
 		}
 		f.budget = time.Duration(binary.BigEndian.Uint32(b)) * time.Millisecond
 		f.method, b = string(b[5:5+int(b[4])]), b[5+int(b[4]):]
-	case frameReply, frameError, frameUnknown:
+	case frameReply, frameError, frameUnknown, frameExpired:
 	default:
 		return f, errFrame
 	}

@@ -105,7 +105,10 @@ func (p *Port) answerCall(ctx context.Context, c *conn, f frame) []byte {
 			defer cancel()
 		}
 		body, err := h.call(ctx, c.peer, f.body)
-		if err != nil {
+		switch {
+		case err != nil && ctx.Err() != nil:
+			answer.kind, body = frameExpired, nil
+		case err != nil:
 			answer.kind, body = frameError, []byte(err.Error())
 			body = body[:min(len(body), MaxCall)]
 		}
