@@ -45,8 +45,8 @@ unit: tools ## all tests but e2e, with the race detector, in random order
 	$(TIMED) unit scripts/unit.sh
 
 .PHONY: e2e
-e2e: build ## real masters and workers, real kills (TESTARGS='-run Failover -v')
-	$(TIMED) e2e env TASKRAFT_BIN=$(CURDIR)/$(BIN) go test -count=1 -timeout 15m ./e2e $(TESTARGS)
+e2e: build ## real masters and workers, real kills (TESTARGS='-run Failover')
+	$(TIMED) e2e env E2E_BINARY=$(CURDIR)/$(BIN) go test -count=1 -timeout 15m -v ./e2e $(TESTARGS)
 
 # The demo's last line is its result, so it prints its own time before that.
 .PHONY: demo

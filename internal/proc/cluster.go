@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -22,6 +22,10 @@ type Cluster struct {
 	dir     string
 	args    []string
 	masters []*Master
+
+	mu       sync.Mutex // guards the rest
+	workers  []*Worker
+	journals map[string]*Journal // by worker id
 }
 
 // NewCluster chooses ports and prepares n masters n1, n2 … with their data, logs
@@ -36,7 +40,7 @@ func NewCluster(binary, dir string, n int, args ...string) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Cluster{binary: binary, dir: dir, args: args}
+	c := &Cluster{binary: binary, dir: dir, args: args, journals: make(map[string]*Journal)}
 	for i := range n {
 		c.masters = append(c.masters, &Master{
 			Name:    fmt.Sprintf("n%d", i+1),
@@ -169,9 +173,26 @@ func (c *Cluster) Digest(ctx context.Context) (index uint64, sha256 string, err 
 	return index, sha256, errors.Join(err, diverged)
 }
 
-// Close kills every master that still runs and closes the connections to them.
+// StopWorkers ends every worker with SIGTERM, as an operator would, and waits
+// until they are gone.
+func (c *Cluster) StopWorkers() error {
+	var stopping sync.WaitGroup
+	running := c.runningWorkers()
+	errs := make([]error, len(running))
+	for i, w := range running {
+		stopping.Go(func() { errs[i] = w.Stop(stopGrace) })
+	}
+	stopping.Wait()
+	return errors.Join(errs...)
+}
+
+// Close kills every process of the cluster that still runs and closes the
+// connections to them.
 func (c *Cluster) Close() error {
 	var errs []error
+	for _, w := range c.runningWorkers() {
+		errs = append(errs, w.Kill())
+	}
 	for _, m := range c.masters {
 		if m.Running() {
 			errs = append(errs, m.Kill())
@@ -197,17 +218,4 @@ func (c *Cluster) peers() string {
 		peers = append(peers, m.Name+"="+m.Raft)
 	}
 	return strings.Join(peers, ",")
-}
-
-// Scratch makes a new directory under parent, which it creates, for the data of
-// one run.
-func Scratch(parent string) (string, error) {
-	if err := os.MkdirAll(parent, 0o755); err != nil {
-		return "", fmt.Errorf("make a data directory: %w", err)
-	}
-	dir, err := os.MkdirTemp(parent, "run-")
-	if err != nil {
-		return "", fmt.Errorf("make a data directory: %w", err)
-	}
-	return filepath.Abs(dir)
 }

@@ -5,25 +5,60 @@ import (
 	"strings"
 )
 
-// Worker is a worker process.
+// Worker is one worker process of a Cluster.
 type Worker struct {
 	*Process
-	ID      string
-	Journal string // path of its journal, the same for every process with this id
+	ID string
 }
 
-// Worker starts a worker process with the given id that takes commands from its
-// masters. args are further flags of `taskraft worker run`.
+// Worker starts a worker process with the given id that knows only the given
+// masters and may run any command. args are further flags of `taskraft worker
+// run`. A process with the same id that runs already is left alone.
 func (c *Cluster) Worker(id string, masters []string, args ...string) (*Worker, error) {
-	w := &Worker{ID: id, Journal: filepath.Join(c.dir, id+".journal")}
 	args = append([]string{
 		"worker", "run", "--id", id, "--masters", strings.Join(masters, ","),
-		"--journal", w.Journal, "--allow-command", "*",
+		"--journal", c.journalPath(id), "--allow-command", "*",
 	}, args...)
 	p, err := Start(Spec{Name: id, Path: c.binary, Args: args, Log: filepath.Join(c.dir, id+".log")})
 	if err != nil {
 		return nil, err
 	}
-	w.Process = p
+	w := &Worker{Process: p, ID: id}
+	c.mu.Lock()
+	c.workers = append(c.workers, w)
+	if c.journals[id] == nil {
+		c.journals[id] = NewJournal(id, c.journalPath(id))
+	}
+	c.mu.Unlock()
 	return w, nil
 }
+
+// Settled returns what the journals of all workers gained since the last call.
+func (c *Cluster) Settled() ([]Settled, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var all []Settled
+	for _, j := range c.journals {
+		lines, err := j.Read()
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, lines...)
+	}
+	return all, nil
+}
+
+// runningWorkers returns the worker processes that have not ended.
+func (c *Cluster) runningWorkers() []*Worker {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var running []*Worker
+	for _, w := range c.workers {
+		if w.Running() {
+			running = append(running, w)
+		}
+	}
+	return running
+}
+
+func (c *Cluster) journalPath(id string) string { return filepath.Join(c.dir, id+".journal") }
