@@ -1,3 +1,66 @@
-// Package fsm decides. It is the replicated task table: pure, deterministic,
-// without I/O, clock, goroutines, locks or randomness.
+// Package fsm decides. It is the replicated task table: given the same entries
+// in the same order, every master's Machine holds the same table, gives the
+// same results and writes the same snapshot, byte for byte.
+//
+// # Purity
+//
+// Nothing here does I/O, reads a clock, starts a goroutine, takes a lock, draws
+// a random number, calculates with floats or lets the order of a Go map reach a
+// result (C4). What looks like any of these comes from outside: time is the
+// entry's now, put there by the leader and never going back; jitter is a hash of
+// task id and attempt; the caller holds the one lock. io.Reader and io.Writer
+// appear only in Snapshot.WriteTo and Restore, which are given theirs. A test of
+// the repository holds the list of imports.
+//
+// There are no errors out of Apply: a refusal is an Outcome, a result like any
+// other. A programmer's error panics. Effects leave Apply as data: a Result per
+// command for the caller, Events for the dispatcher.
+//
+// # An entry
+//
+// An entry is a frozen header (format, feature level, proposer's term, now) and
+// commands. If the header's term is not the Raft term of the entry, a deposed
+// leader wrote it: nothing is done. Otherwise the commands are carried out one
+// after the other as they stand. The proposer puts them in this order, so that
+// one entry does most:
+//
+//	session changes                      what ends frees tasks and slots
+//	complete, fail, release, cancel      frees slots
+//	tick                                 what is due becomes ready
+//	submit, retry, settings, …           adds ready tasks
+//	assign                               matches both
+//
+// DecodeEntry refuses what it does not know entirely, down to nested fields: a
+// command half understood would split the tables.
+//
+// One entry makes no more than MaxTransitions transitions beyond what its own
+// items ask for. A session's end, a tick and an assignment stop there; what is
+// left stays due and following ticks carry it on (Session.Ending is such a mark).
+//
+// # The table
+//
+// Primary tables are copy-on-write B-trees: tasks, queues, sessions, workers,
+// request ids, clients, members. Snapshot copies them in O(1) and may be written
+// while later entries apply. A *Task is frozen: an update copies it and replaces
+// it. Queue, session, worker and client records are changed in place by the
+// epoch that made them; a snapshot begins a new epoch, after which the first
+// change copies. Indexes (ready lanes, what is due, what a session holds, what
+// retention removes next, counters) are functions of the records: kept by
+// Machine.reindex, never copied, rebuilt by Restore.
+//
+// # Where things are
+//
+//	lifecycle.go   every change of a task's state, and the table of them
+//	machine.go     the tables, Apply, which verb a command is
+//	entry.go strict.go             the log's encoding
+//	submit.go requests.go          new tasks, request ids
+//	attempt.go                     complete, fail, release: what a fence is worth
+//	assign.go                      which task a session gets
+//	session.go ending.go workers.go  sessions open, attach, poll, end
+//	cancel.go settings.go          cancel, retry, queues, members, feature level
+//	tick.go retain.go              what is due, retention
+//	calls.go                       a repeated call gets its first answer
+//	index.go queue.go fences.go    indexes and counters
+//	snapshot.go record.go restore.go load.go  the snapshot's format, both ways
+//	view.go                        reads
 package fsm

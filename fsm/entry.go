@@ -1,7 +1,11 @@
 package fsm
 
 import (
+	"encoding/binary"
 	"errors"
+	"fmt"
+
+	"google.golang.org/protobuf/proto"
 
 	"github.com/taskraft/taskraft/fsm/fsmpb"
 )
@@ -12,6 +16,9 @@ const (
 	Format = 1
 	Level  = 1
 )
+
+// headerSize is the length of the encoded Header; frozen.
+const headerSize = 1 + 2 + 8 + 8
 
 // ErrNewer is returned for an entry or snapshot that a newer version wrote: the
 // node must stop before applying it ("upgrade this node").
@@ -35,9 +42,61 @@ type Entry struct {
 	Commands []*fsmpb.Command
 }
 
-// EncodeEntry appends the entry's bytes to dst.
-func EncodeEntry(dst []byte, e *Entry) ([]byte, error) { panic("unimplemented") }
+// EncodeEntry appends the entry's bytes to dst. Equal entries give equal bytes.
+// It fails on a command without a kind and on an entry above MaxEntry: what it
+// returns, DecodeEntry accepts.
+func EncodeEntry(dst []byte, e *Entry) ([]byte, error) {
+	for i, c := range e.Commands {
+		if c.GetKind() == nil {
+			return nil, fmt.Errorf("encode command %d: no kind", i)
+		}
+	}
+	start := len(dst)
+	dst = append(dst, Format)
+	dst = binary.BigEndian.AppendUint16(dst, e.Level)
+	dst = binary.BigEndian.AppendUint64(dst, e.Term)
+	dst = binary.BigEndian.AppendUint64(dst, uint64(e.Now))
+	dst, err := proto.MarshalOptions{Deterministic: true}.MarshalAppend(dst, &fsmpb.Commands{Commands: e.Commands})
+	if err != nil {
+		return nil, fmt.Errorf("encode entry: %w", err)
+	}
+	if n := len(dst) - start; n > MaxEntry {
+		return nil, fmt.Errorf("encode entry: %d bytes, limit %d", n, MaxEntry)
+	}
+	return dst, nil
+}
 
 // DecodeEntry reads an entry. It refuses unknown formats, levels, kinds, enum
-// values and fields with ErrNewer, anything else with ErrCorrupt.
-func DecodeEntry(b []byte) (*Entry, error) { panic("unimplemented") }
+// values and fields with ErrNewer, anything else with ErrCorrupt. The entry does
+// not alias b.
+func DecodeEntry(b []byte) (*Entry, error) {
+	if len(b) == 0 || b[0] == 0 {
+		return nil, fmt.Errorf("entry of %d bytes: %w", len(b), ErrCorrupt)
+	}
+	if b[0] > Format {
+		return nil, fmt.Errorf("entry format %d: %w", b[0], ErrNewer)
+	}
+	if len(b) < headerSize || len(b) > MaxEntry {
+		return nil, fmt.Errorf("entry of %d bytes: %w", len(b), ErrCorrupt)
+	}
+	e := &Entry{Header: Header{
+		Level: binary.BigEndian.Uint16(b[1:]),
+		Term:  binary.BigEndian.Uint64(b[3:]),
+		Now:   int64(binary.BigEndian.Uint64(b[11:])),
+	}}
+	if e.Level > Level {
+		return nil, fmt.Errorf("entry of feature level %d: %w", e.Level, ErrNewer)
+	}
+	if e.Level == 0 || e.Now < 0 {
+		return nil, fmt.Errorf("entry header: %w", ErrCorrupt)
+	}
+	var body fsmpb.Commands
+	if err := proto.Unmarshal(b[headerSize:], &body); err != nil {
+		return nil, fmt.Errorf("entry body: %w: %w", ErrCorrupt, err)
+	}
+	if err := checkCommands(&body); err != nil {
+		return nil, err
+	}
+	e.Commands = body.Commands
+	return e, nil
+}

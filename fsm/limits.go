@@ -1,10 +1,17 @@
 package fsm
 
-import "time"
+// Units of the table's clock: durations are nanoseconds, as everywhere in the log.
+const (
+	Millisecond = 1_000_000
+	Second      = 1000 * Millisecond
+	Minute      = 60 * Second
+	Hour        = 60 * Minute
+)
 
 // Limits of the table. They are part of the state machine: every master has the
-// same, whatever its configuration.
+// same, whatever its configuration. Durations are nanoseconds, sizes bytes.
 const (
+	MaxEntry          = 4 << 20 // one encoded entry
 	MaxPayload        = 1 << 20
 	MaxResult         = 1 << 20
 	MaxBatch          = 1000 // tasks in one atomic submit
@@ -22,22 +29,22 @@ const (
 	SoloAfterCrashes = 2 // from then on a task runs alone in its session
 	PoisonCrashes    = 3 // crashes while alone that make it Dead
 
-	StopGrace       = 10 * time.Second
-	KeepRequestID   = 24 * time.Hour
-	KeepClient      = time.Hour
-	KeepWorker      = 24 * time.Hour
-	SessionTTL      = 10 * time.Second
-	PullSessionSlop = 10 * time.Second
+	StopGrace       = 10 * Second
+	KeepRequestID   = 24 * Hour
+	KeepClient      = Hour
+	KeepWorker      = 24 * Hour
+	SessionTTL      = 10 * Second
+	PullSessionSlop = 10 * Second
 )
 
 // Defaults of a task's options where neither the submitter nor the queue says.
 const (
 	DefaultQueue       = "default"
-	DefaultTimeout     = 5 * time.Minute
+	DefaultTimeout     = 5 * Minute
 	DefaultMaxAttempts = 3
-	DefaultBackoffBase = time.Second
-	DefaultBackoffMax  = 10 * time.Minute
-	DefaultRetain      = 24 * time.Hour
+	DefaultBackoffBase = Second
+	DefaultBackoffMax  = 10 * Minute
+	DefaultRetain      = 24 * Hour
 	DefaultRetainCount = 100_000
 	DefaultRetainBytes = 64 << 20
 )

@@ -1,8 +1,9 @@
 package fsm
 
 import (
-	"io"
-	"iter"
+	"fmt"
+
+	"github.com/tidwall/btree"
 
 	"github.com/taskraft/taskraft/fsm/fsmpb"
 )
@@ -10,169 +11,156 @@ import (
 // Machine is the replicated task table. It is not safe for concurrent use: the
 // caller has one lock in front of it. The same entries give the same table and
 // the same results on every master.
-type Machine struct{}
+type Machine struct {
+	// Counters and clocks, written as the snapshot's first record.
+	index, term uint64
+	now         int64
+	level       uint16
+	lastTask    uint64
+	lastFence   uint64
+	lastSession uint64
+	trimmed     uint64
+
+	// The primary tables: copied in O(1) by Snapshot. Tasks, requests and members
+	// are frozen; the others may be changed in place by the epoch that made them.
+	epoch    uint64
+	tasks    *btree.Map[uint64, *Task]
+	queues   *btree.Map[string, *queueRecord]
+	sessions *btree.Map[uint64, *sessionRecord]
+	workers  *btree.Map[string, *workerRecord]
+	requests *btree.Map[string, *request]
+	clients  *btree.Map[string, *client]
+	members  *btree.Map[string, *fsmpb.SetMember]
+
+	// The indexes: rebuilt by Restore. The Go maps are looked up, never ranged over.
+	lines    map[string]*line
+	live     map[uint64]*session
+	known    map[string]*worker
+	lost     map[string]*fences // worker → fences it may still redeem
+	clearing *btree.Map[uint64, *session]
+	ending   *btree.Map[uint64, *session]
+	due      *btree.BTreeG[dueItem]
+	names    *btree.BTreeG[nameItem]
+	dueHint  btree.PathHint
+
+	// The entry being applied.
+	budget int // transitions left
+	events []Event
+}
 
 // New returns an empty table.
-func New() *Machine { panic("unimplemented") }
-
-// Applied is what one entry did.
-type Applied struct {
-	Index, Term uint64
-	NotLeader   bool // header term ≠ raft term: nothing was done
-	Results     []Result
-	Events      []Event
-}
-
-// Result answers one command.
-type Result struct {
-	Outcome  Outcome   // of the command as a whole
-	Outcomes []Outcome // per item, for Submit, Complete, Fail, Release, Cancel, Retry
-	IDs      []uint64  // Submit: task ids in the order of the specs
-	Tasks    []*Task   // Assign and polls: what the session got; OpenSession: what it holds and did not list
-	Aborts   []uint64  // OpenSession: listed fences that are void
-	Session  *Session  // OpenSession, UpdateSession
-}
-
-// EventKind is the closed set of changes.
-type EventKind uint8
-
-// The kinds of events.
-const (
-	TaskSubmitted EventKind = iota + 1
-	TaskAssigned            // Fence, Session: who got it
-	TaskReady               // became eligible again, or for the first time after a delay
-	TaskScheduled           // waits for a time again
-	TaskStopping            // Fence, Session: must stop; Cause says why
-	TaskFinished            // terminal
-	AttemptVoid             // Fence, Session: that attempt no longer counts; Cause says why
-	SessionOpened
-	SessionClosed // Cause: expired, closed or taken over
-	QueueChanged
-	MemberChanged
-	TaskTrimmed
-)
-
-// Event is what an apply changed, as data. Task is frozen.
-type Event struct {
-	Kind    EventKind
-	Cause   Cause
-	Task    *Task
-	Fence   uint64
-	Session uint64
-	Queue   string
+func New() *Machine {
+	return &Machine{
+		level:    1,
+		epoch:    1,
+		tasks:    new(btree.Map[uint64, *Task]),
+		queues:   new(btree.Map[string, *queueRecord]),
+		sessions: new(btree.Map[uint64, *sessionRecord]),
+		workers:  new(btree.Map[string, *workerRecord]),
+		requests: new(btree.Map[string, *request]),
+		clients:  new(btree.Map[string, *client]),
+		members:  new(btree.Map[string, *fsmpb.SetMember]),
+		lines:    make(map[string]*line),
+		live:     make(map[uint64]*session),
+		known:    make(map[string]*worker),
+		lost:     make(map[string]*fences),
+		clearing: new(btree.Map[uint64, *session]),
+		ending:   new(btree.Map[uint64, *session]),
+		due:      newDue(),
+		names:    newNames(),
+	}
 }
 
 // Apply carries out one entry at its Raft index and term. It panics only on a
-// programmer's error.
-func (m *Machine) Apply(index, term uint64, e *Entry) *Applied { panic("unimplemented") }
-
-// Position returns index and term of the last applied entry and its clock.
-func (m *Machine) Position() (index, term uint64, now int64) { panic("unimplemented") }
-
-// SetApplied moves the position past an entry that is not for the table (a
-// configuration change or a no-op).
-func (m *Machine) SetApplied(index, term uint64) { panic("unimplemented") }
-
-// FeatureLevel returns the level that a leader must not write above.
-func (m *Machine) FeatureLevel() uint16 { panic("unimplemented") }
-
-// NextDue returns the earliest time at which a Tick has work, or 0 when none.
-func (m *Machine) NextDue() int64 { panic("unimplemented") }
-
-// Task returns a task's frozen record. When nil, known tells whether that id
-// ever existed (its record is trimmed).
-func (m *Machine) Task(id uint64) (t *Task, known bool) { panic("unimplemented") }
-
-// TasksBefore yields tasks with id < before (0: from the newest), newest first.
-func (m *Machine) TasksBefore(before uint64) iter.Seq[*Task] { panic("unimplemented") }
-
-// Session returns a session by id, or nil.
-func (m *Machine) Session(id uint64) *Session { panic("unimplemented") }
-
-// SessionOf returns the session of a worker, or nil.
-func (m *Machine) SessionOf(worker string) *Session { panic("unimplemented") }
-
-// Sessions yields all sessions by id.
-func (m *Machine) Sessions() iter.Seq[*Session] { panic("unimplemented") }
-
-// Held yields the tasks that a session holds (Running and Stopping), by fence.
-func (m *Machine) Held(session uint64) iter.Seq[*Task] { panic("unimplemented") }
-
-// Assignable returns how many tasks, at most max, an Assign for this session
-// would give it now. Costs O(queues of the session), not O(backlog).
-func (m *Machine) Assignable(session uint64, max int) int { panic("unimplemented") }
-
-// Queue returns a queue's settings and counters, or nil.
-func (m *Machine) Queue(name string) *Queue { panic("unimplemented") }
-
-// QueuesAfter yields queues with name > after, by name.
-func (m *Machine) QueuesAfter(after string) iter.Seq[*Queue] { panic("unimplemented") }
-
-// Members yields the member records by name.
-func (m *Machine) Members() iter.Seq[*fsmpb.SetMember] { panic("unimplemented") }
-
-// Counts returns the number of records in the table.
-func (m *Machine) Counts() (tasks, sessions, queues int) { panic("unimplemented") }
-
-// Session is a worker process's registration. Frozen, like Task.
-type Session struct {
-	ID       uint64
-	Worker   string
-	Boot     string
-	Queues   []QueueWeight
-	Labels   map[string]string
-	Slots    int
-	TTL      int64
-	Draining bool
-	Pull     bool
-	Clearing bool // drains so that a task can run alone
-	Host     string
-	PID      uint32
-	Version  string
-	OpenedAt int64
-
-	Held          int // Running + Stopping
-	AssignedTotal uint64
-	PollSeq       uint64
-	PollTasks     []uint64
-	Ending        Cause // not CauseNone: its tasks are being returned
+// programmer's error: an index that was applied before, or a command without a
+// kind, which DecodeEntry never returns. The table keeps what the entry points
+// to: the caller must not change it afterwards.
+func (m *Machine) Apply(index, term uint64, e *Entry) *Applied {
+	if index <= m.index {
+		panic(fmt.Sprintf("apply index %d after index %d", index, m.index))
+	}
+	m.index, m.term = index, term
+	a := &Applied{Index: index, Term: term}
+	if e.Term != term {
+		a.NotLeader = true
+		return a
+	}
+	m.now = max(m.now, e.Now)
+	m.budget = MaxTransitions
+	m.events = make([]Event, 0, expectedEvents(e))
+	a.Results = make([]Result, len(e.Commands))
+	for i, c := range e.Commands {
+		a.Results[i] = m.command(c)
+	}
+	a.Events, m.events = m.events, nil
+	return a
 }
 
-// QueueWeight is a queue that a session serves and its share (≥ 1).
-type QueueWeight struct {
-	Queue  string
-	Weight uint32
+// expectedEvents guesses how many events an entry has, to allocate them once.
+func expectedEvents(e *Entry) int {
+	n := 0
+	for _, c := range e.Commands {
+		switch k := c.Kind.(type) {
+		case *fsmpb.Command_Submit:
+			n += len(k.Submit.GetTasks())
+		case *fsmpb.Command_Complete:
+			n += len(k.Complete.GetItems())
+		case *fsmpb.Command_Assign:
+			n += int(min(k.Assign.GetN(), MaxSlots))
+		default:
+			n++
+		}
+	}
+	return min(n, 2*MaxTransitions)
 }
 
-// Queue is a queue's settings and counters; a copy.
-type Queue struct {
-	Name           string
-	Paused         bool
-	Defaults       *fsmpb.QueueDefaults // never nil
-	Counts         [Cancelled + 1]int64 // tasks by State
-	TerminalBytes  int64
-	SubmittedTotal uint64
-	TrimmedTotal   uint64
-	OldestReadyAt  int64 // EligibleAt of the oldest ready task at the front of the queue; 0: none
+// command carries out one command, or returns the remembered result of a repeat.
+// Session changes, assignments and ticks are safe to repeat by themselves.
+func (m *Machine) command(c *fsmpb.Command) Result {
+	switch k := c.Kind.(type) {
+	case *fsmpb.Command_Assign:
+		return m.assign(k.Assign)
+	case *fsmpb.Command_OpenSession:
+		return m.openSession(k.OpenSession)
+	case *fsmpb.Command_UpdateSession:
+		return m.updateSession(k.UpdateSession)
+	case *fsmpb.Command_CloseSession:
+		return m.closeSession(k.CloseSession.GetSession(), CauseClosed)
+	case *fsmpb.Command_ExpireSession:
+		return m.closeSession(k.ExpireSession.GetSession(), CauseExpired)
+	case *fsmpb.Command_Tick:
+		return m.tick()
+	}
+	if c.Call != nil {
+		return m.once(c)
+	}
+	return m.verb(c)
 }
 
-// Unfinished returns how many of the queue's tasks are not terminal.
-func (q *Queue) Unfinished() int64 { panic("unimplemented") }
+// verb carries out a command whose result a repeat may ask for.
+func (m *Machine) verb(c *fsmpb.Command) Result {
+	switch k := c.Kind.(type) {
+	case *fsmpb.Command_Submit:
+		return m.submit(k.Submit)
+	case *fsmpb.Command_Complete:
+		return m.complete(k.Complete)
+	case *fsmpb.Command_Fail:
+		return m.failed(k.Fail)
+	case *fsmpb.Command_Release:
+		return m.release(k.Release)
+	case *fsmpb.Command_Cancel:
+		return m.cancel(k.Cancel)
+	case *fsmpb.Command_Retry:
+		return m.retry(k.Retry)
+	case *fsmpb.Command_SetQueue:
+		return m.setQueue(k.SetQueue)
+	case *fsmpb.Command_SetMember:
+		return m.setMember(k.SetMember)
+	case *fsmpb.Command_Finalize:
+		return m.finalize(k.Finalize)
+	default:
+		panic(fmt.Sprintf("command of kind %T", c.Kind))
+	}
+}
 
-// Snapshot is a frozen copy of the table, taken in O(1) under the write lock
-// and written outside it.
-type Snapshot struct{}
-
-// Snapshot freezes the table as it is.
-func (m *Machine) Snapshot() *Snapshot { panic("unimplemented") }
-
-// Position returns index and term of the last entry in the snapshot.
-func (s *Snapshot) Position() (index, term uint64) { panic("unimplemented") }
-
-// WriteTo streams the canonical, uncompressed snapshot: a versioned header,
-// checksummed record blocks in table order, a trailer with counts. Equal tables
-// write equal bytes.
-func (s *Snapshot) WriteTo(w io.Writer) (int64, error) { panic("unimplemented") }
-
-// Restore reads a snapshot into a new table. On any error the result is nil.
-func Restore(r io.Reader) (*Machine, error) { panic("unimplemented") }
+func (m *Machine) emit(e Event) { m.events = append(m.events, e) }

@@ -31,3 +31,6 @@ const (
 	NoQueue           // no such queue
 	LevelRefused      // finalize: not every voter supports it, or it would go down
 )
+
+// lastOutcome is the newest number that this binary knows.
+const lastOutcome = LevelRefused

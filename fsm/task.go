@@ -34,6 +34,9 @@ const (
 	CauseCancelled
 )
 
+// lastCause is the newest number that this binary knows.
+const lastCause = CauseCancelled
+
 // Verb is what a worker asked for an attempt; kept with an ended fence so that
 // a repeat is told from a conflict.
 type Verb uint8
@@ -117,4 +120,91 @@ type Superseded struct {
 	Result    []byte
 	Truncated bool
 	At        int64
+}
+
+// settle moves the attempt that t holds, or the redeemable one, to the ended
+// fences. The loss of a redeemable one stands there already: e takes its place.
+func (t *Task) settle(e Ended) {
+	e.Fence, e.Worker, e.Boot = t.Fence, t.Worker, t.Boot
+	if t.Redeemable {
+		t.forgetLoss()
+	}
+	t.note(e)
+	t.clearAttempt()
+}
+
+// note appends to the ended fences; the oldest beyond KeepEnded goes.
+func (t *Task) note(e Ended) {
+	t.Ended = appendFrozen(t.Ended, e, KeepEnded)
+}
+
+// forgetLoss takes back the newest ended fence, which is the redeemable one's.
+func (t *Task) forgetLoss() {
+	t.Ended = t.Ended[:len(t.Ended)-1]
+}
+
+// clearAttempt leaves t without an attempt.
+func (t *Task) clearAttempt() {
+	t.Fence, t.Session, t.Worker, t.Boot = 0, 0, "", ""
+	t.StartedAt, t.Deadline, t.Solo = 0, 0, false
+	t.Redeemable, t.StopCause = false, CauseNone
+}
+
+// held reports whether a session holds t.
+func (t *Task) held() bool { return t.State == Running || t.State == Stopping }
+
+// expiry is the time until which t must have started; 0 when it may wait for
+// ever or has started once in this generation.
+func (t *Task) expiry() int64 {
+	if t.Attempts > 0 {
+		return 0
+	}
+	return t.ExpiresAt
+}
+
+// due returns when a tick must look at t; 0: never.
+func (t *Task) due() int64 {
+	switch t.State {
+	case Scheduled:
+		if at := t.expiry(); at != 0 && at < t.EligibleAt {
+			return at
+		}
+		return t.EligibleAt
+	case Ready:
+		return t.expiry()
+	case Running, Stopping:
+		return t.Deadline
+	default:
+		return 0
+	}
+}
+
+// trimAt is when retention removes a terminal record.
+func (t *Task) trimAt() int64 { return addTime(t.FinishedAt, t.Retain) }
+
+// alone reports whether t has lost so many workers that it may only run alone.
+func (t *Task) alone() bool { return t.Crashes >= SoloAfterCrashes }
+
+// size is what a record counts against its queue's retain_bytes.
+func (t *Task) size() int64 {
+	n := len(t.Payload) + len(t.Result) + len(t.Error) + len(t.Kind) + len(t.RequestID)
+	for i := range t.Ended {
+		n += len(t.Ended[i].Error)
+	}
+	for i := range t.Superseded {
+		n += len(t.Superseded[i].Result)
+	}
+	return int64(n)
+}
+
+// appendFrozen appends to a slice that a frozen record shares: it never writes
+// into the old array. Beyond keep the oldest goes.
+func appendFrozen[E any](s []E, e E, keep int) []E {
+	if len(s) >= keep {
+		s = s[len(s)-keep+1:]
+	}
+	out := make([]E, len(s)+1)
+	copy(out, s)
+	out[len(s)] = e
+	return out
 }

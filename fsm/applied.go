@@ -1,0 +1,49 @@
+package fsm
+
+// Applied is what one entry did.
+type Applied struct {
+	Index, Term uint64
+	NotLeader   bool // header term ≠ raft term: nothing was done
+	Results     []Result
+	Events      []Event
+}
+
+// Result answers one command.
+type Result struct {
+	Outcome  Outcome   // of the command as a whole
+	Outcomes []Outcome // per item, for Submit, Complete, Fail, Release, Cancel, Retry
+	IDs      []uint64  // Submit: task ids in the order of the specs
+	Tasks    []*Task   // Assign and polls: what the session got; OpenSession: what it holds and did not list
+	Aborts   []uint64  // OpenSession: listed fences that are void
+	Session  *Session  // OpenSession, UpdateSession
+}
+
+// EventKind is the closed set of changes.
+type EventKind uint8
+
+// The kinds of events.
+const (
+	TaskSubmitted EventKind = iota + 1
+	TaskAssigned            // Fence, Session: who got it; Cause set: its worker took it back after that loss
+	TaskReady               // became eligible again, or for the first time after a delay
+	TaskScheduled           // waits for a time again
+	TaskStopping            // Fence, Session: must stop; Cause says why
+	TaskFinished            // terminal
+	AttemptVoid             // Fence, Session: that attempt no longer counts; Cause says why
+	SessionOpened
+	SessionClosed // Cause: expired, closed or taken over
+	QueueChanged
+	MemberChanged
+	TaskTrimmed
+)
+
+// Event is what an apply changed, as data. Task is frozen. Fence and Session of
+// TaskReady, TaskScheduled and TaskFinished name the attempt that ended by it, if any.
+type Event struct {
+	Kind    EventKind
+	Cause   Cause
+	Task    *Task
+	Fence   uint64
+	Session uint64
+	Queue   string // QueueChanged
+}

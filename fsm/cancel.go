@@ -1,0 +1,46 @@
+package fsm
+
+import "github.com/taskraft/taskraft/fsm/fsmpb"
+
+// cancel ends tasks that nobody wants any more (S14): waiting ones at once,
+// running ones once they have stopped.
+func (m *Machine) cancel(c *fsmpb.Cancel) Result {
+	reason := clip(c.GetReason(), MaxError)
+	if reason == "" {
+		reason = ReasonCancelled
+	}
+	outcomes := make([]Outcome, len(c.GetTasks()))
+	for i, id := range c.GetTasks() {
+		t, o := m.find(id)
+		switch {
+		case t == nil:
+			outcomes[i] = o
+		case t.State == Cancelled, t.State == Stopping && t.StopCause == CauseCancelled:
+			outcomes[i] = Duplicate
+		case t.State.Terminal():
+			outcomes[i] = AlreadyTerminal
+		default:
+			m.revoke(m.lines[t.Queue], t, reason)
+			outcomes[i] = Accepted
+		}
+	}
+	return Result{Outcome: Accepted, Outcomes: outcomes}
+}
+
+// retry starts the next generation of Dead and Cancelled tasks.
+func (m *Machine) retry(c *fsmpb.Retry) Result {
+	outcomes := make([]Outcome, len(c.GetTasks()))
+	for i, id := range c.GetTasks() {
+		t, o := m.find(id)
+		switch {
+		case t == nil:
+			outcomes[i] = o
+		case t.State != Dead && t.State != Cancelled:
+			outcomes[i] = NotTerminal
+		default:
+			m.revive(m.lines[t.Queue], t)
+			outcomes[i] = Accepted
+		}
+	}
+	return Result{Outcome: Accepted, Outcomes: outcomes}
+}

@@ -1,0 +1,185 @@
+package fsm
+
+import "github.com/tidwall/btree"
+
+// The indexes are functions of the records: put and drop keep them so, Restore
+// rebuilds them with the same functions, and a test recounts them.
+
+// put makes t the record of its task in place of old (nil: a new task). Every
+// change of a task goes through here; each costs one transition.
+func (m *Machine) put(l *line, old, t *Task) {
+	m.budget--
+	m.tasks.Set(t.ID, t)
+	m.reindex(l, old, t)
+}
+
+// drop removes a terminal record.
+func (m *Machine) drop(l *line, t *Task) {
+	m.budget--
+	m.tasks.Delete(t.ID)
+	l.counts[t.State]--
+	l.terminal.DeleteHint(trimItem{t.trimAt(), t.ID}, &l.terminalHint)
+	l.terminalBytes -= t.size()
+	m.setTrimDue(l)
+}
+
+// reindex brings counters and indexes from old (nil: absent) to t.
+func (m *Machine) reindex(l *line, old, t *Task) {
+	if old == nil {
+		old = &absent
+	}
+	if old.State != t.State {
+		l.counts[t.State]++
+		if old != &absent {
+			l.counts[old.State]--
+		}
+	}
+	l.indexReady(old, t)
+	if was, is := old.due(), t.due(); was != is {
+		if was != 0 {
+			m.due.DeleteHint(dueItem{was, t.ID}, &m.dueHint)
+		}
+		if is != 0 {
+			m.due.SetHint(dueItem{is, t.ID}, &m.dueHint)
+		}
+	}
+	m.indexHeld(old, t)
+	m.indexLost(old, t)
+	if old.State.Terminal() || t.State.Terminal() {
+		l.indexTerminal(old, t)
+		m.setTrimDue(l)
+	}
+}
+
+// absent stands for the record before the first.
+var absent Task
+
+func (l *line) indexReady(old, t *Task) {
+	was, is := old.State == Ready, t.State == Ready
+	if was && (!is || old.EligibleAt != t.EligibleAt || old.alone() != t.alone()) {
+		l.lane(old).DeleteHint(readyOf(old), &l.readyHint)
+	}
+	if is {
+		l.lane(t).SetHint(readyOf(t), &l.readyHint)
+	}
+}
+
+func (l *line) indexTerminal(old, t *Task) {
+	was, is := old.State.Terminal(), t.State.Terminal()
+	if was {
+		l.terminalBytes -= old.size()
+	}
+	if is {
+		l.terminalBytes += t.size()
+	}
+	if was && !is {
+		l.terminal.DeleteHint(trimItem{old.trimAt(), old.ID}, &l.terminalHint)
+	}
+	if is && !was {
+		l.terminal.SetHint(trimItem{t.trimAt(), t.ID}, &l.terminalHint)
+	}
+}
+
+// indexHeld keeps each session's list of the attempts it holds.
+func (m *Machine) indexHeld(old, t *Task) {
+	was, is := old.held(), t.held()
+	if was == is && old.Session == t.Session && old.Fence == t.Fence {
+		return
+	}
+	if was {
+		s := m.live[old.Session]
+		s.held.remove(old.Fence)
+		if old.Solo {
+			s.solo--
+		}
+	}
+	if is {
+		s := m.live[t.Session]
+		s.held.add(t.Fence, t.ID)
+		if t.Solo {
+			s.solo++
+		}
+	}
+}
+
+// indexLost keeps each worker's list of the fences that it may still redeem.
+func (m *Machine) indexLost(old, t *Task) {
+	if old.Redeemable == t.Redeemable {
+		return
+	}
+	if t.Redeemable {
+		f := m.lost[t.Worker]
+		if f == nil {
+			f = new(fences)
+			m.lost[t.Worker] = f
+		}
+		f.add(t.Fence, t.ID)
+		return
+	}
+	f := m.lost[old.Worker]
+	f.remove(old.Fence)
+	if f.len() == 0 {
+		delete(m.lost, old.Worker)
+	}
+}
+
+// dueItem is when a tick must look at a task.
+type dueItem struct {
+	at int64
+	id uint64
+}
+
+func (a dueItem) before(b dueItem) bool {
+	if a.at != b.at {
+		return a.at < b.at
+	}
+	return a.id < b.id
+}
+
+// dueKind orders what is due under a name at one time.
+type dueKind uint8
+
+const (
+	dueQueue   dueKind = iota + 1 // retention has records to remove
+	dueWorker                     // a worker long without a session
+	dueRequest                    // a request id past its time
+	dueClient                     // an idle client
+)
+
+// nameItem is when a tick must look at a record that has a name for a key.
+type nameItem struct {
+	at   int64
+	kind dueKind
+	name string
+}
+
+func (a nameItem) before(b nameItem) bool {
+	if a.at != b.at {
+		return a.at < b.at
+	}
+	if a.kind != b.kind {
+		return a.kind < b.kind
+	}
+	return a.name < b.name
+}
+
+// setNameDue moves a name's due time; 0 means none.
+func (m *Machine) setNameDue(kind dueKind, name string, was, is int64) {
+	if was == is {
+		return
+	}
+	if was != 0 {
+		m.names.Delete(nameItem{was, kind, name})
+	}
+	if is != 0 {
+		m.names.Set(nameItem{is, kind, name})
+	}
+}
+
+func newDue() *btree.BTreeG[dueItem] {
+	return btree.NewBTreeGOptions(dueItem.before, btree.Options{NoLocks: true})
+}
+
+func newNames() *btree.BTreeG[nameItem] {
+	return btree.NewBTreeGOptions(nameItem.before, btree.Options{NoLocks: true})
+}

@@ -1,0 +1,305 @@
+package fsm
+
+import (
+	"cmp"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/taskraft/taskraft/fsm/fsmpb"
+)
+
+// loader builds a machine from a snapshot's records.
+type loader struct {
+	m        *Machine
+	last     recordKind // kind of the last record; -1 before the first
+	counts   [recordKinds]uint64
+	attempts []*Task // those with an attempt, indexed last and in the order of fences
+}
+
+// block loads the records of one block.
+func (l *loader) block(b []byte) error {
+	for len(b) > 0 {
+		raw, n := protowire.ConsumeBytes(b)
+		if n < 0 {
+			return fmt.Errorf("snapshot record length: %w", ErrCorrupt)
+		}
+		b = b[n:]
+		var r fsmpb.Record
+		if err := proto.Unmarshal(raw, &r); err != nil {
+			return fmt.Errorf("snapshot record: %w: %w", ErrCorrupt, err)
+		}
+		if unknownInRecord(&r) {
+			return fmt.Errorf("snapshot record: unknown kind or field: %w", ErrNewer)
+		}
+		k, err := l.record(&r)
+		if err == nil && (k < l.last || l.last < 0 && k != metaKind || k == metaKind && l.last == metaKind) {
+			err = fmt.Errorf("out of order: %w", ErrCorrupt)
+		}
+		if err != nil {
+			return fmt.Errorf("snapshot record %d of kind %d: %w", l.counts[k], k, err)
+		}
+		l.last = k
+		l.counts[k]++
+	}
+	return nil
+}
+
+// record loads one record.
+func (l *loader) record(r *fsmpb.Record) (recordKind, error) {
+	switch k := r.Kind.(type) {
+	case *fsmpb.Record_Meta:
+		return metaKind, l.meta(k.Meta)
+	case *fsmpb.Record_Member:
+		return memberKind, l.member(k.Member)
+	case *fsmpb.Record_Queue:
+		return queueKind, l.queue(k.Queue)
+	case *fsmpb.Record_Worker:
+		return workerKind, l.worker(k.Worker)
+	case *fsmpb.Record_Session:
+		return sessionKind, l.session(k.Session)
+	case *fsmpb.Record_Task:
+		return taskKind, l.task(k.Task)
+	case *fsmpb.Record_Request:
+		return requestKind, l.request(k.Request)
+	case *fsmpb.Record_Client:
+		return clientKind, l.client(k.Client)
+	default:
+		return 0, fmt.Errorf("no kind: %w", ErrCorrupt)
+	}
+}
+
+func (l *loader) meta(r *fsmpb.Meta) error {
+	if r.Level > Level {
+		return fmt.Errorf("feature level %d: %w", r.Level, ErrNewer)
+	}
+	m := l.m
+	m.index, m.term, m.now, m.level = r.Index, r.Term, r.Now, uint16(r.Level)
+	m.lastTask, m.lastFence, m.lastSession, m.trimmed = r.LastTask, r.LastFence, r.LastSession, r.TrimmedTotal
+	return must(r.Level > 0 && r.Now >= 0)
+}
+
+func (l *loader) member(r *fsmpb.MemberRecord) error {
+	if r.Member == nil {
+		return errInconsistent
+	}
+	last, _, some := l.m.members.Max()
+	l.m.members.Set(r.Member.GetName(), r.Member)
+	return must(!some || last < r.Member.GetName())
+}
+
+func (l *loader) queue(r *fsmpb.QueueRecord) error {
+	last, _, some := l.m.queues.Max()
+	if some && last >= r.Name || r.Name == "" || r.Defaults == nil || l.m.queues.Len() >= MaxQueues {
+		return errInconsistent
+	}
+	rec := l.m.line(r.Name).rec
+	rec.paused, rec.defaults = r.Paused, r.Defaults
+	rec.submitted, rec.trimmed = r.SubmittedTotal, r.TrimmedTotal
+	return nil
+}
+
+func (l *loader) worker(r *fsmpb.WorkerRecord) error {
+	last, _, some := l.m.workers.Max()
+	rec := &workerRecord{
+		epoch: l.m.epoch, name: r.Worker, boot: r.Boot, retired: r.RetiredBoots, seenAt: r.SeenAt,
+	}
+	l.m.workers.Set(r.Worker, rec)
+	l.m.known[r.Worker] = &worker{rec: rec}
+	return must((!some || last < r.Worker) && r.SeenAt >= 0 && len(r.RetiredBoots) <= MaxRetiredBoots)
+}
+
+func (l *loader) session(r *fsmpb.SessionRecord) error {
+	if r.EndingCause > uint32(lastCause) {
+		return fmt.Errorf("cause %d: %w", r.EndingCause, ErrNewer)
+	}
+	w := l.m.known[r.Worker]
+	last, _, _ := l.m.sessions.Max()
+	if r.Id <= last || r.Id > l.m.lastSession || r.Slots > MaxSlots || w == nil || w.session != nil ||
+		w.rec.boot != r.Boot || r.Ending != (r.EndingCause != 0) {
+		return errInconsistent
+	}
+	s := &session{rec: sessionOf(r, l.m.epoch)}
+	s.lines = make([]*line, len(s.rec.Queues))
+	w.session = s
+	l.m.sessions.Set(r.Id, s.rec)
+	l.m.live[r.Id] = s
+	if r.Clearing {
+		l.m.clearing.Set(r.Id, s)
+	}
+	if r.Ending {
+		l.m.ending.Set(r.Id, s)
+	}
+	return nil
+}
+
+func (l *loader) task(r *fsmpb.TaskRecord) error {
+	if err := newerInTask(r); err != nil {
+		return err
+	}
+	q := l.m.lines[r.Queue]
+	last, _, _ := l.m.tasks.Max()
+	if q == nil || r.Id <= last || r.Id > l.m.lastTask {
+		return errInconsistent
+	}
+	t := taskOf(r, q)
+	if !l.consistent(t) {
+		return errInconsistent
+	}
+	l.m.tasks.Set(t.ID, t)
+	if t.Fence != 0 {
+		l.attempts = append(l.attempts, t)
+	} else {
+		l.m.reindex(q, nil, t)
+	}
+	return nil
+}
+
+// consistent checks what the verbs rely on.
+func (l *loader) consistent(t *Task) bool {
+	ok := t.State != 0 && t.Generation > 0 && t.Timeout > 0 && t.MaxAttempts > 0 && t.Retain >= 0 &&
+		t.FinishedAt >= 0 && t.EligibleAt >= 0 && t.ExpiresAt >= 0 &&
+		len(t.Ended) <= KeepEnded && len(t.Superseded) <= KeepSuperseded
+	for _, e := range t.Ended {
+		ok = ok && e.Fence != 0 && e.Fence <= l.m.lastFence
+	}
+	switch {
+	case t.held():
+		s := l.m.live[t.Session]
+		return ok && s != nil && s.rec.Worker == t.Worker && s.rec.Boot == t.Boot && t.Deadline > 0 &&
+			!t.Redeemable && (t.StopCause != CauseNone) == (t.State == Stopping)
+	case t.Redeemable:
+		if len(t.Ended) == 0 {
+			return false
+		}
+		e := t.Ended[len(t.Ended)-1]
+		return ok && t.State == Ready && e.Fence == t.Fence && t.Session == 0 &&
+			(e.Cause != CauseExpired || t.Crashes > 0 && (!t.Solo || t.SoloCrashes > 0))
+	default:
+		return ok && t.Fence == 0 && t.Session == 0
+	}
+}
+
+func (l *loader) request(r *fsmpb.RequestRecord) error {
+	last, _, some := l.m.requests.Max()
+	t, _ := l.m.tasks.Get(r.Task)
+	if some && last >= r.RequestId || r.RequestId == "" || r.Task == 0 || r.Task > l.m.lastTask || r.CreatedAt < 0 ||
+		t != nil && t.RequestID != r.RequestId {
+		return errInconsistent
+	}
+	req := &request{task: r.Task, digest: r.ContentDigest, createdAt: r.CreatedAt}
+	l.m.requests.Set(r.RequestId, req)
+	if t == nil || t.State.Terminal() {
+		l.m.setNameDue(dueRequest, r.RequestId, 0, req.expiry())
+	}
+	return nil
+}
+
+func (l *loader) client(r *fsmpb.ClientRecord) error {
+	last, _, some := l.m.clients.Max()
+	c := &client{epoch: l.m.epoch, id: string(r.Client), ackedBelow: r.AckedBelow, usedAt: r.UsedAt}
+	if some && last >= c.id || r.UsedAt < 0 || len(r.Calls) > MaxCallsPerClient {
+		return errInconsistent
+	}
+	for i, a := range r.Calls {
+		if i > 0 && r.Calls[i-1].Seq >= a.Seq {
+			return errInconsistent
+		}
+		if err := outcomeFault(a.Outcome); err != nil {
+			return err
+		}
+		c.calls = append(c.calls, call{a.Seq, a.Outcome})
+	}
+	l.m.clients.Set(c.id, c)
+	l.m.setNameDue(dueClient, c.id, 0, c.due())
+	return nil
+}
+
+// end checks the trailer's counts and that nothing follows, and builds the
+// indexes that need the whole table.
+func (l *loader) end(counts []byte, r io.Reader) error {
+	for k, n := range l.counts {
+		if want := binary.BigEndian.Uint64(counts[8*k:]); n != want {
+			return fmt.Errorf("snapshot has %d records of kind %d, its trailer says %d: %w", n, k, want, ErrCorrupt)
+		}
+	}
+	var one [1]byte
+	switch _, err := io.ReadFull(r, one[:]); {
+	case err == nil:
+		return fmt.Errorf("bytes after the snapshot: %w", ErrCorrupt)
+	case !errors.Is(err, io.EOF):
+		return err
+	}
+	if l.counts[metaKind] != 1 {
+		return fmt.Errorf("snapshot without meta: %w", ErrCorrupt)
+	}
+	slices.SortFunc(l.attempts, func(a, b *Task) int { return cmp.Compare(a.Fence, b.Fence) })
+	last := uint64(0)
+	for _, t := range l.attempts {
+		if t.Fence == last || t.Fence > l.m.lastFence {
+			return fmt.Errorf("snapshot task %d has fence %d: %w", t.ID, t.Fence, ErrCorrupt) // S6
+		}
+		last = t.Fence
+		l.m.reindex(l.m.lines[t.Queue], nil, t)
+	}
+	for _, wk := range l.m.workers.Values() {
+		l.m.setNameDue(dueWorker, wk.name, 0, l.m.known[wk.name].due())
+	}
+	return nil
+}
+
+var errInconsistent = fmt.Errorf("inconsistent: %w", ErrCorrupt)
+
+func must(ok bool) error {
+	if !ok {
+		return errInconsistent
+	}
+	return nil
+}
+
+// newerInTask refuses numbers of closed sets that this binary does not know.
+func newerInTask(r *fsmpb.TaskRecord) error {
+	newer := r.State > uint32(Cancelled) || r.StopCause > uint32(lastCause)
+	for _, e := range r.Ended {
+		newer = newer || e.Cause > uint32(lastCause) || e.Verb > uint32(VerbRelease)
+	}
+	for _, s := range r.Superseded {
+		newer = newer || s.Outcome > uint32(lastOutcome)
+	}
+	if newer {
+		return fmt.Errorf("task %d: unknown state, cause, verb or outcome: %w", r.Id, ErrNewer)
+	}
+	return nil
+}
+
+// unknownInRecord is unknownInKind for records.
+func unknownInRecord(r *fsmpb.Record) bool {
+	if unknown(r) {
+		return true
+	}
+	switch k := r.Kind.(type) {
+	case *fsmpb.Record_Meta:
+		return unknown(k.Meta)
+	case *fsmpb.Record_Member:
+		return unknown(k.Member) || k.Member.Member != nil && unknown(k.Member.Member)
+	case *fsmpb.Record_Queue:
+		return unknown(k.Queue) || k.Queue.Defaults != nil && unknown(k.Queue.Defaults)
+	case *fsmpb.Record_Worker:
+		return unknown(k.Worker)
+	case *fsmpb.Record_Session:
+		return unknown(k.Session) || anyUnknown(k.Session.Queues)
+	case *fsmpb.Record_Task:
+		return unknown(k.Task) || anyUnknown(k.Task.Ended) || anyUnknown(k.Task.Superseded)
+	case *fsmpb.Record_Request:
+		return unknown(k.Request)
+	case *fsmpb.Record_Client:
+		return unknown(k.Client) || anyUnknown(k.Client.Calls)
+	default:
+		return false
+	}
+}

@@ -1,0 +1,120 @@
+package fsm
+
+import "github.com/taskraft/taskraft/fsm/fsmpb"
+
+// The records of a snapshot and the table's own, both ways.
+
+// fillTask writes t into r, which the writer uses again for every task.
+func fillTask(r *fsmpb.TaskRecord, t *Task) {
+	r.Id, r.Generation, r.State = t.ID, t.Generation, uint32(t.State)
+	r.Queue, r.Kind, r.Payload, r.ContentType = t.Queue, t.Kind, t.Payload, t.ContentType
+	r.Priority, r.SubmittedAt, r.EligibleAt, r.ExpiresAt = t.Priority, t.SubmittedAt, t.EligibleAt, t.ExpiresAt
+	r.Timeout, r.MaxAttempts, r.BackoffBase, r.BackoffMax = t.Timeout, t.MaxAttempts, t.BackoffBase, t.BackoffMax
+	r.Retain, r.RequestId = t.Retain, t.RequestID
+	r.Attempts, r.Failures, r.Crashes, r.SoloCrashes = t.Attempts, t.Failures, t.Crashes, t.SoloCrashes
+	r.Fence, r.Session, r.Worker, r.Boot = t.Fence, t.Session, t.Worker, t.Boot
+	r.StartedAt, r.Deadline, r.Solo, r.Redeemable = t.StartedAt, t.Deadline, t.Solo, t.Redeemable
+	r.StopCause, r.FinishedAt = uint32(t.StopCause), t.FinishedAt
+	r.Result, r.ResultContentType, r.Error, r.Reason = t.Result, t.ResultContentType, t.Error, t.Reason
+	r.Ended, r.Superseded = r.Ended[:0], r.Superseded[:0]
+	for i := range t.Ended {
+		e := &t.Ended[i]
+		r.Ended = append(r.Ended, &fsmpb.EndedFence{
+			Fence: e.Fence, Worker: e.Worker, Boot: e.Boot, Cause: uint32(e.Cause),
+			Verb: uint32(e.Verb), Digest: e.Digest, At: e.At, Error: e.Error,
+		})
+	}
+	for i := range t.Superseded {
+		s := &t.Superseded[i]
+		r.Superseded = append(r.Superseded, &fsmpb.SupersededResult{
+			Fence: s.Fence, Worker: s.Worker, Outcome: uint32(s.Outcome),
+			Result: s.Result, Truncated: s.Truncated, At: s.At,
+		})
+	}
+}
+
+// taskOf is the inverse of fillTask; l's strings are shared.
+func taskOf(r *fsmpb.TaskRecord, l *line) *Task {
+	t := &Task{
+		ID: r.Id, Generation: r.Generation, State: State(r.State),
+		Queue: l.rec.name, Kind: l.internKind(r.Kind), Payload: r.Payload, ContentType: l.internContentType(r.ContentType),
+		Priority: r.Priority, SubmittedAt: r.SubmittedAt, EligibleAt: r.EligibleAt, ExpiresAt: r.ExpiresAt,
+		Timeout: r.Timeout, MaxAttempts: r.MaxAttempts, BackoffBase: r.BackoffBase, BackoffMax: r.BackoffMax,
+		Retain: r.Retain, RequestID: r.RequestId,
+		Attempts: r.Attempts, Failures: r.Failures, Crashes: r.Crashes, SoloCrashes: r.SoloCrashes,
+		Fence: r.Fence, Session: r.Session, Worker: r.Worker, Boot: r.Boot,
+		StartedAt: r.StartedAt, Deadline: r.Deadline, Solo: r.Solo, Redeemable: r.Redeemable,
+		StopCause: Cause(r.StopCause), FinishedAt: r.FinishedAt,
+		Result: r.Result, ResultContentType: r.ResultContentType, Error: r.Error, Reason: r.Reason,
+	}
+	if len(r.Ended) > 0 {
+		t.Ended = make([]Ended, len(r.Ended))
+	}
+	for i, e := range r.Ended {
+		t.Ended[i] = Ended{
+			Fence: e.Fence, Worker: e.Worker, Boot: e.Boot, Cause: Cause(e.Cause),
+			Verb: Verb(e.Verb), Digest: e.Digest, At: e.At, Error: e.Error,
+		}
+	}
+	if len(r.Superseded) > 0 {
+		t.Superseded = make([]Superseded, len(r.Superseded))
+	}
+	for i, s := range r.Superseded {
+		t.Superseded[i] = Superseded{
+			Fence: s.Fence, Worker: s.Worker, Outcome: Outcome(s.Outcome),
+			Result: s.Result, Truncated: s.Truncated, At: s.At,
+		}
+	}
+	return t
+}
+
+func recordOfQueue(q *queueRecord) *fsmpb.QueueRecord {
+	return &fsmpb.QueueRecord{
+		Name: q.name, Paused: q.paused, Defaults: q.defaults,
+		SubmittedTotal: q.submitted, TrimmedTotal: q.trimmed,
+	}
+}
+
+func recordOfSession(s *sessionRecord) *fsmpb.SessionRecord {
+	r := &fsmpb.SessionRecord{
+		Id: s.ID, Worker: s.Worker, Boot: s.Boot, Labels: s.Labels, Slots: uint32(s.Slots), Ttl: s.TTL,
+		Draining: s.Draining, Pull: s.Pull, Clearing: s.Clearing,
+		Host: s.Host, Pid: s.PID, Version: s.Version, OpenedAt: s.OpenedAt,
+		AssignedTotal: s.AssignedTotal, PollSeq: s.PollSeq, PollTasks: s.PollTasks,
+		Ending: s.Ending != CauseNone, EndingCause: uint32(s.Ending),
+	}
+	for _, q := range s.Queues {
+		r.Queues = append(r.Queues, &fsmpb.QueueWeight{Queue: q.Queue, Weight: q.Weight})
+	}
+	return r
+}
+
+func sessionOf(r *fsmpb.SessionRecord, epoch uint64) *sessionRecord {
+	s := &sessionRecord{epoch: epoch, Session: Session{
+		ID: r.Id, Worker: r.Worker, Boot: r.Boot, Labels: r.Labels, Slots: int(r.Slots), TTL: r.Ttl,
+		Draining: r.Draining, Pull: r.Pull, Clearing: r.Clearing,
+		Host: r.Host, PID: r.Pid, Version: r.Version, OpenedAt: r.OpenedAt,
+		AssignedTotal: r.AssignedTotal, PollSeq: r.PollSeq, PollTasks: r.PollTasks,
+		Ending: Cause(r.EndingCause), Queues: make([]QueueWeight, len(r.Queues)),
+	}}
+	for i, q := range r.Queues {
+		s.Queues[i] = QueueWeight{q.Queue, q.Weight}
+	}
+	return s
+}
+
+func recordOfWorker(w *workerRecord) *fsmpb.WorkerRecord {
+	return &fsmpb.WorkerRecord{Worker: w.name, Boot: w.boot, RetiredBoots: w.retired, SeenAt: w.seenAt}
+}
+
+func recordOfRequest(id string, r *request) *fsmpb.RequestRecord {
+	return &fsmpb.RequestRecord{RequestId: id, Task: r.task, ContentDigest: r.digest, CreatedAt: r.createdAt}
+}
+
+func recordOfClient(c *client) *fsmpb.ClientRecord {
+	r := &fsmpb.ClientRecord{Client: []byte(c.id), AckedBelow: c.ackedBelow, UsedAt: c.usedAt}
+	for _, a := range c.calls {
+		r.Calls = append(r.Calls, &fsmpb.CallRecord{Seq: a.seq, Outcome: a.outcome})
+	}
+	return r
+}

@@ -1,0 +1,254 @@
+package fsm
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/taskraft/taskraft/fsm/fsmpb"
+)
+
+// Session is a worker process's registration. A copy; do not change what it points to.
+type Session struct {
+	ID       uint64
+	Worker   string
+	Boot     string
+	Queues   []QueueWeight
+	Labels   map[string]string
+	Slots    int
+	TTL      int64
+	Draining bool
+	Pull     bool
+	Clearing bool // drains so that a task can run alone
+	Host     string
+	PID      uint32
+	Version  string
+	OpenedAt int64
+
+	Held          int // Running + Stopping
+	AssignedTotal uint64
+	PollSeq       uint64
+	PollTasks     []uint64
+	Ending        Cause // not CauseNone: its tasks are being returned
+}
+
+// QueueWeight is a queue that a session serves and its share (≥ 1).
+type QueueWeight struct {
+	Queue  string
+	Weight uint32
+}
+
+// sessionRecord is what the table keeps of a session: Session without Held,
+// which is counted. It may be changed in place by the epoch that made it; its
+// slices and maps are replaced, not changed.
+type sessionRecord struct {
+	Session
+	epoch uint64
+}
+
+// session is a session at work: its record and the attempts that it holds.
+type session struct {
+	rec   *sessionRecord
+	held  fences
+	solo  int     // held attempts that must run alone: 0 or 1
+	lines []*line // of rec.Queues; nil until the queue exists
+}
+
+// free returns how many more tasks the session has room for.
+func (s *session) free() int {
+	if s.rec.Draining || s.rec.Ending != CauseNone || s.solo > 0 {
+		return 0
+	}
+	return max(s.rec.Slots-s.held.len(), 0)
+}
+
+func (s *session) view() *Session {
+	c := s.rec.Session
+	c.Held = s.held.len()
+	return &c
+}
+
+// resolve remembers the lines of queues that exist by now.
+func (m *Machine) resolve(s *session) {
+	for i, l := range s.lines {
+		if l == nil {
+			s.lines[i] = m.lines[s.rec.Queues[i].Queue]
+		}
+	}
+}
+
+// editSession returns the session's record to change: a copy, if a snapshot shares it.
+func (m *Machine) editSession(s *session) *sessionRecord {
+	if s.rec.epoch != m.epoch {
+		c := *s.rec
+		c.epoch = m.epoch
+		s.rec = &c
+		m.sessions.Set(c.ID, s.rec)
+	}
+	return s.rec
+}
+
+// openSession registers a worker process. The same process keeps its session;
+// another boot id takes over only when the leader says that the old one is gone.
+func (m *Machine) openSession(c *fsmpb.OpenSession) Result {
+	w := m.known[c.GetWorker()]
+	if w != nil && slices.Contains(w.rec.retired, c.GetBoot()) {
+		return Result{Outcome: BootReplaced}
+	}
+	if w != nil && w.session != nil {
+		same, open := w.rec.boot == c.GetBoot(), w.session.rec.Ending == CauseNone
+		switch {
+		case open && same:
+			return m.attach(w.session, c)
+		case open && !c.GetTakeover():
+			return Result{Outcome: WorkerIDInUse}
+		default:
+			m.endSession(w.session, CauseTakenOver)
+			m.returnHeld(w.session, MaxSlots)
+		}
+	}
+	w = m.enrol(w, c.GetWorker(), c.GetBoot())
+	m.lastSession++
+	s := &session{rec: &sessionRecord{epoch: m.epoch, Session: Session{
+		ID: m.lastSession, Worker: w.rec.name, Boot: w.rec.boot, OpenedAt: m.now,
+	}}}
+	m.sessions.Set(s.rec.ID, s.rec)
+	m.live[s.rec.ID] = s
+	m.setWorker(w, func(w *worker, rec *workerRecord) { w.session, rec.seenAt = s, m.now })
+	m.emit(Event{Kind: SessionOpened, Session: s.rec.ID})
+	return m.attach(s, c)
+}
+
+// attach brings the session to what its process says of itself and compares the
+// attempts that it has with those the table knows (DESIGN.md §2.3).
+func (m *Machine) attach(s *session, c *fsmpb.OpenSession) Result {
+	rec := m.editSession(s)
+	rec.Labels, rec.Draining, rec.Pull = c.GetLabels(), false, c.GetPull()
+	rec.Slots, rec.TTL = clampSlots(c.GetSlots()), c.GetTtl()
+	if rec.TTL <= 0 {
+		rec.TTL = SessionTTL
+	}
+	rec.Host, rec.PID, rec.Version = c.GetHost(), c.GetPid(), c.GetVersion()
+	m.serve(s, c.GetQueues())
+	r := Result{Outcome: Accepted}
+	m.reconcile(s, c.GetHeld(), &r)
+	r.Session = s.view()
+	return r
+}
+
+// reconcile compares the fences that a process lists with those the session
+// holds. Listed and lost with an earlier session of this process: taken back.
+// Listed and void: an abort. Held and not listed: the assignment never arrived
+// and is to be sent again, or the attempt that should stop is not there.
+func (m *Machine) reconcile(s *session, listed []uint64, r *Result) {
+	listed = slices.Compact(slices.Sorted(slices.Values(listed)))
+	for _, fence := range listed {
+		if id, ok := s.held.get(fence); ok {
+			if t, _ := m.tasks.Get(id); t.State == Stopping {
+				r.Aborts = append(r.Aborts, fence)
+			}
+			continue
+		}
+		if id, ok := m.lostBy(s.rec.Worker, fence); ok {
+			t, _ := m.tasks.Get(id)
+			m.takeBack(s, m.lines[t.Queue], t)
+			continue
+		}
+		r.Aborts = append(r.Aborts, fence)
+	}
+	for _, id := range s.held.tasks() {
+		t, _ := m.tasks.Get(id)
+		if _, ok := slices.BinarySearch(listed, t.Fence); ok {
+			continue
+		}
+		if t.State == Stopping {
+			m.stopped(m.lines[t.Queue], t)
+			continue
+		}
+		r.Tasks = append(r.Tasks, t)
+	}
+}
+
+// lostBy returns the task that a worker may take back under that fence.
+func (m *Machine) lostBy(worker string, fence uint64) (task uint64, ok bool) {
+	f := m.lost[worker]
+	if f == nil {
+		return 0, false
+	}
+	return f.get(fence)
+}
+
+// updateSession changes what is set: queues, labels and slots when not empty,
+// draining only to true (a new attach ends it), and carries out a poll.
+func (m *Machine) updateSession(c *fsmpb.UpdateSession) Result {
+	s := m.live[c.GetSession()]
+	if s == nil || s.rec.Ending != CauseNone {
+		return Result{Outcome: NoSession}
+	}
+	if len(c.GetQueues()) > 0 {
+		m.serve(s, c.GetQueues())
+	}
+	if len(c.GetLabels()) > 0 && !maps.Equal(c.GetLabels(), s.rec.Labels) {
+		m.editSession(s).Labels = c.GetLabels()
+	}
+	if c.GetSlots() > 0 {
+		m.editSession(s).Slots = clampSlots(c.GetSlots())
+	}
+	if c.GetDraining() && !s.rec.Draining {
+		m.editSession(s).Draining = true
+		m.setClearing(s, false)
+	}
+	r := Result{Outcome: Accepted}
+	if c.GetPollSeq() > 0 {
+		r.Tasks = m.poll(s, c.GetPollSeq(), int(min(c.GetPollMax(), MaxSlots)))
+	}
+	r.Session = s.view()
+	return r
+}
+
+// poll answers a unary request for tasks. The seq that got some gets the same
+// again, as far as the session still holds them; an older one gets nothing.
+func (m *Machine) poll(s *session, seq uint64, n int) []*Task {
+	if seq < s.rec.PollSeq {
+		return nil
+	}
+	if seq == s.rec.PollSeq && len(s.rec.PollTasks) > 0 {
+		var again []*Task
+		for _, id := range s.rec.PollTasks {
+			if t, ok := m.tasks.Get(id); ok && t.State == Running && t.Session == s.rec.ID {
+				again = append(again, t)
+			}
+		}
+		return again
+	}
+	got := m.give(s, n)
+	rec := m.editSession(s)
+	rec.PollSeq, rec.PollTasks = seq, make([]uint64, len(got))
+	for i, t := range got {
+		rec.PollTasks[i] = t.ID
+	}
+	return got
+}
+
+// serve sets the session's queues: no name twice, weights ≥ 1.
+func (m *Machine) serve(s *session, queues []*fsmpb.QueueWeight) {
+	seen := make(map[string]bool, len(queues))
+	served := make([]QueueWeight, 0, len(queues))
+	for _, q := range queues {
+		name := queueName(q.GetQueue())
+		if !seen[name] {
+			seen[name] = true
+			served = append(served, QueueWeight{name, max(q.GetWeight(), 1)})
+		}
+	}
+	m.editSession(s).Queues = served
+	s.lines = make([]*line, len(served))
+}
+
+func clampSlots(n uint32) int { return int(min(n, MaxSlots)) }
+
+func queueName(name string) string {
+	if name == "" {
+		return DefaultQueue
+	}
+	return name
+}

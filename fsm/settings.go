@@ -1,0 +1,46 @@
+package fsm
+
+import "github.com/taskraft/taskraft/fsm/fsmpb"
+
+// setQueue changes a queue's settings; the queue is made on first use.
+func (m *Machine) setQueue(c *fsmpb.SetQueue) Result {
+	name := queueName(c.GetQueue())
+	if m.lines[name] == nil && len(m.lines) >= MaxQueues {
+		return Result{Outcome: QueuesFull}
+	}
+	l := m.line(name)
+	rec := m.editQueue(l)
+	if c.Paused != nil {
+		rec.paused = *c.Paused
+	}
+	if c.Defaults != nil {
+		rec.defaults = c.Defaults
+		m.setTrimDue(l)
+	}
+	m.emit(Event{Kind: QueueChanged, Queue: name})
+	return Result{Outcome: Accepted}
+}
+
+// setMember records where a master can be reached and what it supports.
+func (m *Machine) setMember(c *fsmpb.SetMember) Result {
+	m.members.Set(c.GetName(), c)
+	m.emit(Event{Kind: MemberChanged})
+	return Result{Outcome: Accepted}
+}
+
+// finalize raises the feature level once every member has reported support. It
+// never goes down. The level may be above this binary's own: then the next
+// entry or snapshot stops it, as it must.
+func (m *Machine) finalize(c *fsmpb.Finalize) Result {
+	level := c.GetLevel()
+	ok := level >= uint32(m.level) && level <= 1<<16-1 && m.members.Len() > 0
+	m.members.Scan(func(_ string, member *fsmpb.SetMember) bool {
+		ok = ok && member.GetLevel() >= level
+		return ok
+	})
+	if !ok {
+		return Result{Outcome: LevelRefused}
+	}
+	m.level = uint16(level)
+	return Result{Outcome: Accepted}
+}

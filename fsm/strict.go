@@ -1,0 +1,79 @@
+package fsm
+
+import (
+	"fmt"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/taskraft/taskraft/fsm/fsmpb"
+)
+
+// checkCommands refuses fields and kinds that this binary does not know: a
+// command half understood would make this master's table differ from the
+// others'. protobuf keeps what it did not know aside; every message that can
+// occur in an entry is asked for it.
+func checkCommands(body *fsmpb.Commands) error {
+	if unknown(body) {
+		return fmt.Errorf("entry body: unknown field: %w", ErrNewer)
+	}
+	for i, c := range body.Commands {
+		if unknown(c) || c.Call != nil && unknown(c.Call) || unknownInKind(c) {
+			return fmt.Errorf("command %d: unknown kind or field: %w", i, ErrNewer)
+		}
+		if c.Kind == nil {
+			return fmt.Errorf("command %d: no kind: %w", i, ErrCorrupt)
+		}
+	}
+	return nil
+}
+
+// unknownInKind reports whether the command's own message, or one inside it,
+// holds an unknown field.
+func unknownInKind(c *fsmpb.Command) bool {
+	switch k := c.Kind.(type) {
+	case *fsmpb.Command_Submit:
+		return unknown(k.Submit) || anyUnknown(k.Submit.Tasks)
+	case *fsmpb.Command_Assign:
+		return unknown(k.Assign)
+	case *fsmpb.Command_Complete:
+		return unknown(k.Complete) || anyUnknown(k.Complete.Items)
+	case *fsmpb.Command_Fail:
+		return unknown(k.Fail) || anyUnknown(k.Fail.Items)
+	case *fsmpb.Command_Release:
+		return unknown(k.Release) || anyUnknown(k.Release.Items)
+	case *fsmpb.Command_OpenSession:
+		return unknown(k.OpenSession) || anyUnknown(k.OpenSession.Queues)
+	case *fsmpb.Command_UpdateSession:
+		return unknown(k.UpdateSession) || anyUnknown(k.UpdateSession.Queues)
+	case *fsmpb.Command_SetQueue:
+		return unknown(k.SetQueue) || k.SetQueue.Defaults != nil && unknown(k.SetQueue.Defaults)
+	case *fsmpb.Command_Cancel:
+		return unknown(k.Cancel)
+	case *fsmpb.Command_Retry:
+		return unknown(k.Retry)
+	case *fsmpb.Command_CloseSession:
+		return unknown(k.CloseSession)
+	case *fsmpb.Command_ExpireSession:
+		return unknown(k.ExpireSession)
+	case *fsmpb.Command_Tick:
+		return unknown(k.Tick)
+	case *fsmpb.Command_SetMember:
+		return unknown(k.SetMember)
+	case *fsmpb.Command_Finalize:
+		return unknown(k.Finalize)
+	}
+	return false
+}
+
+type message interface{ ProtoReflect() protoreflect.Message }
+
+func unknown[M message](m M) bool { return len(m.ProtoReflect().GetUnknown()) != 0 }
+
+func anyUnknown[M message](ms []M) bool {
+	for _, m := range ms {
+		if unknown(m) {
+			return true
+		}
+	}
+	return false
+}

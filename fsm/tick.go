@@ -1,0 +1,78 @@
+package fsm
+
+// tick carries out what is due: first the sessions whose end was cut off, then
+// tasks, then queues, workers, request ids and clients, each in the order of
+// their times. What the entry's budget leaves undone stays due.
+func (m *Machine) tick() Result {
+	for m.budget > 0 {
+		_, s, ok := m.ending.Min()
+		if !ok {
+			break
+		}
+		m.returnHeld(s, m.budget)
+	}
+	for m.budget > 0 {
+		it, ok := m.due.Min()
+		if !ok || it.at > m.now {
+			break
+		}
+		t, _ := m.tasks.Get(it.id)
+		m.fire(m.lines[t.Queue], t)
+	}
+	for m.budget > 0 {
+		it, ok := m.names.Min()
+		if !ok || it.at > m.now {
+			break
+		}
+		m.fireName(it)
+	}
+	return Result{Outcome: Accepted}
+}
+
+// fire does what a task is due for.
+func (m *Machine) fire(l *line, t *Task) {
+	switch at := t.expiry(); {
+	case t.State == Running:
+		m.timeOut(l, t)
+	case t.State == Stopping:
+		m.void(t, t.StopCause)
+		m.stopped(l, t)
+	case at != 0 && at <= m.now:
+		m.revoke(l, t, ReasonExpired)
+	default:
+		m.wake(l, t)
+	}
+}
+
+// fireName does what a named record is due for.
+func (m *Machine) fireName(it nameItem) {
+	switch it.kind {
+	case dueQueue:
+		m.trimDue(m.lines[it.name])
+	case dueWorker:
+		m.forgetWorker(it.name)
+	case dueRequest:
+		m.forgetRequest(it.name)
+	case dueClient:
+		m.forgetClient(it.name)
+	}
+}
+
+// NextDue returns the earliest time at which a Tick has work, or 0 when none.
+// What is overdue is due now.
+func (m *Machine) NextDue() int64 {
+	if m.ending.Len() > 0 {
+		return m.now
+	}
+	next := int64(0)
+	if it, ok := m.due.Min(); ok {
+		next = it.at
+	}
+	if it, ok := m.names.Min(); ok && (next == 0 || it.at < next) {
+		next = it.at
+	}
+	if next == 0 {
+		return 0
+	}
+	return max(next, m.now)
+}

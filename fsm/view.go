@@ -1,0 +1,99 @@
+package fsm
+
+import (
+	"iter"
+
+	"github.com/taskraft/taskraft/fsm/fsmpb"
+)
+
+// Position returns index and term of the last applied entry and its clock.
+func (m *Machine) Position() (index, term uint64, now int64) { return m.index, m.term, m.now }
+
+// SetApplied moves the position past an entry that is not for the table (a
+// configuration change or a no-op).
+func (m *Machine) SetApplied(index, term uint64) { m.index, m.term = index, term }
+
+// FeatureLevel returns the level that a leader must not write above.
+func (m *Machine) FeatureLevel() uint16 { return m.level }
+
+// Task returns a task's frozen record. When nil, known tells whether that id
+// ever existed (its record is trimmed).
+func (m *Machine) Task(id uint64) (t *Task, known bool) {
+	t, _ = m.tasks.Get(id)
+	return t, id > 0 && id <= m.lastTask
+}
+
+// TasksBefore yields tasks with id < before (0: from the newest), newest first.
+func (m *Machine) TasksBefore(before uint64) iter.Seq[*Task] {
+	return func(yield func(*Task) bool) {
+		m.tasks.Descend(before-1, func(_ uint64, t *Task) bool { return yield(t) })
+	}
+}
+
+// Session returns a session by id, or nil.
+func (m *Machine) Session(id uint64) *Session {
+	if s := m.live[id]; s != nil {
+		return s.view()
+	}
+	return nil
+}
+
+// SessionOf returns the session of a worker, or nil. A session that has ended
+// and whose tasks are still being returned is not it.
+func (m *Machine) SessionOf(worker string) *Session {
+	if w := m.known[worker]; w != nil && w.session != nil && w.session.rec.Ending == CauseNone {
+		return w.session.view()
+	}
+	return nil
+}
+
+// Sessions yields all sessions by id.
+func (m *Machine) Sessions() iter.Seq[*Session] {
+	return func(yield func(*Session) bool) {
+		m.sessions.Scan(func(id uint64, _ *sessionRecord) bool { return yield(m.live[id].view()) })
+	}
+}
+
+// Held yields the tasks that a session holds (Running and Stopping), by fence.
+func (m *Machine) Held(session uint64) iter.Seq[*Task] {
+	return func(yield func(*Task) bool) {
+		s := m.live[session]
+		if s == nil {
+			return
+		}
+		for _, id := range s.held.all() {
+			if t, _ := m.tasks.Get(id); !yield(t) {
+				return
+			}
+		}
+	}
+}
+
+// Queue returns a queue's settings and counters, or nil.
+func (m *Machine) Queue(name string) *Queue {
+	if l := m.lines[name]; l != nil {
+		return l.view()
+	}
+	return nil
+}
+
+// QueuesAfter yields queues with name > after, by name.
+func (m *Machine) QueuesAfter(after string) iter.Seq[*Queue] {
+	return func(yield func(*Queue) bool) {
+		m.queues.Ascend(after, func(name string, _ *queueRecord) bool {
+			return name == after || yield(m.lines[name].view())
+		})
+	}
+}
+
+// Members yields the member records by name.
+func (m *Machine) Members() iter.Seq[*fsmpb.SetMember] {
+	return func(yield func(*fsmpb.SetMember) bool) {
+		m.members.Scan(func(_ string, c *fsmpb.SetMember) bool { return yield(c) })
+	}
+}
+
+// Counts returns the number of records in the table.
+func (m *Machine) Counts() (tasks, sessions, queues int) {
+	return m.tasks.Len(), m.sessions.Len(), m.queues.Len()
+}
