@@ -109,7 +109,7 @@ func (p *Port) consider(c *conn, h hello) (a answer, elder *Caller) {
 		a.reason = WrongCluster
 	case h.callee != p.server || h.caller == "":
 		a.reason = WrongServer
-	case h.caller == p.server: // it claims to be this very master
+	case h.caller == p.server && h.boot != p.cfg.Boot: // a copy of this very master
 		a.reason = Duplicate
 	case h.kind == KindRaft && p.raft == nil:
 		a.reason = NotReady

@@ -128,3 +128,14 @@ func TestSilentConnectionIsReplaced(t *testing.T) {
 	faults.Allow(n2.Addr())
 	eventually(t, "calls work again", func() bool { return ping(ctx, n1, n2.self()) == nil })
 }
+
+func BenchmarkCall(b *testing.B) {
+	n1, n2 := listen(b, "n1/a", config()), listen(b, "n2/b", config())
+	to := n2.self()
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := ping(b.Context(), n1, to); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -79,7 +79,7 @@ func echo(_ context.Context, _ Caller, a text) (text, error) { return a, nil }
 func config() Config { return Config{Bind: "127.0.0.1:0"} }
 
 // listen opens a port; a server id adopts it into cluster c1.
-func listen(t *testing.T, server string, cfg Config) *Port {
+func listen(t testing.TB, server string, cfg Config) *Port {
 	t.Helper()
 	p, err := New(cfg)
 	if err != nil {

@@ -188,7 +188,10 @@ func TestSecondProcessIsRefused(t *testing.T) {
 	if err := ping(ctx, n1, n2.self()); err != nil {
 		t.Errorf("the original lost its connection: %v", err)
 	}
-	wantRefused(t, ping(ctx, clone, Peer{"n1/a", n2.Addr()}), WrongServer)
+	wantRefused(t, ping(ctx, clone, n1.self()), Duplicate)
+	if err := ping(ctx, n1, n1.self()); err != nil {
+		t.Errorf("a master that calls itself: %v", err)
+	}
 	if err := n1.Close(); err != nil {
 		t.Fatal(err)
 	}
