@@ -63,7 +63,7 @@ func (f *Follower) DoAny(ctx context.Context, call Call) error {
 type tries struct {
 	f    *Follower
 	ctx  context.Context
-	p    pause
+	p    Pause
 	hops int
 	last error
 	verdict
@@ -142,19 +142,20 @@ func (t *tries) gaveUp() error {
 	return &GaveUpError{Cause: context.Cause(t.ctx), Last: t.last, Maybe: t.unknown, NoLeader: t.noLeader}
 }
 
-// pause makes full-jitter back-off: between zero and a limit that doubles from
+// Pause makes full-jitter back-off: between zero and a limit that doubles from
 // 20 ms to 1 s.
-type pause struct{ limit time.Duration }
+type Pause struct{ limit time.Duration }
 
-func (p *pause) reset() { p.limit = 0 }
+// Reset starts over with the shortest limit.
+func (p *Pause) Reset() { p.limit = 0 }
 
-// wait pauses until the time is over, ctx ends, or early is closed. It reports
+// Wait pauses until the time is over, ctx ends, or early is closed. It reports
 // whether the time was over.
-func (p *pause) wait(ctx context.Context, early <-chan struct{}) bool {
+func (p *Pause) Wait(ctx context.Context, early <-chan struct{}) bool {
 	return p.waitAtLeast(ctx, early, 0)
 }
 
-func (p *pause) waitAtLeast(ctx context.Context, early <-chan struct{}, least time.Duration) bool {
+func (p *Pause) waitAtLeast(ctx context.Context, early <-chan struct{}, least time.Duration) bool {
 	p.limit = min(max(2*p.limit, minPause), maxPause)
 	timer := time.NewTimer(least + rand.N(p.limit))
 	defer timer.Stop()

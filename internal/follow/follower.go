@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"time"
 
 	"google.golang.org/grpc"
 )
@@ -30,11 +31,12 @@ type Config struct {
 // Follower knows the masters and who leads. Its methods may be called from any
 // goroutine.
 type Follower struct {
-	cfg  Config
-	log  *slog.Logger
-	ctx  context.Context // ends with Close
-	stop context.CancelFunc
-	wg   sync.WaitGroup
+	cfg   Config
+	log   *slog.Logger
+	began time.Time
+	ctx   context.Context // ends with Close
+	stop  context.CancelFunc
+	wg    sync.WaitGroup
 
 	mu      sync.Mutex
 	masters map[string]*master
@@ -60,7 +62,7 @@ func New(cfg Config) (*Follower, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	f := &Follower{cfg: cfg, log: cfg.Logger, masters: map[string]*master{}, next: rand.IntN(maxMasters)}
+	f := &Follower{cfg: cfg, log: cfg.Logger, began: time.Now(), masters: map[string]*master{}, next: rand.IntN(maxMasters)}
 	f.ctx, f.stop = context.WithCancel(context.Background())
 	f.reign = f.newReign(nil)
 	f.mu.Lock()

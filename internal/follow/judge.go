@@ -96,6 +96,16 @@ func judge(err error) verdict {
 	return verdict{}
 }
 
+// Reason returns the reason of package reason that err carries, or "".
+func Reason(err error) string {
+	st, ok := status.FromError(err)
+	if !ok {
+		return ""
+	}
+	info, _ := details(st)
+	return info.GetReason()
+}
+
 // details returns a status's ErrorInfo, if it is ours, and its RetryInfo.
 func details(st *status.Status) (*errdetails.ErrorInfo, time.Duration) {
 	var info *errdetails.ErrorInfo

@@ -32,7 +32,7 @@ type master struct {
 	stop context.CancelFunc
 
 	waiting atomic.Int64 // unary calls without an answer
-	heard   atomic.Int64 // when something was last heard, or a call began to wait: Unix ns
+	heard   atomic.Int64 // when something was last heard, or a call began to wait: ns since Follower.began
 	probing atomic.Bool
 
 	// life ends when the master is taken for hung. Guarded by Follower.mu.
@@ -87,41 +87,78 @@ func (m *master) renewLife() {
 // watch holds the WatchLeader stream until m is closed.
 func (m *master) watch() {
 	cc := taskraftv1.NewClusterServiceClient(m.conn)
-	var p pause
+	var p Pause
 	for m.ctx.Err() == nil {
 		stream, err := cc.WatchLeader(m.ctx, &taskraftv1.WatchLeaderRequest{})
 		for err == nil {
 			var info *taskraftv1.LeaderInfo
 			if info, err = stream.Recv(); err == nil {
-				p.reset()
+				p.Reset()
 				m.f.Learn(info, m.addr)
 			}
 		}
-		p.wait(m.ctx, nil)
+		p.Wait(m.ctx, nil)
 	}
 }
 
 // Invoke makes one unary call and notes whether it was sent and answered.
 func (m *master) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
-	if m.waiting.Add(1) == 1 {
-		m.heard.Store(time.Now().UnixNano())
-	}
+	m.begin()
 	defer m.waiting.Add(-1)
 	var p peer.Peer
 	err := m.conn.Invoke(ctx, method, args, reply, append(opts, grpc.Peer(&p))...)
 	if err == nil {
-		m.heard.Store(time.Now().UnixNano())
+		m.hear()
 		return nil
 	}
 	if p.Addr == nil {
 		return &unsentError{err}
 	}
+	if ctx.Err() == nil {
+		m.hear()
+	}
 	return err
 }
 
-// NewStream opens a stream. Its user looks after its liveness.
+// NewStream opens a stream. Until it is answered by a first message it counts as a
+// call; from then on its user looks after its liveness, and must receive.
 func (m *master) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
-	return m.conn.NewStream(ctx, desc, method, opts...)
+	m.begin()
+	s, err := m.conn.NewStream(ctx, desc, method, opts...)
+	if err != nil {
+		m.waiting.Add(-1)
+		return nil, err
+	}
+	return &stream{ClientStream: s, m: m}, nil
+}
+
+type stream struct {
+	grpc.ClientStream
+	m        *master
+	answered bool // only the receiver looks
+}
+
+func (s *stream) RecvMsg(msg any) error {
+	err := s.ClientStream.RecvMsg(msg)
+	if !s.answered {
+		s.answered = true
+		s.m.waiting.Add(-1)
+		s.m.hear()
+	}
+	return err
+}
+
+func (m *master) begin() {
+	if m.waiting.Add(1) == 1 {
+		m.hear()
+	}
+}
+
+// hear notes a sign of life, or that there was nothing to listen to until now.
+func (m *master) hear() { m.heard.Store(int64(time.Since(m.f.began))) }
+
+func (m *master) silent() time.Duration {
+	return time.Since(m.f.began) - time.Duration(m.heard.Load())
 }
 
 // watchdog finds masters that hold calls and say nothing.
@@ -132,12 +169,12 @@ func (f *Follower) watchdog() {
 		select {
 		case <-f.ctx.Done():
 			return
-		case now := <-tick.C:
+		case <-tick.C:
 			f.mu.Lock()
 			masters := f.order
 			f.mu.Unlock()
 			for _, m := range masters {
-				if m.waiting.Load() > 0 && now.UnixNano()-m.heard.Load() > int64(probeAfter) && m.probing.CompareAndSwap(false, true) {
+				if m.waiting.Load() > 0 && m.silent() > probeAfter && m.probing.CompareAndSwap(false, true) {
 					f.wg.Go(m.probe)
 				}
 			}
@@ -153,11 +190,11 @@ func (m *master) probe() {
 	var p peer.Peer
 	_, err := healthpb.NewHealthClient(m.conn).Check(ctx, &healthpb.HealthCheckRequest{}, grpc.Peer(&p))
 	if err == nil || ctx.Err() == nil {
-		m.heard.Store(time.Now().UnixNano())
+		m.hear()
 		return
 	}
 	if m.ctx.Err() == nil {
-		m.heard.Store(time.Now().UnixNano()) // the next round begins now
+		m.hear() // the next round begins now
 		m.f.hung(m)
 	}
 }

@@ -1,0 +1,41 @@
+// Package worker executes tasks of a Taskraft cluster.
+//
+//	err := worker.Run(ctx, worker.Config{
+//		Masters:  []string{"127.0.0.1:7400"},
+//		ID:       "mail-1",
+//		Queues:   []worker.Queue{{Name: "mail"}},
+//		Slots:    8,
+//		Handlers: map[string]worker.Handler{"send": send},
+//	})
+//
+// Run holds one stream to the leader and follows it. Assignments come down,
+// results and heartbeats go up, both coalesced. Handlers run in a bounded pool of
+// goroutines and do not notice when a master dies: results wait until a master
+// has answered them with an outcome, and are offered again on the next stream.
+//
+//	stream ──assignments──▶ table ──queue──▶ pool (Slots goroutines) ──▶ handler
+//	   ▲                      │ ▲                                          │
+//	   └──────reports─────────┘ └────────────── report ◀───────────────────┘
+//
+// What a handler returns decides:
+//
+//	nil error           the task is complete, with the Result
+//	Permanent(err)      the task is DEAD
+//	RetryAfter(err, d)  failed; again after d
+//	Snooze(d)           again after d; no attempt is counted
+//	any other error     failed; again after the task's back-off
+//	a panic             failed, with a trimmed stack
+//
+// A handler's context ends with the attempt's time limit, and with a cause when
+// the execution is void: ErrTimedOut, ErrCancelled, ErrLost, or ErrDraining when
+// Run must end. Execution is at least once: a handler that has side effects
+// passes Task.Fence on, so that an older execution can be told from a newer one.
+//
+//	config.go    what to run, checked
+//	task.go      what a handler gets and returns
+//	context.go   a handler's context, made only when it is looked at
+//	report.go    from a handler's return to a message
+//	table.go     the attempts without a seen outcome, and the pool that runs them
+//	stream.go    one stream: attach, receive, send, heartbeat
+//	run.go       streams one after another; draining and the end
+package worker

@@ -1,0 +1,365 @@
+package worker
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/taskraft/taskraft/rpc/taskraftv1"
+)
+
+// maxSpool bounds the results that wait for their outcome, in bytes. A result
+// that does not fit is dropped and its task handed back, to run again.
+const maxSpool = 64 << 20
+
+type stage uint8
+
+const (
+	queued   stage = iota // waits for a slot
+	running               // its handler runs
+	finished              // its report waits for the outcome
+)
+
+// attempt is one assignment without a seen outcome.
+type attempt struct {
+	task  Task
+	ctx   taskContext
+	stage stage
+	report
+}
+
+// table holds the attempts by fence and runs them. The pool's goroutines start
+// when they are first needed, wake one another one at a time (so that a batch of
+// short tasks does not wake them all) and end with close.
+type table struct {
+	run  func(*attempt) report
+	base context.Context // parent of the handlers' contexts
+	max  int             // slots
+
+	mu       sync.Mutex
+	held     map[uint64]*attempt
+	hash     uint64     // XOR of splitmix64 of the held fences
+	spool    int        // bytes of the reports held
+	queue    []*attempt // in order of assignment
+	active   int        // queued or running
+	outbox   []*attempt // finished, not sent on the present stream
+	draining bool
+	changed  chan struct{} // closed at the next change; nil when nobody waits
+
+	wake   sync.Cond
+	idle   int  // goroutines that wait
+	waking bool // one of them, or a new one, is on its way
+	size   int  // goroutines
+	closed bool
+	wg     sync.WaitGroup
+
+	ready chan struct{} // holds a token when outbox is not empty
+}
+
+func newTable(base context.Context, slots int, run func(*attempt) report) *table {
+	t := &table{run: run, base: base, max: slots, held: map[uint64]*attempt{}, ready: make(chan struct{}, 1)}
+	t.wake.L = &t.mu
+	return t
+}
+
+// assign takes assignments in. Fences that are known are ignored: masters send
+// them again when a reply may have been lost.
+func (t *table) assign(worker string, in []*taskraftv1.Assignment) {
+	now := time.Now()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, as := range in {
+		if t.held[as.GetFence()] != nil {
+			continue
+		}
+		a := &attempt{task: Task{
+			ID: as.GetTask(), Fence: as.GetFence(), Attempt: int(as.GetAttempt()), Worker: worker,
+			Queue: as.GetQueue(), Kind: as.GetKind(), Payload: as.GetPayload(), ContentType: as.GetContentType(),
+			SubmitTime: as.GetSubmitTime().AsTime(),
+		}}
+		if as.GetTimeout() != nil {
+			a.task.Deadline = now.Add(as.GetTimeout().AsDuration())
+		}
+		a.ctx.base, a.ctx.deadline = t.base, a.task.Deadline
+		t.held[a.task.Fence] = a
+		t.hash ^= splitmix64(a.task.Fence)
+		t.active++
+		if t.draining {
+			t.finish(a, release(&a.task))
+			continue
+		}
+		t.queue = append(t.queue, a)
+	}
+	t.wakeOne()
+}
+
+// wakeOne sees to it that somebody takes the head of the queue. Called with mu held.
+func (t *table) wakeOne() {
+	switch {
+	case len(t.queue) == 0 || t.waking:
+	case t.idle > 0:
+		t.waking = true
+		t.wake.Signal()
+	case t.size < t.max:
+		t.waking = true
+		t.size++
+		t.wg.Go(t.work)
+	}
+}
+
+// work is one slot: it runs what is queued until close.
+func (t *table) work() {
+	t.mu.Lock()
+	t.waking = false
+	defer func() {
+		t.size--
+		t.wakeOne() // a handler may have ended this goroutine with runtime.Goexit
+		t.mu.Unlock()
+	}()
+	for {
+		for len(t.queue) == 0 && !t.closed {
+			t.idle++
+			t.wake.Wait()
+			t.idle--
+			t.waking = false
+		}
+		if t.closed {
+			return
+		}
+		a := t.queue[0]
+		t.queue[0] = nil
+		t.queue = t.queue[1:]
+		a.stage = running
+		t.wakeOne()
+		t.execute(a)
+	}
+}
+
+// execute runs one handler. It is called and returns with mu held.
+func (t *table) execute(a *attempt) {
+	t.mu.Unlock()
+	r := report{fail: &taskraftv1.Failure{Task: a.task.ID, Fence: a.task.Fence, Error: "the handler ended its goroutine"}}
+	defer func() {
+		a.ctx.end(nil)
+		t.mu.Lock()
+		a.task.Payload = nil
+		if a.stage == running { // else it was handed back already
+			t.finish(a, r)
+		}
+	}()
+	r = t.run(a)
+}
+
+// finish notes the report of an attempt and puts it up for sending. Called with
+// mu held.
+func (t *table) finish(a *attempt, r report) {
+	if n := r.size(); t.spool+n > maxSpool && r.release == nil {
+		r = release(&a.task)
+	}
+	a.stage, a.report = finished, r
+	t.spool += r.size()
+	t.active--
+	t.outbox = append(t.outbox, a)
+	select {
+	case t.ready <- struct{}{}:
+	default:
+	}
+	t.notify()
+}
+
+// settle takes outcomes in and returns what they settle.
+func (t *table) settle(in []*taskraftv1.OutcomeReply, settled []Settled) []Settled {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, o := range in {
+		a := t.held[o.GetFence()]
+		if a == nil || a.stage != finished {
+			continue
+		}
+		delete(t.held, a.task.Fence)
+		t.hash ^= splitmix64(a.task.Fence)
+		t.spool -= a.size()
+		settled = append(settled, Settled{
+			Task: a.task.ID, Fence: a.task.Fence, Attempt: a.task.Attempt,
+			Queue: a.task.Queue, Kind: a.task.Kind, Verb: a.verb(), Outcome: o.GetOutcome(),
+		})
+	}
+	t.notify()
+	return settled
+}
+
+// abort stops executions whose fence is void. A handler that runs is told by its
+// context, and its report, whatever it is, confirms the end; what has not begun is
+// handed back, which confirms as well.
+func (t *table) abort(fence uint64, cause error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	a := t.held[fence]
+	if a == nil {
+		return
+	}
+	switch a.stage {
+	case queued:
+		t.unqueue(a)
+		t.finish(a, release(&a.task))
+	case running:
+		a.ctx.end(cause)
+	}
+}
+
+func (t *table) unqueue(a *attempt) {
+	if i := slices.Index(t.queue, a); i >= 0 {
+		t.queue = slices.Delete(t.queue, i, i+1)
+	}
+}
+
+// fences lists what to attach with, and puts every finished attempt up for
+// sending again: outcomes that were under way on an older stream are lost.
+func (t *table) fences() []uint64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	fences := make([]uint64, 0, len(t.held))
+	clear(t.outbox)
+	t.outbox = t.outbox[:0]
+	for fence, a := range t.held {
+		fences = append(fences, fence)
+		if a.stage == finished {
+			t.outbox = append(t.outbox, a)
+		}
+	}
+	slices.Sort(fences)
+	slices.SortFunc(t.outbox, func(a, b *attempt) int { return cmp.Compare(a.task.Fence, b.task.Fence) })
+	if len(t.outbox) > 0 {
+		select {
+		case t.ready <- struct{}{}:
+		default:
+		}
+	}
+	return fences
+}
+
+// take returns what is to be sent; spare becomes the next outbox.
+func (t *table) take(spare []*attempt) []*attempt {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	out := t.outbox
+	t.outbox = spare[:0]
+	return out
+}
+
+func (t *table) summary() (count int, hash uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.held), t.hash
+}
+
+// drain hands back what has not begun, now and from now on.
+func (t *table) drain() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.draining = true
+	for _, a := range t.queue {
+		t.finish(a, release(&a.task))
+	}
+	t.queue = nil
+}
+
+// cancelAll ends the contexts of all running handlers.
+func (t *table) cancelAll(cause error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, a := range t.held {
+		if a.stage == running {
+			a.ctx.end(cause)
+		}
+	}
+}
+
+// releaseAll hands back what still runs and returns how many there were.
+func (t *table) releaseAll() (n int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, a := range t.held {
+		if a.stage == running {
+			t.finish(a, release(&a.task))
+			n++
+		}
+	}
+	return n
+}
+
+// dropLargest replaces the report with the largest result by a failure that says
+// why: the master refuses something, and size is what masters differ about.
+func (t *table) dropLargest(why error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var largest *attempt
+	for _, a := range t.held {
+		if a.stage == finished && (largest == nil || a.size() > largest.size()) {
+			largest = a
+		}
+	}
+	if largest == nil {
+		return
+	}
+	t.spool -= largest.size()
+	largest.report = report{fail: &taskraftv1.Failure{
+		Task: largest.task.ID, Fence: largest.task.Fence, Permanent: true,
+		Error: trim("the master refused the report: "+why.Error(), maxError),
+	}}
+	t.spool += largest.size()
+}
+
+// inactive and settled are conditions for wait.
+func (t *table) inactive() bool { return t.active == 0 }
+func (t *table) settled() bool  { return len(t.held) == 0 }
+
+// wait waits until cond, which is called with mu held, is true, or ctx ends.
+func (t *table) wait(ctx context.Context, cond func() bool) bool {
+	for {
+		t.mu.Lock()
+		if cond() {
+			t.mu.Unlock()
+			return true
+		}
+		if t.changed == nil {
+			t.changed = make(chan struct{})
+		}
+		changed := t.changed
+		t.mu.Unlock()
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+func (t *table) notify() {
+	if t.changed != nil {
+		close(t.changed)
+		t.changed = nil
+	}
+}
+
+// close ends the pool. With join it waits for its goroutines; a handler that does
+// not return would hold that up.
+func (t *table) close(join bool) {
+	t.mu.Lock()
+	t.closed = true
+	t.wake.Broadcast()
+	t.mu.Unlock()
+	if join {
+		t.wg.Wait()
+	}
+}
+
+// splitmix64 spreads fences so that the XOR of a set tells it from others.
+func splitmix64(x uint64) uint64 {
+	x += 0x9e3779b97f4a7c15
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
+}
