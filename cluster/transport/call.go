@@ -66,6 +66,10 @@ type link struct {
 func (p *Port) link(ctx context.Context, to Peer) (*link, error) {
 	for {
 		p.mu.Lock()
+		if err := p.ready(); err != nil {
+			p.mu.Unlock()
+			return nil, err
+		}
 		l, ok := p.links[to]
 		if !ok {
 			l = &link{made: make(chan struct{}), pending: map[uint64]chan frame{}}

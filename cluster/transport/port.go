@@ -172,6 +172,7 @@ func (p *Port) shut(to state) *Raft {
 		c.Conn.Close()
 	}
 	clear(p.conns)
+	clear(p.links) // their connections are among those closed
 	return p.raft
 }
 
