@@ -43,7 +43,7 @@ var layers = []layer{
 	{dir: "rpc/taskraftv1", foreign: grpcModules, why: "the API's messages stand alone"},
 	{dir: "rpc/reason", foreign: []string{}, why: "SDKs and the command line import the reasons without our servers"},
 	{dir: "client", mine: []string{"internal/follow", "rpc/taskraftv1", "rpc/reason"}, foreign: grpcModules, why: grpcOnly},
-	{dir: "worker", mine: []string{"internal/follow", "rpc/taskraftv1", "rpc/reason", "worker"}, foreign: grpcModules, why: grpcOnly},
+	{dir: "worker", mine: []string{"internal/follow", "rpc/taskraftv1", "rpc/reason", "worker"}, foreign: append(slices.Clone(grpcModules), "github.com/google/uuid"), why: grpcOnly},
 	{dir: "internal/follow", mine: []string{"rpc/taskraftv1", "rpc/reason"}, foreign: grpcModules, why: grpcOnly},
 	{
 		dir: "cmd", mine: []string{"cmd/…", "client", "cluster/…", "fsm", "rpc/…", "worker/…", "internal/…", "web"},
