@@ -2,6 +2,8 @@ package worker
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"fmt"
 	"log/slog"
 	"os"
@@ -9,7 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/google/uuid"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -50,7 +51,9 @@ type worker struct {
 // the worker's id (reason.WorkerIDInUse) or took its place (reason.BootReplaced),
 // or when the masters refuse this worker for another reason that does not pass.
 func Run(ctx context.Context, cfg Config) error {
-	boot := uuid.NewString()
+	var random [16]byte
+	rand.Read(random[:])
+	boot := hex.EncodeToString(random[:])
 	if err := cfg.complete(boot); err != nil {
 		return fmt.Errorf("start worker: %w", err)
 	}

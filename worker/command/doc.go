@@ -1,0 +1,40 @@
+// Package command is a worker's handler for tasks that run a program.
+//
+// The payload is JSON; only argv is required:
+//
+//	{"argv": ["gzip", "-9"], "env": {"LEVEL": "9"}, "dir": "/srv", "stdin": "text"}
+//
+// The result is JSON as well (content type application/json):
+//
+//	{"exit_code": 0, "signal": "", "stdout": "…", "stderr": "…",
+//	 "stdout_truncated": false, "stderr_truncated": false, "duration_ms": 12}
+//
+// No shell is involved: argv reaches the program byte for byte. Which programs may
+// run is decided when the worker starts. The child gets PATH, HOME, LANG and a few
+// more of the worker's variables, the payload's, and TASKRAFT_TASK,
+// TASKRAFT_FENCE, TASKRAFT_ATTEMPT and TASKRAFT_WORKER.
+//
+// What the exit says:
+//
+//	0                          complete
+//	126, 127                   DEAD: the program cannot be run
+//	any other, or a signal     failed, to be tried again; the result is kept
+//	not allowed, bad payload   DEAD
+//
+// The program has its own process group. When its time is over, or the execution
+// is void, the group gets SIGTERM, and SIGKILL after a grace period. Whatever is
+// left of the group when the program itself ends is killed too. Descendants that
+// left the group are found by their TASKRAFT_FENCE when something had to be killed
+// or still holds the output (Linux only, and best effort). On Linux a worker that
+// is killed takes the program with it.
+//
+// A program that survives SIGKILL (it hangs in the kernel) is logged as stuck and
+// keeps its slot.
+//
+//	command.go      configuration, from a task to a result
+//	payload.go      what a task asks for, checked
+//	allow.go        which programs may run
+//	supervise.go    one process group from start to end
+//	output.go       what it printed, capped, and the result
+//	proc_linux.go   what only Linux can do
+package command
