@@ -1,0 +1,160 @@
+package cluster
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync/atomic"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/taskraft/taskraft/fsm"
+)
+
+// applier is the table as Raft sees it: it implements raft.BatchingFSM. Raft
+// calls all its methods from one goroutine.
+type applier struct {
+	table   *table
+	log     *slog.Logger
+	applied func(*fsm.Applied) // in log order, with table.mu held for writing
+	renewed func()             // the table was replaced, with table.mu held for writing
+	fatal   func(*Fault)
+
+	failed bool
+
+	// oldest is the lowest snapshot index that leaves no hole before the log. Set
+	// while Raft starts, 0 afterwards.
+	oldest uint64
+	idle   int // restores in a row that brought nothing new
+
+	// Raft's AppliedIndex means "sent to the applier"; this is applied.
+	index, term atomic.Uint64
+}
+
+// response of an entry that the table has not seen: the outcome is unknown.
+type unseen struct{}
+
+// Apply implements raft.FSM; with ApplyBatch there, Raft does not call it.
+func (a *applier) Apply(l *raft.Log) any { return a.ApplyBatch([]*raft.Log{l})[0] }
+
+// ApplyBatch implements raft.BatchingFSM: one lock per batch, decoding before it.
+func (a *applier) ApplyBatch(logs []*raft.Log) []any {
+	out := make([]any, len(logs))
+	for i := range out {
+		out[i] = unseen{}
+	}
+	if a.failed {
+		return out
+	}
+	entries, err := decodeAll(logs)
+	a.commit(logs[:len(entries)], entries, out)
+	if err != nil {
+		a.fail(logs[len(entries)].Index, err)
+	}
+	return out
+}
+
+// decodeAll decodes up to the first entry that cannot be; configuration entries
+// are nil.
+func decodeAll(logs []*raft.Log) ([]*fsm.Entry, error) {
+	entries := make([]*fsm.Entry, 0, len(logs))
+	for _, l := range logs {
+		var e *fsm.Entry
+		if l.Type == raft.LogCommand {
+			var err error
+			if e, err = fsm.DecodeEntry(l.Data); err != nil {
+				return entries, err
+			}
+		}
+		entries = append(entries, e)
+	}
+	return entries, nil
+}
+
+func (a *applier) commit(logs []*raft.Log, entries []*fsm.Entry, out []any) {
+	if len(logs) == 0 {
+		return
+	}
+	a.table.mu.Lock()
+	defer a.table.mu.Unlock()
+	for i, l := range logs {
+		if entries[i] == nil {
+			a.table.m.SetApplied(l.Index, l.Term)
+			continue
+		}
+		done := a.table.m.Apply(l.Index, l.Term, entries[i])
+		a.applied(done)
+		out[i] = done
+	}
+	last := logs[len(logs)-1]
+	a.idle = 0
+	a.moved(last.Index, last.Term)
+}
+
+// moved publishes the applied position; with table.mu held for writing.
+func (a *applier) moved(index, term uint64) {
+	a.index.Store(index)
+	a.term.Store(term)
+}
+
+// fail stops the node before the entry at index takes effect; nothing later is
+// applied either.
+func (a *applier) fail(index uint64, err error) {
+	a.failed = true
+	a.fatal(entryFault(fmt.Errorf("apply entry %d: %w", index, err)))
+}
+
+// entryFault says what bytes that cannot be read mean for the operator.
+func entryFault(err error) *Fault {
+	if errors.Is(err, fsm.ErrNewer) {
+		return &Fault{Kind: FaultIdentity, Err: err}
+	}
+	return &Fault{Kind: FaultDisk, Err: err}
+}
+
+// maxIdleRestores is how many snapshots may be installed in a row without any
+// progress before the node restarts to throw its unusable log away.
+const maxIdleRestores = 3
+
+// Restore implements raft.FSM: the new table is complete before it takes the
+// old one's place.
+func (a *applier) Restore(r io.ReadCloser) error {
+	defer r.Close()
+	if a.failed {
+		return errors.New("the table has stopped")
+	}
+	m, err := readSnapshot(r)
+	if err != nil {
+		if errors.Is(err, fsm.ErrNewer) {
+			a.fatal(entryFault(err))
+		}
+		return fmt.Errorf("restore snapshot: %w", err)
+	}
+	index, term, _ := m.Position()
+	if index < a.oldest {
+		return fmt.Errorf("restore snapshot: it ends at entry %d, at least %d is needed", index, a.oldest)
+	}
+	if index > a.index.Load() {
+		a.idle = 0
+	} else if a.idle++; a.idle == maxIdleRestores {
+		a.fatal(&Fault{Kind: FaultDisk, Err: fmt.Errorf("%d snapshots up to entry %d were installed without progress: restart this node", a.idle, index)})
+	}
+	a.table.mu.Lock()
+	defer a.table.mu.Unlock()
+	a.table.m = m
+	a.moved(index, term)
+	a.renewed()
+	a.log.Info("table restored from a snapshot", slog.Uint64("index", index), slog.Uint64("term", term))
+	return nil
+}
+
+// Snapshot implements raft.FSM: it freezes the table, which costs O(1).
+func (a *applier) Snapshot() (raft.FSMSnapshot, error) {
+	if a.failed {
+		return nil, errors.New("the table has stopped")
+	}
+	a.table.mu.Lock()
+	defer a.table.mu.Unlock()
+	return frozen{a.table.m.Snapshot()}, nil
+}

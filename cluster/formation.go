@@ -1,0 +1,239 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/taskraft/taskraft/cluster/datadir"
+	"github.com/taskraft/taskraft/cluster/transport"
+	"github.com/taskraft/taskraft/fsm"
+)
+
+// Formation happens once per cluster. A master on its first start answers only
+// identify. When all masters of the list have answered "no cluster", the first
+// by name draws the cluster id and fixes the list of server ids; the others
+// adopt what it fixed once they find themselves in it.
+//
+//	every master: identity.json with a new incarnation
+//	first master: all answered ─► identity.json with cluster and list ─► bootstrap
+//	the others:   first master's list contains me ─► the same
+//
+// A crash between any two steps resumes at the next start: the incarnation
+// stays, an adopted list is final, and bootstrapping twice does nothing. A wiped
+// master has a new incarnation, which no cluster knows: it must never vote in
+// its predecessor's place, and ends with an identity fault.
+
+const (
+	formEvery   = 100 * time.Millisecond
+	formTimeout = time.Second
+)
+
+// form returns once this node has adopted a cluster; fixed tells whether it was
+// the one to fix it.
+func (n *Node) form(ctx context.Context) (fixed bool, err error) {
+	for {
+		own := n.identity()
+		v, err := decide(own, n.askAll(ctx))
+		if err != nil {
+			return false, &Fault{Kind: FaultIdentity, Err: err}
+		}
+		if v.clusterID != "" {
+			if err := n.dir.Adopt(v.clusterID, v.peers); err != nil {
+				return false, fault(err)
+			}
+			n.log.Info("cluster formed", slog.String("cluster", v.clusterID), slog.Int("masters", len(v.peers)))
+			return v.fixed, nil
+		}
+		if !pause(ctx, formEvery) {
+			return false, ctx.Err()
+		}
+	}
+}
+
+// askAll asks every other master of the list who it is; nil where none answered.
+func (n *Node) askAll(ctx context.Context) []*identity {
+	ctx, cancel := context.WithTimeout(ctx, formTimeout)
+	defer cancel()
+	list := n.cfg.ordered()
+	answers := make([]*identity, len(list))
+	var wg sync.WaitGroup
+	for i, p := range list {
+		if p.Name == n.cfg.Name {
+			continue
+		}
+		wg.Go(func() {
+			a, err := n.peers.identify(ctx, p.Raft)
+			if err != nil {
+				n.log.Debug("master not reached", slog.String("peer", p.Name), slog.Any("err", err))
+				return
+			}
+			answers[i] = &a
+		})
+	}
+	wg.Wait()
+	return answers
+}
+
+// verdict is what to adopt; an empty cluster id means: ask again.
+type verdict struct {
+	clusterID string
+	peers     []datadir.Peer
+	fixed     bool // decided here, not learnt
+}
+
+// decide judges one round of answers, in the order of own.List; nil is no answer.
+func decide(own identity, answers []*identity) (verdict, error) {
+	var known *identity
+	complete := true
+	for i, a := range answers {
+		want := own.List[i]
+		if want.Name == own.Name {
+			continue
+		}
+		if a == nil {
+			complete = false
+			continue
+		}
+		if err := acquainted(own, want, a); err != nil {
+			return verdict{}, err
+		}
+		if a.ClusterID == "" {
+			continue
+		}
+		if known != nil && known.ClusterID != a.ClusterID {
+			return verdict{}, fmt.Errorf("cluster ids differ: %s says %s, %s says %s", known.Name, known.ClusterID, a.Name, a.ClusterID)
+		}
+		known = a
+	}
+	if known != nil {
+		return verdict{clusterID: known.ClusterID, peers: known.Formed}, nil
+	}
+	if !complete || own.List[0].Name != own.Name {
+		return verdict{}, nil
+	}
+	v := verdict{clusterID: datadir.NewID(), fixed: true}
+	for i, p := range own.List {
+		incarnation := own.Incarnation
+		if a := answers[i]; a != nil {
+			incarnation = a.Incarnation
+		}
+		v.peers = append(v.peers, datadir.Peer{Name: p.Name, Incarnation: incarnation, Raft: p.Raft})
+	}
+	return v, nil
+}
+
+// acquainted returns why the master at want's address can never form a cluster
+// with this one.
+func acquainted(own identity, want Peer, a *identity) error {
+	if a.Name != want.Name {
+		return fmt.Errorf("the master at %s is %q, the list of peers says %q", want.Raft, a.Name, want.Name)
+	}
+	if a.ClusterID != "" && !slices.ContainsFunc(a.Formed, func(p datadir.Peer) bool {
+		return p.Name == own.Name && p.Incarnation == own.Incarnation
+	}) {
+		return fmt.Errorf("%s belongs to cluster %s, which does not know %s/%s, a master without data: remove and re-add this member",
+			a.Name, a.ClusterID, own.Name, own.Incarnation)
+	}
+	if !slices.Equal(a.List, own.List) {
+		return fmt.Errorf("lists of peers differ: this master has %s, %s has %s", listText(own.List), a.Name, listText(a.List))
+	}
+	return nil
+}
+
+func listText(list []Peer) string {
+	var parts []string
+	for _, p := range list {
+		parts = append(parts, p.Name+"="+p.Raft)
+	}
+	return strings.Join(parts, ",")
+}
+
+// checkFormed compares the adopted list with the configured one: a formed
+// cluster does not follow an edited --peers.
+func checkFormed(own datadir.State, list []Peer) error {
+	var formed []Peer
+	for _, p := range own.Peers {
+		formed = append(formed, Peer{Name: p.Name, Raft: p.Raft})
+	}
+	if slices.Equal(formed, list) {
+		return nil
+	}
+	return fmt.Errorf("peers differ from what cluster %s was formed with: it has %s, the configuration has %s",
+		own.ClusterID, listText(formed), listText(list))
+}
+
+// contact looks, once after a start with a formed identity, whether the others
+// agree with it. It keeps asking until a majority of them has answered; another
+// cluster at every address that answers means that this data is in the wrong place.
+func (n *Node) contact(ctx context.Context) {
+	own := n.dir.Identity()
+	for ctx.Err() == nil {
+		agree, err := n.judge(own, n.askAll(ctx))
+		if agree == 0 && err != nil {
+			n.fail(&Fault{Kind: FaultIdentity, Err: err})
+			return
+		}
+		if err != nil {
+			n.log.Warn("a master of another cluster answers at a peer's address", slog.Any("err", err))
+		}
+		if agree >= len(own.Peers)/2 {
+			return
+		}
+		if !pause(ctx, formTimeout) {
+			return
+		}
+	}
+}
+
+// judge counts who agrees with this node's identity and says who does not.
+func (n *Node) judge(own datadir.State, answers []*identity) (agree int, err error) {
+	var problems []error
+	for _, a := range answers {
+		switch {
+		case a == nil || a.ClusterID == "":
+		case a.ClusterID != own.ClusterID:
+			problems = append(problems, fmt.Errorf("cluster ids differ: this master has %s, %s has %s", own.ClusterID, a.Name, a.ClusterID))
+		default:
+			agree++
+		}
+	}
+	return agree, errors.Join(problems...)
+}
+
+// identify tells anybody who this node is.
+func (n *Node) identify(context.Context, transport.Caller, struct{}) (identity, error) {
+	return n.identity(), nil
+}
+
+func (n *Node) identity() identity {
+	s := n.dir.Identity()
+	return identity{
+		about: n.about(), Incarnation: s.Incarnation, ClusterID: s.ClusterID, Formed: s.Peers, List: n.cfg.ordered(),
+	}
+}
+
+func (n *Node) about() about {
+	return about{
+		Name: n.cfg.Name, Boot: n.port.Boot(), Version: n.cfg.Version, Level: fsm.Level,
+		Raft: n.cfg.self().Raft, GRPC: n.cfg.GRPC, HTTP: n.cfg.HTTP,
+	}
+}
+
+// configuration is the one that every master of a cluster begins with.
+func configuration(s datadir.State) raft.Configuration {
+	var c raft.Configuration
+	for _, p := range s.Peers {
+		c.Servers = append(c.Servers, raft.Server{
+			Suffrage: raft.Voter, ID: raft.ServerID(p.ServerID()), Address: raft.ServerAddress(p.Raft),
+		})
+	}
+	return c
+}

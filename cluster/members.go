@@ -1,0 +1,137 @@
+package cluster
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/hashicorp/raft"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/taskraft/taskraft/fsm"
+	"github.com/taskraft/taskraft/fsm/fsmpb"
+)
+
+// Member is what a node knows of a master.
+type Member struct {
+	Name, ServerID   string
+	Raft, GRPC, HTTP string
+	Voter, Leader    bool
+	Reachable        bool
+	AppliedIndex     uint64
+	ClockOffset      time.Duration
+	Version          string
+}
+
+// Members asks every master how it is; ctx bounds the wait for slow ones, as
+// does a second. It is empty before formation.
+func (n *Node) Members(ctx context.Context) []Member {
+	m := n.member.Load()
+	if m == nil {
+		return nil
+	}
+	n.peers.round(ctx, pingTimeout)
+	leader, _ := n.leader.get()
+	var out []Member
+	for _, s := range m.raft.GetConfiguration().Configuration().Servers {
+		x := Member{
+			Name: memberName(s.ID), ServerID: string(s.ID), Raft: string(s.Address), Voter: s.Suffrage == raft.Voter,
+		}
+		x.Leader = x.Name == leader.Name
+		x.GRPC, x.HTTP = n.locate(s.ID)
+		if s.ID == n.peers.self {
+			x.Reachable, x.AppliedIndex, x.Version = true, n.applier.index.Load(), n.cfg.Version
+		} else if seen, ok := n.peers.of(s.ID); ok {
+			x.Reachable = time.Since(seen.at) < freshFor
+			x.AppliedIndex, x.ClockOffset, x.Version = seen.Applied, seen.offset, seen.Version
+		}
+		out = append(out, x)
+	}
+	return out
+}
+
+// locate finds where a master serves: what it says itself, or else its record.
+func (n *Node) locate(id raft.ServerID) (grpc, http string) {
+	if id == n.peers.self {
+		return n.cfg.GRPC, n.cfg.HTTP
+	}
+	if s, ok := n.peers.of(id); ok {
+		return s.GRPC, s.HTTP
+	}
+	if r := n.record(memberName(id)); r.GetServerId() == string(id) {
+		return r.GetGrpc(), r.GetHttp()
+	}
+	return "", ""
+}
+
+// record returns a member's record in the table, nil when there is none.
+func (n *Node) record(name string) *fsmpb.SetMember {
+	n.table.mu.RLock()
+	defer n.table.mu.RUnlock()
+	for r := range n.table.m.Members() {
+		if r.GetName() == name {
+			return r
+		}
+	}
+	return nil
+}
+
+// recordEvery is the pause between looks when nothing happens.
+const recordEvery = 10 * time.Second
+
+// recordMembers keeps the members' records in step with what they say of
+// themselves, while this node leads.
+func (n *Node) recordMembers(ctx context.Context) {
+	tick := time.NewTicker(recordEvery)
+	defer tick.Stop()
+	for {
+		if l, _ := n.leader.get(); l.Self {
+			n.recordAll(ctx)
+		}
+		select {
+		case <-n.census:
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (n *Node) recordAll(ctx context.Context) {
+	for _, s := range n.member.Load().raft.GetConfiguration().Configuration().Servers {
+		want, ok := n.wanted(s)
+		if !ok || proto.Equal(want, n.record(want.GetName())) {
+			continue
+		}
+		cmd := &fsmpb.Command{
+			Principal: "master:" + n.cfg.Name,
+			Kind:      &fsmpb.Command_SetMember{SetMember: want},
+		}
+		ctx, cancel := context.WithTimeout(ctx, recordEvery)
+		res, _, err := n.Propose(ctx, cmd)
+		cancel()
+		if err == nil && res.Outcome == fsm.Accepted {
+			continue
+		}
+		n.log.Debug("member not recorded", slog.String("peer", want.GetName()), slog.Any("err", err), slog.Int("outcome", int(res.Outcome)))
+		if err != nil {
+			return // leadership is gone, or the next look tries again
+		}
+	}
+}
+
+// wanted is the record that a server should have, unless it was never heard.
+func (n *Node) wanted(s raft.Server) (*fsmpb.SetMember, bool) {
+	about := n.about()
+	if s.ID != n.peers.self {
+		seen, ok := n.peers.of(s.ID)
+		if !ok {
+			return nil, false
+		}
+		about = seen.about
+	}
+	return &fsmpb.SetMember{
+		Name: memberName(s.ID), ServerId: string(s.ID), Raft: string(s.Address),
+		Grpc: about.GRPC, Http: about.HTTP, Level: about.Level,
+	}, true
+}

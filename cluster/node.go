@@ -1,0 +1,334 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/taskraft/taskraft/cluster/datadir"
+	"github.com/taskraft/taskraft/cluster/logstore"
+	"github.com/taskraft/taskraft/cluster/transport"
+	"github.com/taskraft/taskraft/fsm"
+)
+
+// Node is one master's part in the cluster.
+type Node struct {
+	cfg     Config
+	log     *slog.Logger
+	started time.Time
+
+	table    table
+	engine   *engine
+	applier  *applier
+	dir      *datadir.Dir
+	store    *logstore.Store
+	port     *transport.Port
+	peers    *peers
+	replica  *replica
+	leader   *signal[Leader]
+	isolated *signal[bool]
+	disk     *diskWatch
+	census   bell // member records may be due
+	member   atomic.Pointer[member]
+
+	ctx     context.Context // ends when the node begins to stop
+	cancel  context.CancelFunc
+	wg      sync.WaitGroup // what runs until ctx ends
+	handing sync.Mutex     // one hand-over at a time
+
+	storeDead atomic.Bool // the log store has failed: whoever writes to it blocks
+
+	failed  chan *Fault // the first fatal error
+	stopped sync.Once
+	done    chan struct{}
+	err     error // valid once done is closed
+}
+
+// Start opens the data directory, forms or joins the cluster and runs until
+// Stop or a fatal error. It returns as soon as the node runs, before there is a
+// leader, and on a first start before there is a cluster: what goes wrong later
+// shows in Done and Err. Errors carry a Fault when the caller should exit with
+// its code. ctx bounds the start alone.
+func Start(ctx context.Context, cfg Config) (*Node, error) {
+	if err := cfg.validate(); err != nil {
+		return nil, &Fault{Kind: FaultConfig, Err: err}
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	n := &Node{
+		cfg: cfg, log: cfg.Logger.With(slog.String("node", cfg.Name)), started: time.Now(),
+		leader: newSignal(Leader{}), isolated: newSignal(false), census: newBell(),
+		failed: make(chan *Fault, 1), done: make(chan struct{}),
+	}
+	n.ctx, n.cancel = context.WithCancel(context.Background())
+	if err := n.open(); err != nil {
+		n.cancel()
+		n.engineStop()
+		return nil, errors.Join(err, n.closeStores())
+	}
+	go n.supervise()
+	return n, nil
+}
+
+// open builds the node from the disk up; what it leaves open on an error,
+// closeStores closes.
+func (n *Node) open() error {
+	n.table.m = fsm.New()
+	n.peers = &peers{log: n.log, heard: n.heard}
+	n.replica = &replica{peers: n.peers, leader: n.leader, isolated: n.isolated, closing: n.ctx.Done()}
+	n.engine = newEngine(n.cfg, &n.table, n.replica)
+	n.applier = &applier{table: &n.table, log: n.log, applied: n.engine.applied, renewed: n.engine.restored, fatal: n.fail}
+	n.disk = &diskWatch{engine: n.engine, log: n.log}
+	var err error
+	if n.dir, err = datadir.Open(n.cfg.DataDir, datadir.Options{Create: true, Name: n.cfg.Name}); err != nil {
+		return fault(err)
+	}
+	n.disk.space = n.dir.Space
+	if n.cfg.hooks.space != nil {
+		n.disk.space = n.cfg.hooks.space
+	}
+	formed := n.dir.Identity().Formed()
+	if formed {
+		if err := checkFormed(n.dir.Identity(), n.cfg.ordered()); err != nil {
+			return &Fault{Kind: FaultIdentity, Err: err}
+		}
+	}
+	if n.store, err = logstore.Open(n.storeConfig()); err != nil {
+		return fault(err)
+	}
+	if err := n.listen(); err != nil {
+		return err
+	}
+	n.log.Info("master started", slog.String("raft", n.port.Addr()), slog.String("data", n.cfg.DataDir),
+		slog.String("fs", n.dir.FileSystem()), slog.Bool("formed", formed), slog.String("version", n.cfg.Version))
+	if fs := n.dir.FileSystem(); datadir.Volatile(fs) || datadir.Network(fs) {
+		n.log.Warn("this file system does not keep what it promises", slog.String("fs", fs))
+	}
+	if !formed {
+		n.wg.Go(n.formAndRun)
+		return nil
+	}
+	m, err := n.startRaft()
+	if err != nil {
+		return err
+	}
+	n.wg.Go(func() { n.contact(n.ctx) })
+	n.wg.Go(func() { n.run(m, false) })
+	return nil
+}
+
+func (n *Node) storeConfig() logstore.Config {
+	c := logstore.Config{
+		Path: n.dir.LogPath(), Owner: n.dir.Identity().Owner(), Logger: n.log,
+		WriteDeadline: isolateAfter, HangLimit: giveUpAfter, BeforeWrite: n.cfg.hooks.beforeWrite,
+		OnHang: n.isolate, OnResume: n.rejoin,
+		OnFatal: func(err error) {
+			n.storeDead.Store(true)
+			n.fail(&Fault{Kind: FaultDisk, Err: err})
+		},
+	}
+	if d := n.cfg.hooks.writeDeadline; d > 0 {
+		c.WriteDeadline = d
+	}
+	return c
+}
+
+// listen opens the Raft port, which answers only identify before adoption.
+func (n *Node) listen() error {
+	p, err := transport.New(transport.Config{
+		Bind: n.cfg.Bind, Advertise: n.cfg.self().Raft, OnRefused: n.refused, Dial: n.cfg.hooks.dial, Logger: n.log,
+	})
+	if err != nil {
+		return &Fault{Kind: FaultConfig, Err: err}
+	}
+	n.port, n.peers.port = p, p
+	transport.Handle(p, transport.Anyone, methodIdentify, n.identify)
+	transport.Handle(p, transport.Members, methodPing, n.pinged)
+	transport.Handle(p, transport.Members, methodTerm, n.termAsked)
+	transport.Handle(p, transport.Members, methodDeath, n.deathReported)
+	if err := p.Listen(); err != nil {
+		return &Fault{Kind: FaultBind, Err: fmt.Errorf("listen for masters on %s: %w", n.cfg.Bind, err)}
+	}
+	return nil
+}
+
+// refused hears of handshakes that other masters refused.
+func (n *Node) refused(e *transport.RefusedError) {
+	if e.Reason == transport.Duplicate {
+		n.fail(&Fault{Kind: FaultIdentity, Err: fmt.Errorf("another live process runs with this master's identity: %w", e)})
+	}
+}
+
+// formAndRun is the life of a node from its first start on.
+func (n *Node) formAndRun() {
+	fixed, err := n.form(n.ctx)
+	if err == nil {
+		var m *member
+		if m, err = n.startRaft(); err == nil {
+			n.run(m, fixed)
+			return
+		}
+	}
+	if n.ctx.Err() == nil {
+		n.failWith(err)
+	}
+}
+
+// run runs everything that needs a cluster until the node stops.
+func (n *Node) run(m *member, fixed bool) {
+	n.member.Store(m)
+	n.replica.raft.Store(m.raft)
+	if isolated, _ := n.isolated.get(); isolated {
+		m.gate.isolate(true)
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() { m.run(n.ctx, n.cfg.ObservedDeath) })
+	wg.Go(func() { n.peers.run(n.ctx) })
+	wg.Go(func() { n.disk.run(n.ctx, n.makeRoom) })
+	wg.Go(func() { n.recordMembers(n.ctx) })
+	wg.Go(func() { m.kick(n.ctx, n, fixed) })
+	wg.Wait()
+}
+
+// heard is called when a peer has said something new.
+func (n *Node) heard() {
+	if m := n.member.Load(); m != nil {
+		m.gate.bell.ring()
+	}
+	n.census.ring()
+}
+
+// fail stops the node with its first fatal error. It does not wait.
+func (n *Node) fail(f *Fault) {
+	select {
+	case n.failed <- f:
+	default:
+	}
+}
+
+func (n *Node) failWith(err error) {
+	f, ok := errors.AsType[*Fault](err)
+	if !ok {
+		f = &Fault{Kind: FaultDisk, Err: err}
+	}
+	n.fail(f)
+}
+
+// supervise ends the node on a fatal error.
+func (n *Node) supervise() {
+	select {
+	case f := <-n.failed:
+		n.log.Error("master stops", slog.Any("err", f))
+		n.shutdown(f)
+	case <-n.done:
+	}
+}
+
+// stopTries bounds the attempts to hand leadership over at a stop.
+const stopTries = 3
+
+// Stop hands leadership over, tells open streams, shuts down and closes the
+// stores. ctx bounds the hand-over. It returns the fatal error if there was one.
+func (n *Node) Stop(ctx context.Context) error {
+	for range stopTries {
+		m := n.member.Load()
+		if m == nil || m.raft.State() != raft.Leader || len(n.peers.others()) == 0 || ctx.Err() != nil {
+			break
+		}
+		if err := n.handOver(ctx, ""); err != nil {
+			n.log.Debug("leadership not handed over", slog.Any("err", err))
+			continue
+		}
+		n.awaitSuccessor(ctx)
+	}
+	n.replica.yielding.Store(true)
+	n.replica.drain(ctx)
+	n.shutdown(nil)
+	<-n.done
+	return n.err
+}
+
+// raftEndsWithin bounds the wait for Raft at a stop: with a hung disk it never ends.
+const raftEndsWithin = 5 * time.Second
+
+// shutdown ends everything once. A node that stops because of its disk leaves
+// Raft hanging in its last write: letting go would make Raft panic.
+func (n *Node) shutdown(f *Fault) {
+	n.stopped.Do(func() {
+		defer close(n.done)
+		if f != nil {
+			n.err = f
+		}
+		n.cancel()
+		n.wg.Wait()
+		ended := n.stopRaft()
+		n.engineStop()
+		if !ended {
+			go n.port.Close() // its handlers may hang with Raft
+			return
+		}
+		if err := n.closeStores(); err != nil && n.err == nil {
+			n.err = err
+		}
+	})
+	<-n.done
+}
+
+// stopRaft reports whether Raft has ended.
+func (n *Node) stopRaft() bool {
+	m := n.member.Load()
+	if m == nil {
+		return true
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), raftEndsWithin)
+	defer cancel()
+	if n.storeDead.Load() || n.store.Stats().Hung {
+		cancel()
+	}
+	f := m.raft.Shutdown()
+	if err := m.transport.Close(); err != nil { // ends the RPCs that Raft waits for
+		n.log.Debug("raft transport not closed", slog.Any("err", err))
+	}
+	return waitFuture(ctx, f) == nil
+}
+
+func (n *Node) engineStop() {
+	if n.engine != nil {
+		n.engine.stop()
+	}
+}
+
+// closeStores closes port, log and directory, in this order.
+func (n *Node) closeStores() error {
+	var errs []error
+	if n.port != nil {
+		errs = append(errs, n.port.Close())
+	}
+	if n.store != nil {
+		errs = append(errs, n.store.Close())
+	}
+	if n.dir != nil {
+		errs = append(errs, n.dir.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Done is closed when the node has stopped; Err then says why (nil after Stop).
+func (n *Node) Done() <-chan struct{} { return n.done }
+
+// Err returns the fatal error that ended the node, nil while it runs.
+func (n *Node) Err() error {
+	select {
+	case <-n.done:
+		return n.err
+	default:
+		return nil
+	}
+}

@@ -1,0 +1,216 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/taskraft/taskraft/cluster/datadir"
+	"github.com/taskraft/taskraft/cluster/transport"
+)
+
+// The methods that masters call on each other.
+const (
+	methodIdentify = "identify"
+	methodPing     = "ping"
+	methodTerm     = "confirm-term"
+	methodDeath    = "death-report"
+)
+
+// about is what a master says of itself.
+type about struct {
+	Name    string
+	Boot    string
+	Version string
+	Level   uint32 // newest feature level of its binary
+	Raft    string
+	GRPC    string
+	HTTP    string
+}
+
+// identity answers identify: the only thing that a master without a cluster says.
+type identity struct {
+	about
+	Incarnation string
+	ClusterID   string         // "" before adoption
+	Formed      []datadir.Peer // the adopted list
+	List        []Peer         // its --peers, by name
+}
+
+// pong answers ping.
+type pong struct {
+	about
+	Wall     int64 // Unix nanoseconds
+	Running  bool  // its Raft runs
+	Term     uint64
+	Applied  uint64
+	FsyncP99 time.Duration
+	DiskLow  bool
+}
+
+type termQuery struct{ Term uint64 }
+
+type termAnswer struct{ Term uint64 }
+
+// sight is what this node knows of another one, and since when.
+type sight struct {
+	pong
+	at     time.Time
+	offset time.Duration // its wall clock minus ours, corrected by half the round trip
+}
+
+// peers asks the other masters and remembers what they said.
+type peers struct {
+	port  *transport.Port
+	self  raft.ServerID // set at adoption, before any use
+	log   *slog.Logger
+	heard func() // something new about a peer
+
+	mu   sync.Mutex
+	list []datadir.Peer // the other masters
+	seen map[raft.ServerID]sight
+}
+
+const (
+	pingEvery   = time.Second
+	pingTimeout = time.Second
+	// freshFor is how long a pong counts as "reachable".
+	freshFor = 3 * pingEvery
+)
+
+// adopt sets whom to ask.
+func (p *peers) adopt(self datadir.State) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.self = raft.ServerID(self.ServerID())
+	p.seen = map[raft.ServerID]sight{}
+	for _, o := range self.Peers {
+		if o.ServerID() != self.ServerID() {
+			p.list = append(p.list, o)
+		}
+	}
+}
+
+func (p *peers) others() []datadir.Peer {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.list)
+}
+
+// run pings every other master once a second until ctx ends.
+func (p *peers) run(ctx context.Context) {
+	tick := time.NewTicker(pingEvery)
+	defer tick.Stop()
+	for {
+		p.round(ctx, pingTimeout)
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// round pings all other masters at once and waits for the answers.
+func (p *peers) round(ctx context.Context, limit time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	var wg sync.WaitGroup
+	for _, o := range p.others() {
+		wg.Go(func() {
+			if err := p.ping(ctx, o); err != nil {
+				p.log.Debug("peer does not answer", slog.String("peer", o.Name), slog.Any("err", err))
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func (p *peers) ping(ctx context.Context, to datadir.Peer) error {
+	start := time.Now()
+	var a pong
+	if err := p.port.Call(ctx, transport.Peer{ID: to.ServerID(), Addr: to.Raft}, methodPing, struct{}{}, &a); err != nil {
+		return err
+	}
+	now := time.Now()
+	middle := start.Add(now.Sub(start) / 2)
+	s := sight{pong: a, at: now, offset: time.Unix(0, a.Wall).Sub(middle.Round(0))}
+	id := raft.ServerID(to.ServerID())
+	p.mu.Lock()
+	before, known := p.seen[id]
+	p.seen[id] = s
+	p.mu.Unlock()
+	if !known || before.about != a.about || before.Running != a.Running {
+		p.heard()
+	}
+	return nil
+}
+
+// of returns the last sight of a master.
+func (p *peers) of(id raft.ServerID) (sight, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s, ok := p.seen[id]
+	return s, ok
+}
+
+// fresh returns the last sight of a master if it is reachable.
+func (p *peers) fresh(id raft.ServerID) (sight, bool) {
+	s, ok := p.of(id)
+	return s, ok && time.Since(s.at) < freshFor
+}
+
+// allRunning reports whether the Raft of every other master runs.
+func (p *peers) allRunning() bool {
+	for _, o := range p.others() {
+		if s, ok := p.fresh(raft.ServerID(o.ServerID())); !ok || !s.Running {
+			return false
+		}
+	}
+	return true
+}
+
+// clocks returns the offsets of the reachable masters.
+func (p *peers) clocks() []time.Duration {
+	var out []time.Duration
+	for _, o := range p.others() {
+		if s, ok := p.fresh(raft.ServerID(o.ServerID())); ok {
+			out = append(out, s.offset)
+		}
+	}
+	return out
+}
+
+// confirmTerm returns nil when the voter's current term is term.
+func (p *peers) confirmTerm(ctx context.Context, to raft.Server, term uint64) error {
+	var a termAnswer
+	if err := p.port.Call(ctx, peerOf(to), methodTerm, termQuery{Term: term}, &a); err != nil {
+		return err
+	}
+	if a.Term != term {
+		return fmt.Errorf("%s is in term %d, not in %d", to.ID, a.Term, term)
+	}
+	return nil
+}
+
+// report tells a voter of the leader's death.
+func (p *peers) report(ctx context.Context, to raft.Server, d deathReport) error {
+	return p.port.Call(ctx, peerOf(to), methodDeath, d, nil)
+}
+
+// identify asks whoever is at an address who it is.
+func (p *peers) identify(ctx context.Context, addr string) (identity, error) {
+	var a identity
+	err := p.port.Call(ctx, transport.Peer{Addr: addr}, methodIdentify, struct{}{}, &a)
+	return a, err
+}
+
+// peerOf is a server of Raft's configuration as the transport wants it.
+func peerOf(s raft.Server) transport.Peer {
+	return transport.Peer{ID: string(s.ID), Addr: string(s.Address)}
+}

@@ -1,0 +1,138 @@
+package cluster
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/taskraft/taskraft/cluster/datadir"
+	"github.com/taskraft/taskraft/cluster/transport"
+)
+
+const (
+	// maxAppendEntries of at most 256 KiB, or one of 1.25 MiB, keep an
+	// AppendEntries near 4 MiB: Raft has no byte limit of its own.
+	maxAppendEntries = 16
+	commitTimeout    = 50 * time.Millisecond
+	keepSnapshots    = 2
+	// isolateAfter a write has not returned, the node keeps apart; after
+	// giveUpAfter it stops.
+	isolateAfter = 2 * time.Second
+	giveUpAfter  = 30 * time.Second
+)
+
+// raftConfig returns the settings of Raft. Its own triggers for snapshots are
+// off: they count entries, and ours count bytes.
+func raftConfig(cfg Config, id string, log *raftLog, notices chan<- bool) *raft.Config {
+	c := raft.DefaultConfig()
+	c.ProtocolVersion = 3
+	c.LocalID = raft.ServerID(id)
+	c.HeartbeatTimeout = cfg.Heartbeat
+	c.ElectionTimeout = cfg.Heartbeat
+	// Heartbeats are serial (hashicorp/raft#695): a shorter lease livelocks on
+	// slow disks.
+	c.LeaderLeaseTimeout = cfg.Heartbeat
+	c.CommitTimeout = commitTimeout
+	c.MaxAppendEntries = maxAppendEntries
+	c.SnapshotThreshold = math.MaxUint64
+	c.SnapshotInterval = time.Hour
+	c.TrailingLogs = math.MaxUint64 / 2 // until the first snapshot sets it by bytes
+	c.ShutdownOnRemove = false
+	c.NoLegacyTelemetry = true
+	c.NotifyCh = notices
+	c.Logger = log
+	return c
+}
+
+// startRaft opens Raft on the adopted identity.
+func (n *Node) startRaft() (*member, error) {
+	own := n.dir.Identity()
+	if err := checkFormed(own, n.cfg.ordered()); err != nil {
+		return nil, &Fault{Kind: FaultIdentity, Err: err}
+	}
+	if err := n.store.Adopt(own.Owner()); err != nil {
+		return nil, fault(err)
+	}
+	n.peers.adopt(own)
+	if err := n.port.Adopt(own.ClusterID, own.ServerID()); err != nil {
+		return nil, fault(err)
+	}
+	log := newRaftLog(n.log)
+	snaps, err := raft.NewFileSnapshotStoreWithLogger(n.dir.SnapshotPath(), keepSnapshots, log)
+	if err != nil {
+		return nil, &Fault{Kind: FaultDisk, Err: fmt.Errorf("open snapshots: %w", err)}
+	}
+	tr, err := n.port.Raft(log)
+	if err != nil {
+		return nil, fmt.Errorf("open raft transport: %w", err)
+	}
+	if err := transport.CheckRaft(tr); err != nil {
+		return nil, errors.Join(err, tr.Close())
+	}
+	notices := make(chan bool, 8)
+	cfg := raftConfig(n.cfg, own.ServerID(), log, notices)
+	r, err := n.openRaft(cfg, snaps, tr, configuration(own))
+	if err != nil {
+		return nil, errors.Join(err, tr.Close())
+	}
+	return n.newMember(r, tr, notices), nil
+}
+
+// openRaft bootstraps where needed, checks that snapshots and log fit together,
+// and starts Raft, which restores the table.
+func (n *Node) openRaft(cfg *raft.Config, snaps raft.SnapshotStore, tr raft.Transport, begin raft.Configuration) (*raft.Raft, error) {
+	if err := n.store.Bootstrap(cfg, snaps, tr, begin); err != nil {
+		return nil, fault(err)
+	}
+	list, err := snaps.List()
+	if err != nil {
+		return nil, &Fault{Kind: FaultDisk, Err: fmt.Errorf("list snapshots: %w", err)}
+	}
+	if len(list) > 0 {
+		dropped, err := n.store.DropSuperseded(list[0].Index, list[0].Term)
+		if err != nil {
+			return nil, fault(err)
+		}
+		if dropped {
+			n.log.Warn("log dropped, the newest snapshot replaces it")
+		}
+	}
+	first, err := n.store.FirstIndex()
+	if err != nil {
+		return nil, fault(err)
+	}
+	newest := uint64(0)
+	if len(list) > 0 {
+		newest = list[0].Index
+	}
+	switch {
+	case first == 0:
+		n.applier.oldest = newest
+	case newest < first-1:
+		return nil, &Fault{Kind: FaultDisk, Err: fmt.Errorf("the log begins at entry %d and no snapshot reaches it: remove this member and re-add it", first)}
+	default:
+		n.applier.oldest = first - 1
+	}
+	r, err := raft.NewRaft(cfg, n.applier, n.store, n.store, snaps, tr)
+	n.applier.oldest = 0
+	if err != nil {
+		return nil, &Fault{Kind: FaultDisk, Err: fmt.Errorf("open raft: %w", err)}
+	}
+	return r, nil
+}
+
+// fault gives an error of the data directory its kind.
+func fault(err error) error {
+	d, ok := errors.AsType[*datadir.Error](err)
+	switch {
+	case !ok:
+		return err
+	case d.Kind == datadir.Identity:
+		return &Fault{Kind: FaultIdentity, Err: err}
+	default:
+		return &Fault{Kind: FaultDisk, Err: err}
+	}
+}

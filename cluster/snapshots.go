@@ -1,0 +1,141 @@
+package cluster
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/raft"
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/taskraft/taskraft/cluster/logstore"
+	"github.com/taskraft/taskraft/fsm"
+)
+
+// frozen writes one snapshot of the table, compressed, while entries go on
+// being applied.
+type frozen struct{ s *fsm.Snapshot }
+
+// Persist implements raft.FSMSnapshot. One encoder goroutine: a snapshot must
+// not take the cores from the work.
+func (f frozen) Persist(sink raft.SnapshotSink) error {
+	if err := f.write(sink); err != nil {
+		return errors.Join(fmt.Errorf("write snapshot: %w", err), sink.Cancel())
+	}
+	return sink.Close()
+}
+
+func (f frozen) write(w io.Writer) error {
+	z, err := zstd.NewWriter(w, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1))
+	if err != nil {
+		return err
+	}
+	b := bufio.NewWriterSize(z, 256<<10)
+	if _, err := f.s.WriteTo(b); err != nil {
+		return errors.Join(err, z.Close())
+	}
+	return errors.Join(b.Flush(), z.Close())
+}
+
+// Release implements raft.FSMSnapshot.
+func (frozen) Release() {}
+
+// readSnapshot builds a table from a compressed snapshot.
+func readSnapshot(r io.Reader) (*fsm.Machine, error) {
+	z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(1<<30))
+	if err != nil {
+		return nil, err
+	}
+	defer z.Close()
+	return fsm.Restore(bufio.NewReaderSize(z, 256<<10))
+}
+
+// minTrailing entries are kept behind a snapshot whatever their size.
+const minTrailing = 128
+
+// snapshotter takes snapshots by log bytes and by age.
+type snapshotter struct {
+	raft  *raft.Raft
+	store *logstore.Store
+	log   *slog.Logger
+	bytes int64
+	age   time.Duration
+	tail  int64
+
+	taken atomic.Uint64
+}
+
+// snapshotRetry is the pause after a snapshot that failed: the log is kept, so
+// nothing is lost but space.
+const snapshotRetry = 10 * time.Second
+
+// run looks once a second until ctx ends.
+func (s *snapshotter) run(ctx context.Context) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	last := time.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		behind := s.store.BytesSince(newestSnapshot(s.raft).Index)
+		if behind < s.bytes && (behind == 0 || time.Since(last) < s.age) {
+			continue
+		}
+		if err := s.take(ctx); err != nil {
+			if ctx.Err() == nil {
+				s.log.Warn("snapshot not taken", slog.Any("err", err))
+			}
+			pause(ctx, snapshotRetry)
+			continue
+		}
+		last = time.Now()
+	}
+}
+
+// take makes one snapshot; Raft then compacts the log down to the tail.
+func (s *snapshotter) take(ctx context.Context) error {
+	rc := s.raft.ReloadableConfig()
+	rc.TrailingLogs = max(s.store.TailEntries(s.tail), minTrailing)
+	if err := s.raft.ReloadConfig(rc); err != nil {
+		return err
+	}
+	start := time.Now()
+	if err := waitFuture(ctx, s.raft.Snapshot()); err != nil {
+		return err
+	}
+	s.taken.Add(1)
+	s.log.Info("snapshot taken", slog.Uint64("index", newestSnapshot(s.raft).Index), slog.Duration("dur", time.Since(start)))
+	return nil
+}
+
+// waitFuture waits for a Raft future, which may never resolve, or for ctx.
+func waitFuture(ctx context.Context, f raft.Future) error {
+	done := make(chan error, 1)
+	go func() { done <- f.Error() }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// pause waits d, or returns false when ctx ended.
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
