@@ -9,20 +9,32 @@ import (
 	"github.com/taskraft/taskraft/rpc/taskraftv1"
 )
 
-// Leader returns who leads: its Name is empty when nobody is known to lead at the
-// moment. It asks a master when this Client does not know.
-func (c *Client) Leader(ctx context.Context) (*taskraftv1.LeaderInfo, error) {
+// Leader is who leads, as far as a Client knows.
+type Leader struct {
+	Name      string
+	Addr      string // gRPC address; empty: nobody is known to lead at the moment
+	HTTP      string
+	Term      uint64
+	ClusterID string
+}
+
+// Leader returns who leads. It asks a master when this Client does not know.
+func (c *Client) Leader(ctx context.Context) (Leader, error) {
 	if l := c.follow.Leader(); l.GetGrpc() != "" {
-		return l, nil
+		return leaderOf(l), nil
 	}
 	resp, err := read(ctx, c, "find leader", readOptions{consistency: taskraftv1.Consistency_STALE}, func(ctx context.Context, conn grpc.ClientConnInterface) (*taskraftv1.GetStatusResponse, error) {
 		return taskraftv1.NewClusterServiceClient(conn).GetStatus(ctx, &taskraftv1.GetStatusRequest{})
 	})
 	if err != nil {
-		return nil, err
+		return Leader{}, err
 	}
 	c.follow.Learn(resp.GetLeader(), "")
-	return c.follow.Leader(), nil
+	return leaderOf(c.follow.Leader()), nil
+}
+
+func leaderOf(l *taskraftv1.LeaderInfo) Leader {
+	return Leader{Name: l.GetName(), Addr: l.GetGrpc(), HTTP: l.GetHttp(), Term: l.GetTerm(), ClusterID: l.GetClusterId()}
 }
 
 // Masters returns the gRPC addresses of the masters known so far: those given

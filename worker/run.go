@@ -69,7 +69,7 @@ func Run(ctx context.Context, cfg Config) error {
 	w.host, _ = os.Hostname() // only shown to operators
 	life, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	w.table = newTable(life, cfg.Slots, w.execute)
+	w.table = newTable(life, cfg.ID, cfg.Slots, w.execute)
 
 	streams := make(chan error, 1)
 	go func() { streams <- w.streams(life) }()

@@ -37,7 +37,7 @@ func (s *stream) send(ctx context.Context) {
 		case <-w.leave:
 			last.Goodbye = true
 		}
-		batch = w.table.take(batch)
+		batch = w.table.collect(batch)
 		if s.sendReports(batch, &last) != nil {
 			return
 		}

@@ -155,16 +155,11 @@ func (s *stream) receive(ctx context.Context, m *taskraftv1.MasterMessage) error
 // take acts on one message.
 func (s *stream) take(m *taskraftv1.MasterMessage, settled []Settled) []Settled {
 	w := s.w
-	if len(m.GetOutcomes()) > 0 {
-		settled = w.table.settle(m.GetOutcomes(), settled)
-		if w.cfg.OnOutcome != nil {
-			for _, o := range settled {
-				w.cfg.OnOutcome(o)
-			}
+	settled = w.table.take(m, settled)
+	if w.cfg.OnOutcome != nil {
+		for _, o := range settled {
+			w.cfg.OnOutcome(o)
 		}
-	}
-	if len(m.GetAssignments()) > 0 {
-		w.table.assign(w.cfg.ID, m.GetAssignments())
 	}
 	for _, a := range m.GetAborts() {
 		cause := causeOf(a.GetReason())

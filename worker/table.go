@@ -34,9 +34,10 @@ type attempt struct {
 // when they are first needed, wake one another one at a time (so that a batch of
 // short tasks does not wake them all) and end with close.
 type table struct {
-	run  func(*attempt) report
-	base context.Context // parent of the handlers' contexts
-	max  int             // slots
+	run    func(*attempt) report
+	base   context.Context // parent of the handlers' contexts
+	worker string
+	slots  int
 
 	mu       sync.Mutex
 	held     map[uint64]*attempt
@@ -58,24 +59,37 @@ type table struct {
 	ready chan struct{} // holds a token when outbox is not empty
 }
 
-func newTable(base context.Context, slots int, run func(*attempt) report) *table {
-	t := &table{run: run, base: base, max: slots, held: map[uint64]*attempt{}, ready: make(chan struct{}, 1)}
+func newTable(base context.Context, worker string, slots int, run func(*attempt) report) *table {
+	t := &table{run: run, base: base, worker: worker, slots: slots, held: map[uint64]*attempt{}, ready: make(chan struct{}, 1)}
 	t.wake.L = &t.mu
 	return t
 }
 
-// assign takes assignments in. Fences that are known are ignored: masters send
-// them again when a reply may have been lost.
-func (t *table) assign(worker string, in []*taskraftv1.Assignment) {
-	now := time.Now()
+// take acts on one message, all at once: a heartbeat describes what is held after
+// some message, and the master compares it with what was held after that one. It
+// appends to settled.
+func (t *table) take(m *taskraftv1.MasterMessage, settled []Settled) []Settled {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if outcomes := m.GetOutcomes(); len(outcomes) > 0 {
+		settled = t.settle(outcomes, settled)
+	}
+	if assignments := m.GetAssignments(); len(assignments) > 0 {
+		t.assign(assignments)
+	}
+	return settled
+}
+
+// assign takes assignments in. Fences that are known are ignored: masters send
+// them again when a reply may have been lost. Called with mu held.
+func (t *table) assign(in []*taskraftv1.Assignment) {
+	now := time.Now()
 	for _, as := range in {
 		if t.held[as.GetFence()] != nil {
 			continue
 		}
 		a := &attempt{task: Task{
-			ID: as.GetTask(), Fence: as.GetFence(), Attempt: int(as.GetAttempt()), Worker: worker,
+			ID: as.GetTask(), Fence: as.GetFence(), Attempt: int(as.GetAttempt()), Worker: t.worker,
 			Queue: as.GetQueue(), Kind: as.GetKind(), Payload: as.GetPayload(), ContentType: as.GetContentType(),
 			SubmitTime: as.GetSubmitTime().AsTime(),
 		}}
@@ -102,7 +116,7 @@ func (t *table) wakeOne() {
 	case t.idle > 0:
 		t.waking = true
 		t.wake.Signal()
-	case t.size < t.max:
+	case t.size < t.slots:
 		t.waking = true
 		t.size++
 		t.wg.Go(t.work)
@@ -169,10 +183,8 @@ func (t *table) finish(a *attempt, r report) {
 	t.notify()
 }
 
-// settle takes outcomes in and returns what they settle.
+// settle takes outcomes in and appends what they settle. Called with mu held.
 func (t *table) settle(in []*taskraftv1.OutcomeReply, settled []Settled) []Settled {
-	t.mu.Lock()
-	defer t.mu.Unlock()
 	for _, o := range in {
 		a := t.held[o.GetFence()]
 		if a == nil || a.stage != finished {
@@ -240,8 +252,8 @@ func (t *table) fences() []uint64 {
 	return fences
 }
 
-// take returns what is to be sent; spare becomes the next outbox.
-func (t *table) take(spare []*attempt) []*attempt {
+// collect returns what is to be sent; spare becomes the next outbox.
+func (t *table) collect(spare []*attempt) []*attempt {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	out := t.outbox

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -90,7 +91,7 @@ func newRunner(cfg Config) (*runner, error) {
 		allow: allow, grace: cfg.Grace, stuck: 5 * time.Second,
 		output: (cfg.MaxResult - resultOverhead) / 2, log: cfg.Logger, signal: signalGroup,
 	}
-	for _, name := range append(passEnv, cfg.PassEnv...) {
+	for _, name := range slices.Concat(passEnv, cfg.PassEnv) {
 		if value, ok := os.LookupEnv(name); ok {
 			r.env = append(r.env, name+"="+value)
 		}
@@ -131,7 +132,7 @@ func (r *runner) handle(ctx context.Context, t *worker.Task) (worker.Result, err
 
 // environ is the child's environment: later values win.
 func (r *runner) environ(p *payload, t *worker.Task) []string {
-	env := append([]string(nil), r.env...)
+	env := slices.Clone(r.env)
 	for name, value := range p.Env {
 		env = append(env, name+"="+value)
 	}

@@ -14,13 +14,14 @@ func processAttributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }
 
-// awaitExit waits until the child has ended and leaves it to be reaped.
-func awaitExit(pid int) {
+// awaitExit waits until the child has ended and leaves it to be reaped. It reports
+// whether it could.
+func awaitExit(pid int) bool {
 	const pPID, wExited, wNoWait = 1, 4, 0x1000000
 	for {
 		_, _, errno := syscall.Syscall6(syscall.SYS_WAITID, pPID, uintptr(pid), 0, wExited|wNoWait, 0, 0)
 		if !errors.Is(errno, syscall.EINTR) {
-			return
+			return errno == 0
 		}
 	}
 }

@@ -28,9 +28,10 @@ func (r *runner) supervise(ctx context.Context, cmd *exec.Cmd, t *worker.Task) e
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		awaitExit(pgid)
-		// Not reaped yet, so the number still belongs to this group.
-		r.signal(pgid, syscall.SIGKILL)
+		if awaitExit(pgid) {
+			// Not reaped yet, so the number still belongs to this group.
+			r.signal(pgid, syscall.SIGKILL)
+		}
 		if ctx.Err() != nil {
 			killMarked(fence)
 		}
