@@ -12,7 +12,7 @@ import (
 // (not applied), ErrUncertain (may be applied), ErrOverloaded, ErrDiskLow (not
 // applied). Refusals of the state machine are in the Result.
 func (n *Node) Propose(ctx context.Context, cmd *fsmpb.Command) (fsm.Result, Position, error) {
-	panic("unimplemented")
+	return n.engine.propose(ctx, cmd)
 }
 
 // Level is how fresh a read must be.
@@ -33,13 +33,17 @@ type ReadOptions struct {
 // Read calls f with the table under the read lock once the level is met. f must
 // be quick and must not keep the machine; frozen records may be kept.
 func (n *Node) Read(ctx context.Context, o ReadOptions, f func(*fsm.Machine)) (Position, error) {
-	panic("unimplemented")
+	p, err := n.engine.read(ctx, o, f)
+	if err == nil && o.Level == Stale {
+		p.Age = n.Position().Age
+	}
+	return p, err
 }
 
 // WaitTask returns the task once it is terminal, or as it is when ctx ends.
 // known is as in fsm.Machine.Task.
 func (n *Node) WaitTask(ctx context.Context, id uint64) (t *fsm.Task, known bool, p Position, err error) {
-	panic("unimplemented")
+	return n.engine.waitTask(ctx, id)
 }
 
 // Hello is what a worker process says of itself when it attaches or polls.
@@ -58,11 +62,9 @@ type Hello struct {
 
 // Attach opens the worker's session or takes it up again and registers its
 // stream. Errors: as Propose, and *RefusedError (WORKER_ID_IN_USE, BootReplaced).
-func (n *Node) Attach(ctx context.Context, h Hello) (*Stream, error) { panic("unimplemented") }
-
-// Stream is one attached worker. Its methods do not wait for the disk: outcomes
-// come back through Next. A newer Attach of the same process ends it.
-type Stream struct{}
+func (n *Node) Attach(ctx context.Context, h Hello) (*Stream, error) {
+	return n.engine.attach(ctx, h)
+}
 
 // Attached is the first thing to tell the worker.
 type Attached struct {
@@ -70,9 +72,6 @@ type Attached struct {
 	TTL            time.Duration
 	HeartbeatEvery time.Duration
 }
-
-// Attached returns what the session was opened with.
-func (s *Stream) Attached() Attached { panic("unimplemented") }
 
 // TaskOutcome answers one Complete, Fail or Release.
 type TaskOutcome struct {
@@ -97,28 +96,6 @@ type Batch struct {
 	Moved        *Leader // leadership moved: the last batch
 }
 
-// Next waits for something to send. It returns an error when the stream ended:
-// replaced, session gone, node stopped, ctx.
-func (s *Stream) Next(ctx context.Context) (*Batch, error) { panic("unimplemented") }
-
-// Report offers completions, failures and releases. It blocks only when too
-// many are unanswered, and fails when the stream has ended.
-func (s *Stream) Report(ctx context.Context, c []*fsmpb.Completion, f []*fsmpb.Failure, r []*fsmpb.Handback) error {
-	panic("unimplemented")
-}
-
-// Heartbeat keeps the session; count and hash describe what the worker holds.
-func (s *Stream) Heartbeat(seq uint64, count int, hash uint64) { panic("unimplemented") }
-
-// Drain asks for no more assignments.
-func (s *Stream) Drain(ctx context.Context) error { panic("unimplemented") }
-
-// Goodbye closes the session: what is held returns to its queue at once.
-func (s *Stream) Goodbye(ctx context.Context) error { panic("unimplemented") }
-
-// Close unregisters the stream; the session stays until its TTL.
-func (s *Stream) Close() { panic("unimplemented") }
-
 // Poll is a unary request for tasks.
 type Poll struct {
 	Hello
@@ -137,10 +114,10 @@ type PollResult struct {
 // Poll opens the session when needed and waits for tasks. One poll per session
 // is outstanding at a time: a newer one ends the older.
 func (n *Node) Poll(ctx context.Context, p Poll) (PollResult, Position, error) {
-	panic("unimplemented")
+	return n.engine.poll(ctx, p)
 }
 
 // Beat is a unary heartbeat: it returns which of the held fences are void.
 func (n *Node) Beat(ctx context.Context, worker, boot string, held []uint64) (aborts []Abort, ttl time.Duration, err error) {
-	panic("unimplemented")
+	return n.engine.beat(worker, boot, held)
 }

@@ -1,0 +1,362 @@
+package cluster
+
+import (
+	"slices"
+
+	"github.com/taskraft/taskraft/fsm"
+	"github.com/taskraft/taskraft/fsm/fsmpb"
+)
+
+// Shares of an entry. Worker reports go first, because they make room, but never
+// take all of it from those who wait in the queue; assignments always get some.
+const (
+	reportTransitions = fsm.MaxTransitions / 3
+	orderTransitions  = 2 * fsm.MaxTransitions / 3 // reports included
+	reportBytes       = 3 * maxEntryBytes / 4
+	assignBytes       = 16 // an Assign in an entry, at most
+)
+
+// flight is an entry from its building to its result.
+type flight struct {
+	now    int64 // its stamp: names it within the term
+	bytes  int
+	parts  []part // one per command
+	fut    future
+	landed bool // applied or failed: everybody has been answered
+}
+
+// part says whom a command's result is for; one of the fields is set.
+type part struct {
+	cmd    *fsmpb.Command
+	order  *proposal
+	report report
+	assign grant
+	expire *session
+	lines  []intent // of a submit: tasks that queues will get
+}
+
+// batcher is what the proposer gathers from and what it has in flight.
+type batcher struct {
+	backlog []*proposal // taken out of the inbox; from head on, oldest first
+	head    int
+	dirty   []*Stream  // with reports to propose, oldest first
+	expired []*session // to be expired
+	wasBig  bool       // the last entry began with a large proposal
+
+	flights  chan *flight // to settle, in log order
+	air      []*flight    // not landed yet, in log order
+	airBytes int
+	ticking  bool            // a Tick is in flight
+	landed   []*flight       // to be used again
+	byClass  [classes][]part // scratch
+}
+
+func (b *batcher) init() { b.flights = make(chan *flight, 16*maxInFlight) }
+
+// building is one entry while it is filled.
+type building struct {
+	bytes, transitions int
+}
+
+func (b *building) add(bytes, transitions int) {
+	b.bytes += bytes
+	b.transitions += transitions
+}
+
+// build makes the next entry of whatever waits, or returns nil when there is
+// nothing, or no room in flight. Order inside an entry: session changes, reports,
+// tick, submits, assignments (DESIGN.md §2.1).
+func (l *reign) build() (*flight, *fsm.Entry) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.open.Load() || len(l.air) >= maxInFlight {
+		return nil, nil
+	}
+	l.backlog = l.inbox.take(l.backlog)
+	if p := l.oldest(); p != nil && l.airBytes+p.size > maxInFlightBytes {
+		return nil, nil
+	}
+	var b building
+	l.addExpired(&b)
+	if p := l.oldest(); p != nil && p.big() && !(l.wasBig && len(l.dirty) > 0) {
+		l.addOrder(&b) // reports take what is left
+		l.wasBig = true
+	} else {
+		l.wasBig = false
+	}
+	l.addReports(&b)
+	for p := l.oldest(); p != nil && l.fits(&b, p); p = l.oldest() {
+		l.addOrder(&b)
+	}
+	now := l.e.clock.now()
+	if l.nextDue != 0 && l.nextDue <= now && !l.ticking && l.tickAllowed() {
+		l.addTick(&b)
+	}
+	l.addAssigns(&b)
+	if b.bytes == 0 {
+		return nil, nil
+	}
+	return l.launch(&b)
+}
+
+// launch puts the gathered parts in their order and the entry among those in flight.
+func (l *reign) launch(b *building) (*flight, *fsm.Entry) {
+	f := &flight{}
+	if n := len(l.landed); n > 0 {
+		f, l.landed = l.landed[n-1], l.landed[:n-1]
+	}
+	for c := range l.byClass {
+		f.parts = append(f.parts, l.byClass[c]...)
+		clear(l.byClass[c])
+		l.byClass[c] = l.byClass[c][:0]
+	}
+	f.bytes, f.now = b.bytes, l.e.clock.stamp()
+	entry := &fsm.Entry{
+		Header:   fsm.Header{Level: l.level, Term: l.term, Now: f.now},
+		Commands: make([]*fsmpb.Command, len(f.parts)),
+	}
+	for i := range f.parts {
+		entry.Commands[i] = f.parts[i].cmd
+	}
+	l.air = append(l.air, f)
+	l.airBytes += f.bytes
+	l.e.count.entries.Add(1)
+	l.e.count.commands.Add(uint64(len(f.parts)))
+	return f, entry
+}
+
+// oldest returns the proposal whose turn it is, or nil. Those that nobody waits
+// for any more are dropped.
+func (l *reign) oldest() *proposal {
+	for l.head < len(l.backlog) {
+		if p := l.backlog[l.head]; p.state.Load() == queued {
+			return p
+		}
+		l.pop()
+	}
+	return nil
+}
+
+func (l *reign) pop() {
+	l.backlog[l.head] = nil
+	l.head++
+	if l.head == len(l.backlog) {
+		l.backlog, l.head = l.backlog[:0], 0
+	}
+	l.inbox.waiting.Add(-1)
+}
+
+// big proposals go first into an entry, every other time, because they would
+// hardly ever find enough room behind the reports.
+func (p *proposal) big() bool {
+	return p.size > maxEntryBytes-reportBytes || p.weight > orderTransitions-reportTransitions
+}
+
+func (l *reign) fits(b *building, p *proposal) bool {
+	return b.bytes+p.size <= maxEntryBytes && b.transitions+p.weight <= orderTransitions
+}
+
+// addOrder moves the oldest proposal into the entry, unless it was withdrawn at
+// this moment.
+func (l *reign) addOrder(b *building) {
+	p := l.backlog[l.head]
+	l.pop()
+	if !p.state.CompareAndSwap(queued, taken) {
+		return
+	}
+	x := part{cmd: p.cmd, order: p}
+	if s := p.cmd.GetSubmit(); s != nil {
+		x.lines = l.expect(s.GetTasks())
+	}
+	l.byClass[p.class] = append(l.byClass[p.class], x)
+	b.add(p.size, p.weight)
+}
+
+// addReports gives each stream with reports its turn, within what the entry has
+// left for them.
+func (l *reign) addReports(b *building) {
+	bytes, transitions := maxEntryBytes, orderTransitions
+	if l.oldest() != nil {
+		bytes, transitions = max(reportBytes, b.bytes), max(reportTransitions, b.transitions)
+	}
+	n := 0
+	for n < len(l.dirty) {
+		s := l.dirty[n]
+		if !l.takeReports(b, s, bytes, transitions) {
+			break // the rest of its reports goes into another entry
+		}
+		s.dirty = false
+		n++
+	}
+	if n > 0 {
+		l.dirty = slices.Delete(l.dirty, 0, n)
+	} else if len(l.dirty) > 1 { // a stream with much to say lets the others speak
+		s := l.dirty[0]
+		l.dirty = append(slices.Delete(l.dirty, 0, 1), s)
+	}
+}
+
+var tickCommand = &fsmpb.Command{Kind: &fsmpb.Command_Tick{Tick: &fsmpb.Tick{}}}
+
+func (l *reign) addTick(b *building) {
+	l.ticking = true
+	l.byClass[classTick] = append(l.byClass[classTick], part{cmd: tickCommand})
+	b.add(8, 1)
+	l.e.count.ticks.Add(1)
+}
+
+// tickAllowed holds Ticks back for one TTL while attempts live whose timeouts
+// fell due without a leader: their workers get the time to report.
+func (l *reign) tickAllowed() bool {
+	if len(l.spared) > 0 && l.e.mono() < l.spareTo {
+		return false
+	}
+	l.spared = nil
+	return true
+}
+
+// addExpired ends the sessions whose heartbeats stopped, if they still do.
+func (l *reign) addExpired(b *building) {
+	for _, s := range l.expired {
+		if !l.overdue(s) {
+			s.expiring = false
+			continue
+		}
+		cmd := &fsmpb.Command{
+			Principal: l.principal,
+			Kind:      &fsmpb.Command_ExpireSession{ExpireSession: &fsmpb.ExpireSession{Session: s.id}},
+		}
+		l.byClass[classSession] = append(l.byClass[classSession], part{cmd: cmd, expire: s})
+		b.add(len(l.principal)+24, 1)
+	}
+	l.expired = l.expired[:0]
+}
+
+// hasWork reports whether build would find something.
+func (l *reign) hasWork() bool {
+	return l.inbox.waiting.Load() > 0 || len(l.dirty) > 0 || len(l.expired) > 0 || len(l.planned) > 0 ||
+		(l.nextDue != 0 && !l.ticking && l.nextDue <= l.e.clock.now() && l.tickAllowed())
+}
+
+// match finds the entry that was applied among those in flight.
+func (l *reign) match(m *fsm.Machine, a *fsm.Applied) *flight {
+	if a.NotLeader || a.Term != l.term {
+		return nil
+	}
+	_, _, now := m.Position()
+	for _, f := range l.air {
+		if f.now == now {
+			return f
+		}
+	}
+	return nil
+}
+
+// answer hands the results of an applied entry to whom they belong.
+func (l *reign) answer(m *fsm.Machine, f *flight, a *fsm.Applied) {
+	pos := Position{Term: a.Term, Index: a.Index}
+	for i := range f.parts {
+		x, res := &f.parts[i], &a.Results[i]
+		switch {
+		case x.order != nil:
+			l.deliver(m, x, res, pos)
+		case x.report.stream != nil:
+			l.reported(x, res)
+		case x.assign.to != nil:
+			l.e.count.assigned.Add(uint64(len(res.Tasks)))
+		}
+	}
+}
+
+// deliver answers a caller, after what has to happen in the same apply.
+func (l *reign) deliver(m *fsm.Machine, x *part, res *fsm.Result, pos Position) {
+	p := x.order
+	if p.tie.attach != nil && m != nil {
+		l.register(m, p.tie.attach, res)
+	}
+	if p.tie.poll != nil {
+		l.polled(p.tie.poll)
+	}
+	p.finish(answer{res: *res, pos: pos})
+}
+
+// fail tells everybody in an entry that it was not applied, or may have been.
+func (l *reign) fail(f *flight, err error) {
+	for i := range f.parts {
+		x := &f.parts[i]
+		switch {
+		case x.order != nil:
+			x.order.finish(answer{err: err})
+		case x.report.stream != nil:
+			l.broken(x.report.stream)
+		}
+		for _, in := range x.assign.lines {
+			l.doubtNow(in.line)
+		}
+	}
+}
+
+// land takes an entry out of flight and returns what was reserved for it.
+func (l *reign) land(f *flight) {
+	f.landed = true
+	l.air = slices.DeleteFunc(l.air, func(x *flight) bool { return x == f })
+	l.airBytes -= f.bytes
+	for i := range f.parts {
+		x := &f.parts[i]
+		for _, in := range x.lines {
+			in.line.incoming -= in.n
+		}
+		switch {
+		case x.report.stream != nil:
+			l.freed(&x.report)
+		case x.assign.to != nil:
+			l.unreserve(&x.assign)
+		case x.expire != nil:
+			x.expire.expiring = false
+		case x.cmd == tickCommand:
+			l.ticking = false
+			l.due.ring()
+		}
+	}
+}
+
+// release keeps the memory of a flight that both sides are done with.
+func (l *reign) release(f *flight) {
+	clear(f.parts)
+	f.parts, f.fut, f.landed = f.parts[:0], nil, false
+	if len(l.landed) < 2*maxInFlight {
+		l.landed = append(l.landed, f)
+	}
+}
+
+// failQueued answers what waits in front of the proposer: it is not applied.
+func (l *reign) failQueued(err error) {
+	l.inbox.close()
+	l.backlog = l.inbox.take(l.backlog)
+	for p := l.oldest(); p != nil; p = l.oldest() {
+		l.pop()
+		if p.state.CompareAndSwap(queued, taken) {
+			p.finish(answer{err: err})
+		}
+	}
+	l.dirty, l.expired = nil, nil
+}
+
+// spare notes the attempts whose timeouts fell due while nobody led.
+func (l *reign) spare(m *fsm.Machine) {
+	_, _, now := m.Position()
+	if due := m.NextDue(); due == 0 || due > now {
+		return
+	}
+	for s := range m.Sessions() {
+		for t := range m.Held(s.ID) {
+			if t.State == fsm.Running && t.Deadline <= now {
+				if l.spared == nil {
+					l.spared = make(map[uint64]struct{})
+				}
+				l.spared[t.Fence] = struct{}{}
+			}
+		}
+	}
+	l.spareTo = l.e.mono() + l.e.cfg.SessionTTL
+}

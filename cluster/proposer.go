@@ -1,0 +1,289 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/taskraft/taskraft/fsm"
+	"github.com/taskraft/taskraft/fsm/fsmpb"
+)
+
+// Bounds of the proposer (DESIGN.md §2.1).
+const (
+	maxInFlight      = 4         // entries
+	maxInFlightBytes = 4 << 20   // of these entries
+	maxEntryBytes    = 256 << 10 // of several commands
+	maxCommandBytes  = 1280 << 10
+
+	defaultQueueDepth = 8192
+)
+
+// errTooLarge is a programmer's error: the edge refuses such commands.
+var errTooLarge = errors.New("command is larger than an entry may be")
+
+// class is a command's place inside an entry.
+type class uint8
+
+const (
+	classSession class = iota
+	classReport
+	classTick
+	classSubmit
+	classAssign
+	classes
+)
+
+func classOf(cmd *fsmpb.Command) class {
+	switch cmd.GetKind().(type) {
+	case *fsmpb.Command_OpenSession, *fsmpb.Command_UpdateSession, *fsmpb.Command_CloseSession, *fsmpb.Command_ExpireSession:
+		return classSession
+	case *fsmpb.Command_Complete, *fsmpb.Command_Fail, *fsmpb.Command_Release, *fsmpb.Command_Cancel:
+		return classReport
+	case *fsmpb.Command_Tick:
+		return classTick
+	case *fsmpb.Command_Assign:
+		return classAssign
+	default:
+		return classSubmit
+	}
+}
+
+// weightOf bounds how many transitions a command makes, where that is known.
+func weightOf(cmd *fsmpb.Command) int {
+	switch k := cmd.GetKind().(type) {
+	case *fsmpb.Command_Submit:
+		return len(k.Submit.GetTasks())
+	case *fsmpb.Command_Complete:
+		return len(k.Complete.GetItems())
+	case *fsmpb.Command_Fail:
+		return len(k.Fail.GetItems())
+	case *fsmpb.Command_Release:
+		return len(k.Release.GetItems())
+	case *fsmpb.Command_Cancel:
+		return len(k.Cancel.GetTasks())
+	case *fsmpb.Command_Retry:
+		return len(k.Retry.GetTasks())
+	case *fsmpb.Command_UpdateSession:
+		return 1 + int(min(k.UpdateSession.GetPollMax(), fsm.MaxSlots))
+	default:
+		return 1
+	}
+}
+
+// The states of a proposal.
+const (
+	queued uint32 = iota
+	taken         // it is in an entry: only the log knows what becomes of it
+	withdrawn
+)
+
+// proposal is one command on its way into the log, and its caller's place to wait.
+type proposal struct {
+	cmd    *fsmpb.Command
+	class  class
+	size   int
+	weight int
+	tie    tie
+	state  atomic.Uint32
+	done   chan answer // one place
+}
+
+// tie is what has to happen in the very apply of a command.
+type tie struct {
+	attach *attach   // a stream is registered
+	poll   *pollWait // a poll's reservation ends
+}
+
+type answer struct {
+	res fsm.Result
+	pos Position
+	err error
+}
+
+var proposals = sync.Pool{New: func() any { return &proposal{done: make(chan answer, 1)} }}
+
+func (p *proposal) finish(a answer) { p.done <- a }
+
+// propose orders one command and waits for its result.
+func (e *engine) propose(ctx context.Context, cmd *fsmpb.Command) (fsm.Result, Position, error) {
+	l, err := e.serving()
+	if err != nil {
+		return fsm.Result{}, Position{}, err
+	}
+	switch k := cmd.GetKind().(type) {
+	case *fsmpb.Command_Complete:
+		l.heardWorker(k.Complete.GetWorker(), k.Complete.GetBoot())
+	case *fsmpb.Command_Fail:
+		l.heardWorker(k.Fail.GetWorker(), k.Fail.GetBoot())
+	}
+	return l.order(ctx, cmd, tie{})
+}
+
+// order queues a command and waits for its result.
+func (l *reign) order(ctx context.Context, cmd *fsmpb.Command, t tie) (fsm.Result, Position, error) {
+	c := classOf(cmd)
+	if _, submits := cmd.GetKind().(*fsmpb.Command_Submit); submits && l.e.diskLow.Load() {
+		return fsm.Result{}, Position{}, ErrDiskLow
+	}
+	size := proto.Size(cmd) + 8 // and its frame
+	if size > maxCommandBytes {
+		return fsm.Result{}, Position{}, fmt.Errorf("propose %d bytes: %w", size, errTooLarge)
+	}
+	p := proposals.Get().(*proposal)
+	p.cmd, p.class, p.size, p.weight, p.tie = cmd, c, size, weightOf(cmd), t
+	p.state.Store(queued)
+	if err := l.enqueue(p); err != nil {
+		p.recycle()
+		return fsm.Result{}, Position{}, err
+	}
+	select {
+	case a := <-p.done:
+		p.recycle()
+		return a.res, a.pos, a.err
+	case <-ctx.Done():
+		return p.abandon(ctx)
+	}
+}
+
+// abandon withdraws a proposal whose caller waits no longer: before it was put
+// into an entry it is not applied, afterwards nobody knows.
+func (p *proposal) abandon(ctx context.Context) (fsm.Result, Position, error) {
+	if p.state.CompareAndSwap(queued, withdrawn) {
+		return fsm.Result{}, Position{}, ctx.Err() // the proposer drops it
+	}
+	select {
+	case a := <-p.done: // it came at the same moment
+		return a.res, a.pos, a.err
+	default:
+		return fsm.Result{}, Position{}, fmt.Errorf("%w: %w", ErrUncertain, context.Cause(ctx))
+	}
+}
+
+func (p *proposal) recycle() {
+	p.cmd, p.tie = nil, tie{}
+	proposals.Put(p)
+}
+
+// enqueue puts a proposal into the queue or says why not: it is not proposed.
+func (l *reign) enqueue(p *proposal) error {
+	switch l.inbox.put(p) {
+	case inboxFull:
+		l.e.count.overloaded.Add(1)
+		return ErrOverloaded
+	case inboxClosed:
+		return l.e.notLeader()
+	}
+	l.work.ring()
+	return nil
+}
+
+// inbox is the bounded queue in front of the proposer. Callers never wait for
+// an entry being built: the proposer takes all there is in one exchange.
+type inbox struct {
+	depth   int
+	waiting atomic.Int64 // in the inbox or in the proposer's backlog
+
+	mu      sync.Mutex
+	shut    bool
+	arrived []*proposal
+}
+
+type inboxState uint8
+
+const (
+	inboxTaken inboxState = iota
+	inboxFull
+	inboxClosed
+)
+
+func newInbox(depth int) *inbox { return &inbox{depth: depth} }
+
+func (in *inbox) put(p *proposal) inboxState {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.shut {
+		return inboxClosed
+	}
+	if in.waiting.Load() >= int64(in.depth) {
+		return inboxFull
+	}
+	in.waiting.Add(1)
+	in.arrived = append(in.arrived, p)
+	return inboxTaken
+}
+
+// take appends all that arrived to into.
+func (in *inbox) take(into []*proposal) []*proposal {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	into = append(into, in.arrived...)
+	clear(in.arrived)
+	in.arrived = in.arrived[:0]
+	return into
+}
+
+func (in *inbox) close() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.shut = true
+}
+
+// propose is the proposer: it turns what waits into entries, one after the
+// other, without a timer: while entries are in flight the next one gathers.
+func (l *reign) propose() {
+	defer close(l.flights)
+	for {
+		f, entry := l.build()
+		if f == nil {
+			select {
+			case <-l.work:
+				continue
+			case <-l.closed:
+				return
+			}
+		}
+		b, err := fsm.EncodeEntry(make([]byte, 0, f.bytes+64), entry)
+		if err != nil {
+			f.fut = failedFuture{fmt.Errorf("encode entry: %w", err)}
+		} else {
+			f.fut = l.e.r.Append(b)
+		}
+		l.flights <- f
+	}
+}
+
+// failedFuture is an entry that was never proposed.
+type failedFuture struct{ err error }
+
+func (f failedFuture) Wait() (*fsm.Applied, error) { return nil, f.err }
+
+// settle waits for the entries in flight, in order. Those that applied have been
+// answered there and then; the others fail here.
+func (l *reign) settle() {
+	for f := range l.flights {
+		a, err := f.fut.Wait()
+		if err == nil && a.NotLeader {
+			err = &NotLeaderError{}
+		}
+		if nl, ok := errors.AsType[*NotLeaderError](err); ok && nl.Leader.Name == "" {
+			err = l.e.notLeader()
+		}
+		l.mu.Lock()
+		if !f.landed {
+			if err == nil { // applied, but this reign did not see it
+				l.answer(nil, f, a)
+			} else {
+				l.fail(f, err)
+			}
+			l.land(f)
+			l.work.ring()
+		}
+		l.release(f)
+		l.mu.Unlock()
+	}
+}

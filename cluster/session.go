@@ -1,0 +1,265 @@
+package cluster
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/taskraft/taskraft/fsm"
+)
+
+// sessions is what the leader knows of the table's sessions: who was heard when.
+// Heartbeats never go through the log.
+type sessions struct {
+	level     uint16
+	principal string // of the leader's own commands
+	byID      map[uint64]*session
+	byWorker  map[string]*session
+
+	// The sessions' time stands still while nobody looks at it: it runs at most
+	// one look beyond the last one. So a process that was frozen expires nobody
+	// for what it could not hear, and a sweeper that wakes late adds its lateness
+	// to every deadline.
+	alive   time.Duration // at
+	aliveAt time.Duration // this monotonic time
+}
+
+// session is a worker process as the leader hears it.
+type session struct {
+	id       uint64
+	worker   string
+	boot     string
+	ttl      time.Duration
+	heard    time.Duration // alive time of the last sign of life
+	until    time.Duration // pull: alive until then whatever is heard; 0: not looked up
+	stream   *Stream       // nil: none attached here
+	poll     *pollWait     // nil: none outstanding
+	left     bool          // its stream was closed
+	pull     bool
+	beats    bool // pull: it sends heartbeats, so they count
+	expiring bool // an ExpireSession is on its way
+}
+
+func (d *sessions) init() {
+	d.byID = make(map[uint64]*session)
+	d.byWorker = make(map[string]*session)
+}
+
+// heartbeatEvery is what a worker is asked for.
+func heartbeatEvery(ttl time.Duration) time.Duration { return min(ttl/4, 2*time.Second) }
+
+// beginSessions gives every session in the table one full TTL.
+func (l *reign) beginSessions(m *fsm.Machine) {
+	l.sessions.init()
+	l.level = m.FeatureLevel()
+	l.principal = "master:" + l.e.cfg.Name
+	l.aliveAt = l.e.mono()
+	for rec := range m.Sessions() {
+		if rec.Ending == fsm.CauseNone {
+			l.opened(rec)
+		}
+	}
+}
+
+// opened notes a session, or what an attach changed in it.
+func (l *reign) opened(rec *fsm.Session) *session {
+	s := l.byID[rec.ID]
+	if s == nil {
+		s = &session{id: rec.ID, worker: rec.Worker, boot: rec.Boot}
+		l.byID[rec.ID] = s
+		l.byWorker[rec.Worker] = s
+	}
+	s.ttl, s.pull = time.Duration(rec.TTL), rec.Pull
+	s.heard, s.until, s.left = l.now(), 0, false
+	return s
+}
+
+// sessionClosed ends what belongs to a session that the table has no more.
+func (l *reign) sessionClosed(id uint64, cause fsm.Cause) {
+	s := l.byID[id]
+	if s == nil {
+		return
+	}
+	delete(l.byID, id)
+	if l.byWorker[s.worker] == s {
+		delete(l.byWorker, s.worker)
+	}
+	refused := &RefusedError{Outcome: fsm.NoSession}
+	if cause == fsm.CauseTakenOver {
+		refused.Outcome = fsm.BootReplaced
+	}
+	if s.stream != nil {
+		l.drop(s.stream, refused)
+	}
+	if s.poll != nil {
+		l.endPoll(s.poll, refused)
+	}
+}
+
+// now is the sessions' time.
+func (l *reign) now() time.Duration {
+	return l.alive + min(l.e.mono()-l.aliveAt, 2*lookEvery)
+}
+
+// heardOf notes a sign of life.
+func (l *reign) heardOf(s *session) { s.heard, s.until = l.now(), 0 }
+
+// silent reports whether two heartbeats in a row are missing.
+func (l *reign) silent(s *session) bool {
+	if s.poll != nil {
+		return false
+	}
+	every := heartbeatEvery(s.ttl)
+	return l.now()-s.heard > 2*every+every/4
+}
+
+// overdue reports whether the session has outlived its last sign of life.
+func (l *reign) overdue(s *session) bool {
+	if l.byID[s.id] != s || s.poll != nil {
+		return false
+	}
+	now := l.now()
+	if s.pull && !s.beats {
+		return s.until != 0 && now > s.until && now > s.heard+s.ttl
+	}
+	return now > s.heard+s.ttl
+}
+
+// mayTakeOver decides whether a new process of a worker may replace the old one
+// at once: only when the old one has no live stream.
+func (l *reign) mayTakeOver(worker, boot string) (bool, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := l.byWorker[worker]
+	if s == nil || s.boot == boot {
+		return false, nil
+	}
+	if s.left || l.silent(s) {
+		return true, nil
+	}
+	return false, &RefusedError{Outcome: fsm.WorkerIDInUse}
+}
+
+// sweep proposes the end of sessions that are overdue and ends streams that do
+// not work.
+func (l *reign) sweep() {
+	l.mu.Lock()
+	mono := l.e.mono()
+	l.alive, l.aliveAt = l.now(), mono
+	var pulls []*session
+	for _, s := range l.byID {
+		if s.stream != nil {
+			l.checkStream(s.stream)
+		}
+		switch {
+		case s.expiring:
+		case l.overdue(s):
+			l.expire(s)
+		case s.pull && !s.beats && s.poll == nil && l.alive > s.heard+s.ttl && l.alive > s.until:
+			pulls = append(pulls, s)
+		}
+	}
+	l.mu.Unlock()
+	if len(pulls) > 0 {
+		l.sweepPulls(pulls)
+	}
+}
+
+func (l *reign) expire(s *session) {
+	s.expiring = true
+	l.expired = append(l.expired, s)
+	l.e.count.expired.Add(1)
+	l.e.log.Debug("session missed its heartbeats", slog.String("worker", s.worker), slog.Uint64("session", s.id))
+	l.work.ring()
+}
+
+// sweepPulls finds out how long sessions live that pull and send no heartbeats:
+// as long as their longest attempt's timeout.
+func (l *reign) sweepPulls(pulls []*session) {
+	t := l.e.t
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	clock := l.e.clock.now()
+	for _, s := range pulls {
+		last := s.heard + s.ttl
+		for held := range t.m.Held(s.id) {
+			last = max(last, l.alive+time.Duration(held.Deadline-clock))
+		}
+		s.until = last + fsm.PullSessionSlop
+		if !s.expiring && l.overdue(s) {
+			l.expire(s)
+		}
+	}
+}
+
+// keep is the keeper: it watches the sessions' deadlines, the table's next due
+// time and the clock, and after closing tells the streams where to go.
+func (l *reign) keep() {
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
+	due := time.NewTimer(time.Hour)
+	defer due.Stop()
+	steer := time.NewTicker(slewEvery)
+	defer steer.Stop()
+	for {
+		due.Reset(l.untilDue())
+		select {
+		case <-look.C:
+			l.sweep()
+		case <-due.C:
+			l.work.ring()
+		case <-l.due:
+		case <-steer.C:
+			l.steer()
+		case <-l.closed:
+			l.farewell()
+			return
+		}
+		l.lookAgain()
+	}
+}
+
+// farewell waits a moment to learn where the leader is before the streams end.
+func (l *reign) farewell() {
+	patience := time.NewTimer(time.Second)
+	defer patience.Stop()
+	select {
+	case <-l.told:
+	case <-patience.C:
+		l.announce(Leader{})
+	case <-l.e.stopping:
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.tell(Leader{}, ErrStopped)
+	}
+}
+
+// untilDue is how long the keeper may sleep until a Tick has work.
+func (l *reign) untilDue() time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case l.nextDue == 0 || l.ticking:
+		return time.Hour // applied rings
+	case !l.tickAllowed():
+		return max(l.spareTo-l.e.mono(), time.Millisecond)
+	}
+	left := time.Duration(l.nextDue - l.e.clock.now())
+	if left <= 0 {
+		l.work.ring()
+		return lookEvery // in case the proposer has no room
+	}
+	return min(left, time.Hour)
+}
+
+// steer follows the other masters' clocks.
+func (l *reign) steer() {
+	peers := l.e.r.PeerClocks()
+	l.e.clock.steer(peers)
+	skewed := l.e.clock.skewed(peers, true)
+	if skewed != l.skewed {
+		l.skewed = skewed
+		l.e.log.Warn("clock skew", slog.Bool("skewed", skewed), slog.Duration("offset", medianOffset(peers)))
+	}
+}
