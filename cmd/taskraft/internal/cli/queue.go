@@ -1,0 +1,166 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/taskraft/taskraft/client"
+	"github.com/taskraft/taskraft/cmd/taskraft/internal/settings"
+	"github.com/taskraft/taskraft/cmd/taskraft/internal/show"
+	"github.com/taskraft/taskraft/rpc/taskraftv1"
+)
+
+func (a *app) queueCommand() *cobra.Command {
+	return a.group("queue", "Look at queues, pause them, set their defaults",
+		a.queueListCommand(), a.queueGetCommand(), a.queueSetCommand(),
+		a.queueSwitchCommand("pause", "Stop assignments from queues; running tasks go on", (*client.Client).PauseQueue),
+		a.queueSwitchCommand("resume", "End the pause of queues", (*client.Client).ResumeQueue))
+}
+
+func (a *app) newQueueList() *show.List[*taskraftv1.Queue] {
+	now := time.Now()
+	type Q = *taskraftv1.Queue
+	number := func(head string, wide bool, get func(Q) uint64) show.Column[Q] {
+		return show.Column[Q]{Head: head, Right: true, Wide: wide, Cell: func(q Q) string { return strconv.FormatUint(get(q), 10) }}
+	}
+	return show.NewList(a.printer(), "queues", Q.GetName, []show.Column[Q]{
+		{Head: "QUEUE", Cell: Q.GetName},
+		{Head: "PAUSED", Cell: func(q Q) string {
+			if q.GetPaused() {
+				return "yes"
+			}
+			return ""
+		}, Tint: func(Q) int { return show.Yellow }},
+		number("SCHEDULED", false, Q.GetScheduled), number("READY", false, Q.GetReady), number("RUNNING", false, Q.GetRunning),
+		number("STOPPING", true, Q.GetStopping), number("SUCCEEDED", false, Q.GetSucceeded),
+		{
+			Head: "DEAD", Right: true, Cell: func(q Q) string { return strconv.FormatUint(q.GetDead(), 10) },
+			Tint: func(q Q) int { return min(int(q.GetDead()), 1) * show.Red },
+		},
+		number("CANCELLED", false, Q.GetCancelled), number("SUBMITTED", false, Q.GetSubmittedTotal), number("TRIMMED", true, Q.GetTrimmedTotal),
+		{Head: "OLDEST READY", Right: true, Cell: func(q Q) string { return since(now, q.GetOldestReadyTime()) }},
+	})
+}
+
+func (a *app) queueListCommand() *cobra.Command {
+	return a.command(commandSpec{
+		use: "list [flags]", short: "List queues with their counters", rows: a.dataRows(),
+		run: func(ctx context.Context, _ []string) error {
+			return a.withClient(ctx, func(ctx context.Context, c *client.Client) error {
+				ctx, cancel := a.call(ctx)
+				defer cancel()
+				queues, err := c.Queues(ctx)
+				if err != nil {
+					return err
+				}
+				list := a.newQueueList()
+				for _, q := range queues {
+					if err := list.Add(q); err != nil {
+						return err
+					}
+				}
+				if len(queues) == 0 && a.printer().People() {
+					a.talk("no queues: the first submit makes one")
+				}
+				return list.Close()
+			})
+		},
+	})
+}
+
+func (a *app) queueGetCommand() *cobra.Command {
+	return a.command(commandSpec{
+		use: "get QUEUE [flags]", short: "Show one queue with its counters and defaults",
+		rows: a.dataRows(), args: queueArgs("get", 1),
+		run: func(ctx context.Context, args []string) error {
+			return a.withClient(ctx, func(ctx context.Context, c *client.Client) error {
+				ctx, cancel := a.call(ctx)
+				defer cancel()
+				q, err := c.Queue(ctx, args[0])
+				if err != nil {
+					return err
+				}
+				return a.printQueue(q)
+			})
+		},
+	})
+}
+
+// queueArgs checks the names of at most most queues.
+func queueArgs(verb string, most int) func(*cobra.Command, []string) []settings.Problem {
+	return func(_ *cobra.Command, args []string) []settings.Problem {
+		if len(args) == 0 {
+			return missing("QUEUE", "taskraft queue "+verb+" mail")
+		}
+		var bad []settings.Problem
+		for i, name := range args {
+			switch {
+			case i >= most:
+				bad = append(bad, settings.Problem{Where: "argument QUEUE", Problem: "too many", Got: quoted(name), Want: plural(most, "queue"), Do: "leave it out"})
+			case checkQueue(name) != nil:
+				bad = append(bad, settings.Problem{Where: "argument QUEUE", Problem: "not a queue's name", Got: quoted(name), Want: queueForm, Do: "see taskraft queue list"})
+			}
+		}
+		return bad
+	}
+}
+
+func (a *app) printQueue(q *taskraftv1.Queue) error {
+	return a.printer().Object(q, q.GetName(), func(w io.Writer) error {
+		list := a.newQueueList()
+		if err := list.Add(q); err != nil {
+			return err
+		}
+		if err := list.Close(); err != nil {
+			return err
+		}
+		return show.Fields(w, defaultsOf(q)...)
+	})
+}
+
+// defaultsOf are the defaults that were set on a queue, as label and value.
+func defaultsOf(q *taskraftv1.Queue) []string {
+	d := q.GetDefaults()
+	var out []string
+	add := func(set bool, name, value string) {
+		if set {
+			out = append(out, "default "+name, value)
+		}
+	}
+	add(d.GetTimeout() != nil, "timeout", d.GetTimeout().AsDuration().String())
+	add(d != nil && d.Priority != nil, "priority", strconv.Itoa(int(d.GetPriority())))
+	add(d != nil && d.MaxAttempts != nil, "max attempts", strconv.Itoa(int(d.GetMaxAttempts())))
+	add(d.GetBackoff() != nil, "backoff", fmt.Sprintf("%s, at most %s", d.GetBackoff().GetBase().AsDuration(), d.GetBackoff().GetMax().AsDuration()))
+	add(d.GetRetain() != nil, "retain", d.GetRetain().AsDuration().String())
+	add(d != nil && d.RetainCount != nil, "retain count", strconv.FormatUint(d.GetRetainCount(), 10))
+	add(d != nil && d.RetainBytes != nil, "retain bytes", settings.FormatSize(int64(d.GetRetainBytes())))
+	return out
+}
+
+func (a *app) queueSwitchCommand(verb, short string, do func(*client.Client, context.Context, string) (*taskraftv1.Queue, error)) *cobra.Command {
+	return a.command(commandSpec{
+		use: verb + " QUEUE… [flags]", short: short, rows: a.dataRows(), args: queueArgs(verb, 1000),
+		run: func(ctx context.Context, args []string) error {
+			return a.withClient(ctx, func(ctx context.Context, c *client.Client) error {
+				list := a.newQueueList()
+				for _, name := range args {
+					callCtx, cancel := a.call(ctx)
+					q, err := do(c, callCtx, name)
+					cancel()
+					if err != nil {
+						return err
+					}
+					if err := list.Add(q); err != nil {
+						return err
+					}
+				}
+				return list.Close()
+			})
+		},
+	})
+}

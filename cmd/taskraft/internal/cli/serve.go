@@ -1,0 +1,177 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+
+	"github.com/taskraft/taskraft/cluster"
+	"github.com/taskraft/taskraft/rpc"
+)
+
+const (
+	// handOver is how long a planned stop may take to move leadership and end.
+	handOver = 15 * time.Second
+	// lastCalls is how long calls under way may then take to end.
+	lastCalls = 2 * time.Second
+)
+
+// masterRun is a master that runs.
+type masterRun struct {
+	app    *app
+	log    *slog.Logger
+	node   *cluster.Node
+	edge   *rpc.Server // nil while the node is isolated
+	failed chan error  // what ended the edge by itself
+	addr   string      // gRPC listen address with its real port
+}
+
+func (a *app) runMaster(ctx context.Context) error {
+	m := &a.config.master
+	log := a.logger()
+	if err := checkLimits(); err != nil {
+		return err
+	}
+	a.checkTimeZone(log)
+	gogc, limit := tuneMemory(a.Env)
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(signals)
+
+	l, err := listen(ctx, "grpc-addr", m.grpcAddr)
+	if err != nil {
+		return err
+	}
+	r := &masterRun{app: a, log: log, failed: make(chan error, 1), addr: l.Addr().String()}
+	cfg := m.clusterConfig(a.version)
+	cfg.Logger = log
+	cfg.GRPC = m.advertiseGRPC
+	if cfg.GRPC == "" {
+		cfg.GRPC = boundAddress(m.grpcAddr, r.addr)
+	}
+	log.Info("master starts", "node", m.name, "version", a.version, "pid", os.Getpid(), "grpc", r.addr, "raft", m.raftAddr,
+		"data", m.dataDir, "gomaxprocs", gomaxprocs(), "gogc", gogc, "gomemlimit", limit)
+	if r.node, err = cluster.Start(ctx, cfg); err != nil {
+		return errors.Join(startFailure(m, err), l.Close())
+	}
+	r.serve(l)
+	notifySystemd(log, daemon.SdNotifyReady)
+	return r.run(ctx, signals)
+}
+
+// boundAddress is the configured address with the port that was really bound.
+func boundAddress(configured, bound string) string {
+	host, _, err := net.SplitHostPort(configured)
+	if err != nil {
+		return bound
+	}
+	_, port, _ := net.SplitHostPort(bound)
+	return net.JoinHostPort(host, port)
+}
+
+// startFailure adds who holds the Raft port to an error of the node's start.
+func startFailure(m *masterConfig, err error) error {
+	if f, ok := errors.AsType[*cluster.Fault](err); ok && f.Kind == cluster.FaultBind {
+		return bindFailure("raft-addr", m.raftAddr, f.Err)
+	}
+	return err
+}
+
+// run keeps the edge open, except while the node is isolated, until a signal or
+// the node's end.
+func (r *masterRun) run(ctx context.Context, signals <-chan os.Signal) error {
+	for {
+		isolated, changed := r.node.Isolated()
+		if isolated && r.edge != nil {
+			r.log.Warn("isolated: gRPC is closed", "node", r.app.config.master.name)
+			r.edge.Close()
+			r.edge = nil
+		}
+		if !isolated && r.edge == nil {
+			l, err := listen(ctx, "grpc-addr", r.addr)
+			if err != nil {
+				return errors.Join(err, r.stop(signals))
+			}
+			r.serve(l)
+			r.log.Info("gRPC is open again", "node", r.app.config.master.name)
+		}
+		select {
+		case <-changed:
+		case <-r.node.Done():
+			r.closeEdge()
+			return r.node.Err()
+		case err := <-r.failed:
+			return errors.Join(fmt.Errorf("serve gRPC: %w", err), r.stop(signals))
+		case sig := <-signals:
+			r.log.Info("stopping", "signal", sig.String())
+			return r.stop(signals)
+		case <-ctx.Done():
+			return r.stop(signals)
+		}
+	}
+}
+
+func (r *masterRun) serve(l net.Listener) {
+	cfg := rpc.DefaultConfig()
+	cfg.MaxPayload, cfg.MaxResult = int(r.app.config.master.maxPayload), int(r.app.config.master.maxResult)
+	cfg.Logger = r.log
+	edge := rpc.NewServer(r.node, cfg)
+	r.edge = edge
+	go func() {
+		if err := edge.Serve(l); err != nil {
+			select {
+			case r.failed <- err:
+			default:
+			}
+		}
+	}()
+}
+
+func (r *masterRun) closeEdge() {
+	if r.edge != nil {
+		r.edge.Close()
+	}
+}
+
+// stop hands leadership over, ends the node and then the edge. A further signal
+// ends the program at once.
+func (r *masterRun) stop(signals <-chan os.Signal) error {
+	notifySystemd(r.log, daemon.SdNotifyStopping)
+	done := make(chan error, 1)
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), handOver)
+		defer cancel()
+		err := r.node.Stop(ctx)
+		if r.edge != nil {
+			ctx, cancel := context.WithTimeout(context.Background(), lastCalls)
+			defer cancel()
+			r.edge.Stop(ctx)
+		}
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		if err == nil {
+			r.log.Info("stopped")
+		}
+		return err
+	case <-signals:
+		r.log.Warn("second signal: ending at once")
+		return quietly(exitInterrupted)
+	}
+}
+
+// notifySystemd tells the service manager; without one it does nothing.
+func notifySystemd(log *slog.Logger, state string) {
+	if _, err := daemon.SdNotify(false, state); err != nil {
+		log.Warn("systemd is not told", "state", state, "err", err)
+	}
+}

@@ -1,0 +1,126 @@
+package load
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/taskraft/taskraft/client"
+)
+
+// stampBytes at the start of a payload hold when its submit began.
+const stampBytes = 8
+
+// produce submits until ctx ends. Batches of its own are reused: a call has sent
+// them for good when it returns.
+func (r *run) produce(ctx context.Context) {
+	tasks := make([]client.Task, r.cfg.Batch)
+	for i := range tasks {
+		tasks[i] = client.Task{Queue: r.queue, Payload: make([]byte, max(r.cfg.Payload, stampBytes))}
+		for j := range tasks[i].Payload {
+			tasks[i].Payload[j] = byte(rand.Uint32())
+		}
+	}
+	ids := make([]uint64, 0, r.cfg.Batch)
+	for r.room.take(ctx, len(tasks)) {
+		start := r.now()
+		for i := range tasks {
+			binary.LittleEndian.PutUint64(tasks[i].Payload, uint64(start))
+		}
+		receipts, err := r.submit(ctx, tasks)
+		if err != nil {
+			if !r.refused(ctx, err, len(tasks)) {
+				return
+			}
+			continue
+		}
+		took := r.now() - start
+		ids = ids[:0]
+		for _, receipt := range receipts {
+			ids = append(ids, receipt.ID)
+		}
+		r.ledger.ack(ids...)
+		if r.measuring.Load() {
+			r.submits.Add(took)
+			r.submitted.Add(uint64(len(ids)))
+		}
+	}
+}
+
+func (r *run) submit(ctx context.Context, tasks []client.Task) ([]client.Receipt, error) {
+	if r.cfg.Batch > 1 {
+		return r.client.SubmitMany(ctx, tasks)
+	}
+	receipt, err := r.client.Submit(ctx, tasks[0])
+	return []client.Receipt{receipt}, err
+}
+
+// refused notes a submit without an acknowledgement and tells whether to go on.
+func (r *run) refused(ctx context.Context, err error, tasks int) bool {
+	if errors.Is(err, client.ErrUncertain) {
+		r.uncertain.Add(uint64(tasks)) // they may come to the workers: their room is not given back
+	} else {
+		r.room.give(tasks)
+	}
+	if ctx.Err() != nil {
+		return false
+	}
+	r.fail(err)
+	pause := time.NewTimer(10 * time.Millisecond)
+	defer pause.Stop()
+	select {
+	case <-pause.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// room bounds the backlog: what is submitted or being submitted, and not completed.
+type room struct {
+	mu   sync.Mutex
+	free int
+	wait []waiter // in the order of arrival
+}
+
+type waiter struct {
+	n     int
+	ready chan struct{}
+}
+
+// take waits for room for n tasks; false when ctx ended first.
+func (r *room) take(ctx context.Context, n int) bool {
+	if ctx.Err() != nil {
+		return false
+	}
+	r.mu.Lock()
+	if len(r.wait) == 0 && r.free >= n {
+		r.free -= n
+		r.mu.Unlock()
+		return true
+	}
+	w := waiter{n, make(chan struct{})}
+	r.wait = append(r.wait, w)
+	r.mu.Unlock()
+	select {
+	case <-w.ready:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// give returns room for n tasks.
+func (r *room) give(n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.free += n
+	for len(r.wait) > 0 && r.free >= r.wait[0].n {
+		r.free -= r.wait[0].n
+		close(r.wait[0].ready)
+		r.wait = r.wait[1:]
+	}
+}

@@ -1,0 +1,253 @@
+package load
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/taskraft/taskraft/client"
+)
+
+// Config says what load to put on which cluster.
+type Config struct {
+	Masters   []string
+	Producers int // goroutines that submit, each one call at a time
+	Batch     int // tasks per call; 1 uses the unary submit
+	Workers   int
+	Slots     int // of all workers together, at least one each
+	Payload   int // bytes
+	Backlog   int // submitted tasks that are not completed; 0: see backlog
+	Warmup    time.Duration
+	Duration  time.Duration
+	// During, if not nil, runs while the load is measured, which ends when it
+	// returns rather than after Duration.
+	During func(context.Context, *Gaps) error
+	// Progress is called about once a second.
+	Progress func(Progress)
+	Logger   *slog.Logger
+}
+
+// Progress is where a run stands.
+type Progress struct {
+	Phase      string // warm-up, measure, drain
+	Elapsed    time.Duration
+	PerSecond  float64 // completions since the last call
+	Unfinished int64   // acknowledged, not completed
+	SubmitP99  time.Duration
+}
+
+// Report is what a run measured.
+type Report struct {
+	Elapsed              time.Duration // of the measurement
+	Completed, Submitted uint64        // in it
+	Submits, Starts      *Histogram    // submit call; begin of the submit call to start of the handler
+	Acknowledged         uint64        // in the whole run
+	Lost                 int           // acknowledged, never completed
+	LostIDs              []uint64      // some of them
+	Duplicates           uint64        // completions of tasks that were completed before
+	Uncertain            uint64        // tasks whose submit had no definite answer
+	Refusals             uint64        // completions that came too late
+	Errors               uint64        // failed submit calls
+	LastError            error
+}
+
+const (
+	// drainPatience is how long the drain waits without any completion.
+	drainPatience = 15 * time.Second
+	shownLost     = 10
+)
+
+type run struct {
+	cfg    Config
+	client *client.Client
+	queue  string
+	epoch  time.Time
+	ledger ledger
+	room   room
+	gaps   *Gaps
+
+	measuring                   atomic.Bool
+	submits, starts             *Histogram
+	submitted, completed        atomic.Uint64
+	uncertain, refusals, errors atomic.Uint64
+	lastError                   atomic.Pointer[error]
+}
+
+func (r *run) now() time.Duration { return time.Since(r.epoch) }
+
+func (r *run) fail(err error) {
+	r.errors.Add(1)
+	r.lastError.Store(&err)
+}
+
+// backlog is enough that no slot waits for a producer, and little enough that
+// tasks hardly wait for a slot.
+func (c *Config) backlog() int {
+	if c.Backlog > 0 {
+		return max(c.Backlog, c.Batch)
+	}
+	return max(2*c.Slots, c.Slots+c.Producers*c.Batch)
+}
+
+// Run puts the load on the cluster. It returns an error when it could not be
+// carried out; lost tasks are in the report.
+func Run(ctx context.Context, cfg Config) (*Report, error) {
+	c, err := client.New(client.Config{Masters: cfg.Masters, Logger: cfg.Logger})
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	var suffix [4]byte
+	rand.Read(suffix[:])
+	now := time.Now()
+	r := &run{
+		cfg: cfg, client: c, queue: "bench-" + hex.EncodeToString(suffix[:]), epoch: now,
+		ledger: ledger{chunks: make(map[uint64]*chunk)}, gaps: &Gaps{epoch: now},
+		submits: new(Histogram), starts: new(Histogram),
+	}
+	r.room.free = cfg.backlog()
+	return r.run(ctx)
+}
+
+func (r *run) run(ctx context.Context) (*Report, error) {
+	workCtx, stopWorkers := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopWorkers()
+	failed := make(chan error, r.cfg.Workers)
+	var workers sync.WaitGroup
+	for i := range r.cfg.Workers {
+		slots := r.cfg.Slots / r.cfg.Workers
+		if i < r.cfg.Slots%r.cfg.Workers {
+			slots++
+		}
+		workers.Go(func() {
+			if err := r.consume(workCtx, i, slots); err != nil {
+				failed <- fmt.Errorf("worker %d: %w", i, err)
+			}
+		})
+	}
+	loadCtx, stopLoad := context.WithCancelCause(ctx)
+	defer stopLoad(nil)
+	var producers sync.WaitGroup
+	for range r.cfg.Producers {
+		producers.Go(func() { r.produce(loadCtx) })
+	}
+	go func() {
+		select {
+		case err := <-failed:
+			stopLoad(err)
+		case <-loadCtx.Done():
+		}
+	}()
+	elapsed, err := r.measure(loadCtx)
+	stopLoad(errors.New("measured"))
+	producers.Wait()
+	if err == nil {
+		err = r.drain(ctx)
+	}
+	stopWorkers()
+	workers.Wait()
+	if err != nil {
+		return nil, err
+	}
+	return r.report(elapsed), nil
+}
+
+// measure warms up and measures, and returns how long the measurement took.
+func (r *run) measure(ctx context.Context) (time.Duration, error) {
+	stop := r.progress(ctx)
+	defer stop()
+	if err := wait(ctx, r.cfg.Warmup); err != nil {
+		return 0, err
+	}
+	start := time.Now()
+	r.measuring.Store(true)
+	defer r.measuring.Store(false)
+	if r.cfg.During == nil {
+		err := wait(ctx, r.cfg.Duration)
+		return time.Since(start), err
+	}
+	err := r.cfg.During(ctx, r.gaps)
+	return time.Since(start), err
+}
+
+func wait(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// drain waits until every acknowledged task is completed, or nothing happens any more.
+func (r *run) drain(ctx context.Context) error {
+	ticker := time.NewTicker(5 * time.Millisecond)
+	defer ticker.Stop()
+	began := time.Now()
+	for r.ledger.unfinished() > 0 && (r.gaps.Silence() < drainPatience || time.Since(began) < drainPatience) {
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
+
+// progress reports once a second until it is stopped.
+func (r *run) progress(ctx context.Context) (stop func()) {
+	if r.cfg.Progress == nil {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		ticker := time.NewTicker(time.Second)
+		defer ticker.Stop()
+		_, before, _ := r.ledger.totals()
+		then := time.Now()
+		for {
+			select {
+			case <-ticker.C:
+			case <-ctx.Done():
+				return
+			}
+			_, done, _ := r.ledger.totals()
+			p := Progress{
+				Phase: "warm-up", Elapsed: r.now(), Unfinished: r.ledger.unfinished(),
+				PerSecond: float64(done-before) / time.Since(then).Seconds(), SubmitP99: r.submits.Quantile(0.99),
+			}
+			if r.measuring.Load() {
+				p.Phase = "measure"
+			}
+			before, then = done, time.Now()
+			r.cfg.Progress(p)
+		}
+	})
+	return func() {
+		cancel()
+		wg.Wait()
+	}
+}
+
+func (r *run) report(elapsed time.Duration) *Report {
+	acked, _, duplicates := r.ledger.totals()
+	rep := &Report{
+		Elapsed: elapsed, Completed: r.completed.Load(), Submitted: r.submitted.Load(), Submits: r.submits, Starts: r.starts,
+		Acknowledged: acked, Duplicates: duplicates,
+		Uncertain: r.uncertain.Load(), Refusals: r.refusals.Load(), Errors: r.errors.Load(),
+	}
+	rep.LostIDs, rep.Lost = r.ledger.lost(shownLost)
+	if err := r.lastError.Load(); err != nil {
+		rep.LastError = *err
+	}
+	return rep
+}
