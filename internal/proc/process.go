@@ -17,9 +17,10 @@ type Spec struct {
 	Name string // for messages: n1, w2
 	Path string // the program
 	Args []string
-	Dir  string   // working directory; default: ours
-	Env  []string // added to our environment
-	Log  string   // file that stdout and stderr are appended to
+	Dir  string    // working directory; default: ours
+	Env  []string  // added to our environment
+	Log  string    // file that stdout and stderr are appended to
+	Out  io.Writer // takes them instead of Log
 }
 
 // Process is one started process. Its methods are safe for concurrent use.
@@ -32,11 +33,15 @@ type Process struct {
 
 // Start starts a process. The caller ends it with Kill or Stop.
 func Start(spec Spec) (*Process, error) {
-	out, err := os.OpenFile(spec.Log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("start %s: open its log: %w", spec.Name, err)
+	out := spec.Out
+	if out == nil {
+		f, err := os.OpenFile(spec.Log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+		if err != nil {
+			return nil, fmt.Errorf("start %s: open its log: %w", spec.Name, err)
+		}
+		defer f.Close()
+		out = f
 	}
-	defer out.Close()
 	cmd := exec.Command(spec.Path, spec.Args...)
 	cmd.Dir, cmd.Env = spec.Dir, append(os.Environ(), spec.Env...)
 	cmd.Stdout, cmd.Stderr = out, out
