@@ -146,6 +146,7 @@ func (m *Machine) refuse(old *Task, r report, o Outcome, result []byte) {
 			Result: slices.Clone(kept), Truncated: len(kept) < len(result), At: m.now,
 		}, KeepSuperseded)
 		m.put(l, old, &t)
+		m.setTrimDue(l)
 		old = &t
 	}
 	if old.State == Stopping && old.Fence == r.fence {

@@ -6,7 +6,8 @@ import "github.com/tidwall/btree"
 // rebuilds them with the same functions, and a test recounts them.
 
 // put makes t the record of its task in place of old (nil: a new task). Every
-// change of a task goes through here; each costs one transition.
+// change of a task goes through here; each costs one transition. Who changes a
+// queue's terminal records also calls retain or setTrimDue.
 func (m *Machine) put(l *line, old, t *Task) {
 	m.budget--
 	m.tasks.Set(t.ID, t)
@@ -20,7 +21,6 @@ func (m *Machine) drop(l *line, t *Task) {
 	l.counts[t.State]--
 	l.terminal.DeleteHint(trimItem{t.trimAt(), t.ID}, &l.terminalHint)
 	l.terminalBytes -= t.size()
-	m.setTrimDue(l)
 }
 
 // reindex brings counters and indexes from old (nil: absent) to t.
@@ -47,7 +47,6 @@ func (m *Machine) reindex(l *line, old, t *Task) {
 	m.indexLost(old, t)
 	if old.State.Terminal() || t.State.Terminal() {
 		l.indexTerminal(old, t)
-		m.setTrimDue(l)
 	}
 }
 

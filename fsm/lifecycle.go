@@ -215,6 +215,7 @@ func (m *Machine) revive(l *line, old *Task) {
 	t.Attempts, t.Failures, t.Crashes, t.SoloCrashes = 0, 0, 0, 0
 	t.Result, t.ResultContentType, t.Error, t.Reason = nil, "", "", ""
 	m.put(l, old, &t)
+	m.setTrimDue(l)
 	m.holdRequest(&t)
 	m.emit(Event{Kind: TaskReady, Task: &t})
 }

@@ -247,9 +247,14 @@ func (l *loader) end(counts []byte, r io.Reader) error {
 		last = t.Fence
 		l.m.reindex(l.m.lines[t.Queue], nil, t)
 	}
-	for _, wk := range l.m.workers.Values() {
-		l.m.setNameDue(dueWorker, wk.name, 0, l.m.known[wk.name].due())
-	}
+	l.m.queues.Scan(func(name string, _ *queueRecord) bool {
+		l.m.setTrimDue(l.m.lines[name])
+		return true
+	})
+	l.m.workers.Scan(func(name string, _ *workerRecord) bool {
+		l.m.setNameDue(dueWorker, name, 0, l.m.known[name].due())
+		return true
+	})
 	return nil
 }
 

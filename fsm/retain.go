@@ -9,18 +9,23 @@ const trimsPerFinish = 4
 func (m *Machine) retain(l *line) {
 	for range trimsPerFinish {
 		if !l.overfull() {
-			return
+			break
 		}
 		m.trim(l)
 	}
+	m.setTrimDue(l)
 }
 
 // trimDue removes the queue's records that are above its limits or past their
 // time, as far as the entry's budget goes.
 func (m *Machine) trimDue(l *line) {
-	for m.budget > 0 && l.due != 0 && l.due <= m.now {
+	for m.budget > 0 {
+		if at := l.trimAt(); at == 0 || at > m.now {
+			break
+		}
 		m.trim(l)
 	}
+	m.setTrimDue(l)
 }
 
 // trim removes the record that has its time first.
@@ -40,15 +45,20 @@ func (l *line) overfull() bool {
 		uint64(l.terminalBytes) > either(nil, d.RetainBytes, DefaultRetainBytes))
 }
 
-// setTrimDue brings the queue's entry in the index of due names up to date: one
-// for all its records. An overfull queue is due at the earliest time there is.
-func (m *Machine) setTrimDue(l *line) {
-	due := int64(0)
+// trimAt is when the queue next has a record to remove; 0: never. An overfull
+// queue's time is the earliest there is.
+func (l *line) trimAt() int64 {
 	if l.overfull() {
-		due = 1
-	} else if it, ok := l.terminal.Min(); ok {
-		due = it.at
+		return 1
 	}
+	it, _ := l.terminal.Min()
+	return it.at
+}
+
+// setTrimDue brings the queue's entry in the index of due names up to date: one
+// for all its records.
+func (m *Machine) setTrimDue(l *line) {
+	due := l.trimAt()
 	m.setNameDue(dueQueue, l.rec.name, l.due, due)
 	l.due = due
 }

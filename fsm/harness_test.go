@@ -1,0 +1,276 @@
+package fsm
+
+import (
+	"bytes"
+	"cmp"
+	"flag"
+	"slices"
+	"testing"
+
+	gocmp "github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"google.golang.org/protobuf/testing/protocmp"
+
+	"github.com/taskraft/taskraft/fsm/fsmpb"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files from what the code does")
+
+// epochStart is the table's clock at the beginning of every test.
+const epochStart = 1_750_000_000 * Second
+
+// table drives a machine as the log does: every entry passes the codec.
+type table struct {
+	testing.TB
+	m     *Machine
+	index uint64
+	now   int64
+	log   [][]byte // the entries so far
+}
+
+func newTable(tb testing.TB) *table {
+	return &table{TB: tb, m: New(), now: epochStart}
+}
+
+// apply carries out one entry of these commands.
+func (w *table) apply(commands ...*fsmpb.Command) *Applied {
+	w.Helper()
+	b, err := EncodeEntry(nil, &Entry{Header: Header{Level: 1, Term: 1, Now: w.now}, Commands: commands})
+	if err != nil {
+		w.Fatal(err)
+	}
+	w.log = append(w.log, b)
+	w.index++
+	return applyBytes(w, w.m, w.index, b)
+}
+
+// do carries out one command and returns its result.
+func (w *table) do(c *fsmpb.Command) Result {
+	w.Helper()
+	return w.apply(c).Results[0]
+}
+
+func applyBytes(tb testing.TB, m *Machine, index uint64, b []byte) *Applied {
+	tb.Helper()
+	e, err := DecodeEntry(b)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return m.Apply(index, 1, e)
+}
+
+// advance moves the clock by d with a tick at everything that falls due.
+func (w *table) advance(d int64) {
+	w.Helper()
+	until := w.now + d
+	for {
+		due := w.m.NextDue()
+		if due == 0 || due > until {
+			break
+		}
+		w.now = due
+		w.apply(tickCmd())
+	}
+	w.now = until
+}
+
+// task returns a record that must exist.
+func (w *table) task(id uint64) *Task {
+	w.Helper()
+	t, _ := w.m.Task(id)
+	if t == nil {
+		w.Fatalf("task %d is not in the table", id)
+	}
+	return t
+}
+
+// snapshotBytes returns the table's canonical snapshot.
+func snapshotBytes(tb testing.TB, m *Machine) []byte {
+	tb.Helper()
+	var b bytes.Buffer
+	n, err := m.Snapshot().WriteTo(&b)
+	if err != nil || n != int64(b.Len()) {
+		tb.Fatalf("write snapshot: %d of %d bytes, %v", n, b.Len(), err)
+	}
+	return b.Bytes()
+}
+
+func restored(tb testing.TB, b []byte) *Machine {
+	tb.Helper()
+	m, err := Restore(bytes.NewReader(b))
+	if err != nil {
+		tb.Fatalf("restore: %v", err)
+	}
+	return m
+}
+
+// indexes is everything that Restore rebuilds, comparable.
+type indexes struct {
+	Counts         map[string][Cancelled + 1]int64
+	Bytes          map[string]int64
+	Ready, Solo    map[string][]uint64
+	Terminal       map[string][]trimItem
+	Due            []dueItem
+	Names          []nameItem
+	Held, Lost     map[string][]fenceOf
+	Alone          map[uint64]int
+	Clearing, Ends []uint64
+	NextDue        int64
+}
+
+func indexesOf(m *Machine) indexes {
+	x := indexes{
+		Counts: map[string][Cancelled + 1]int64{}, Bytes: map[string]int64{},
+		Ready: map[string][]uint64{}, Solo: map[string][]uint64{}, Terminal: map[string][]trimItem{},
+		Held: map[string][]fenceOf{}, Lost: map[string][]fenceOf{}, Alone: map[uint64]int{},
+		Due: m.due.Items(), Names: m.names.Items(), Clearing: m.clearing.Keys(), Ends: m.ending.Keys(), NextDue: m.NextDue(),
+	}
+	ids := func(items []readyItem) (ids []uint64) {
+		for _, it := range items {
+			if t, _ := m.Task(it.id); t != it.task {
+				panic("a lane holds an old record")
+			}
+			ids = append(ids, it.id)
+		}
+		return ids
+	}
+	pairs := func(f *fences) (out []fenceOf) {
+		for fence, task := range f.all() {
+			out = append(out, fenceOf{fence, task})
+		}
+		return out
+	}
+	for name, l := range m.lines {
+		x.Counts[name], x.Bytes[name] = l.counts, l.terminalBytes
+		x.Ready[name], x.Solo[name], x.Terminal[name] = ids(l.ready.Items()), ids(l.solo.Items()), l.terminal.Items()
+	}
+	for id, s := range m.live {
+		x.Held[s.rec.Worker+"/"+string(rune('0'+id))], x.Alone[id] = pairs(&s.held), s.solo
+	}
+	for name, f := range m.lost {
+		x.Lost[name] = pairs(f)
+	}
+	return x
+}
+
+// check compares the machine's indexes and counters with a recount (S16) and
+// its limits with their bounds.
+func check(tb testing.TB, m *Machine) {
+	tb.Helper()
+	b := snapshotBytes(tb, m)
+	r := restored(tb, b)
+	if diff := gocmp.Diff(indexesOf(r), indexesOf(m), gocmp.AllowUnexported(dueItem{}, nameItem{}, fenceOf{}, trimItem{}), cmpopts.EquateEmpty()); diff != "" {
+		tb.Fatalf("indexes differ from their recount (-recount +kept):\n%s", diff)
+	}
+	if again := snapshotBytes(tb, r); !bytes.Equal(b, again) { // C3
+		tb.Fatal("the restored table writes another snapshot")
+	}
+	recount(tb, m)
+}
+
+// recount counts the tasks of each queue without the machine's indexes.
+func recount(tb testing.TB, m *Machine) {
+	tb.Helper()
+	counts := make(map[string][Cancelled + 1]int64)
+	total := make(map[string]uint64)
+	for t := range m.TasksBefore(0) {
+		c := counts[t.Queue]
+		c[t.State]++
+		counts[t.Queue] = c
+		total[t.Queue]++
+		if t.Failures > t.MaxAttempts || t.SoloCrashes > PoisonCrashes || t.State.Terminal() != (t.FinishedAt != 0) { // S8
+			tb.Fatalf("task %d out of bounds: %+v", t.ID, t)
+		}
+	}
+	for q := range m.QueuesAfter("") {
+		if q.Counts != counts[q.Name] || q.SubmittedTotal != total[q.Name]+q.TrimmedTotal {
+			tb.Fatalf("queue %s says %v, %d submitted, %d trimmed; recount %v, %d",
+				q.Name, q.Counts, q.SubmittedTotal, q.TrimmedTotal, counts[q.Name], total[q.Name])
+		}
+	}
+}
+
+// sameApplied compares what two machines answered to one entry (C4).
+func sameApplied(tb testing.TB, want, got *Applied) {
+	tb.Helper()
+	if diff := gocmp.Diff(want, got, protocmp.Transform(), cmpopts.EquateEmpty()); diff != "" {
+		tb.Fatalf("two machines answer differently (-one +other):\n%s", diff)
+	}
+}
+
+// splitWorker reads "w01" or "w01/b2"; the boot id is "a" unless said.
+func splitWorker(s string) (worker, boot string) {
+	if i := slices.Index([]byte(s), '/'); i >= 0 {
+		return s[:i], s[i+1:]
+	}
+	return s, "a"
+}
+
+// The commands, short.
+
+func submitCmd(specs ...*fsmpb.TaskSpec) *fsmpb.Command {
+	return &fsmpb.Command{Kind: &fsmpb.Command_Submit{Submit: &fsmpb.Submit{Tasks: specs}}}
+}
+
+func assignCmd(session uint64, n uint32) *fsmpb.Command {
+	return &fsmpb.Command{Kind: &fsmpb.Command_Assign{Assign: &fsmpb.Assign{Session: session, N: n}}}
+}
+
+func completeCmd(who string, items ...*fsmpb.Completion) *fsmpb.Command {
+	worker, boot := splitWorker(who)
+	return &fsmpb.Command{Kind: &fsmpb.Command_Complete{Complete: &fsmpb.Complete{Worker: worker, Boot: boot, Items: items}}}
+}
+
+func failCmd(who string, items ...*fsmpb.Failure) *fsmpb.Command {
+	worker, boot := splitWorker(who)
+	return &fsmpb.Command{Kind: &fsmpb.Command_Fail{Fail: &fsmpb.Fail{Worker: worker, Boot: boot, Items: items}}}
+}
+
+func releaseCmd(who string, items ...*fsmpb.Handback) *fsmpb.Command {
+	worker, boot := splitWorker(who)
+	return &fsmpb.Command{Kind: &fsmpb.Command_Release{Release: &fsmpb.Release{Worker: worker, Boot: boot, Items: items}}}
+}
+
+func cancelCmd(reason string, ids ...uint64) *fsmpb.Command {
+	return &fsmpb.Command{Kind: &fsmpb.Command_Cancel{Cancel: &fsmpb.Cancel{Tasks: ids, Reason: reason}}}
+}
+
+func retryCmd(ids ...uint64) *fsmpb.Command {
+	return &fsmpb.Command{Kind: &fsmpb.Command_Retry{Retry: &fsmpb.Retry{Tasks: ids}}}
+}
+
+func openCmd(o *fsmpb.OpenSession) *fsmpb.Command {
+	if len(o.Queues) == 0 {
+		o.Queues = []*fsmpb.QueueWeight{{Queue: DefaultQueue, Weight: 1}}
+	}
+	o.Slots = cmp.Or(o.Slots, 1)
+	return &fsmpb.Command{Kind: &fsmpb.Command_OpenSession{OpenSession: o}}
+}
+
+func updateCmd(u *fsmpb.UpdateSession) *fsmpb.Command {
+	return &fsmpb.Command{Kind: &fsmpb.Command_UpdateSession{UpdateSession: u}}
+}
+
+func closeCmd(session uint64) *fsmpb.Command {
+	return &fsmpb.Command{Kind: &fsmpb.Command_CloseSession{CloseSession: &fsmpb.CloseSession{Session: session}}}
+}
+
+func expireCmd(session uint64) *fsmpb.Command {
+	return &fsmpb.Command{Kind: &fsmpb.Command_ExpireSession{ExpireSession: &fsmpb.ExpireSession{Session: session}}}
+}
+
+func tickCmd() *fsmpb.Command {
+	return &fsmpb.Command{Kind: &fsmpb.Command_Tick{Tick: &fsmpb.Tick{}}}
+}
+
+func queueCmd(q *fsmpb.SetQueue) *fsmpb.Command {
+	return &fsmpb.Command{Kind: &fsmpb.Command_SetQueue{SetQueue: q}}
+}
+
+func memberCmd(member *fsmpb.SetMember) *fsmpb.Command {
+	return &fsmpb.Command{Kind: &fsmpb.Command_SetMember{SetMember: member}}
+}
+
+func finalizeCmd(level uint32) *fsmpb.Command {
+	return &fsmpb.Command{Kind: &fsmpb.Command_Finalize{Finalize: &fsmpb.Finalize{Level: level}}}
+}

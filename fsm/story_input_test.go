@@ -1,0 +1,244 @@
+package fsm
+
+import (
+	"cmp"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/taskraft/taskraft/fsm/fsmpb"
+)
+
+// options are the words of an input: k=v pairs, bare flags, and the rest.
+type options struct {
+	*story
+	set  map[string]string
+	rest []string
+}
+
+func (s *story) options(words []string) options {
+	o := options{s, map[string]string{}, nil}
+	for _, w := range words {
+		if k, v, ok := strings.Cut(w, "="); ok {
+			o.set[k] = v
+		} else {
+			o.rest = append(o.rest, w)
+		}
+	}
+	return o
+}
+
+func (o options) flag(name string) bool {
+	for _, w := range o.rest {
+		if w == name {
+			return true
+		}
+	}
+	return false
+}
+
+func (o options) num(name string) uint64 { return o.number(cmp.Or(o.set[name], "0")) }
+
+func (o options) dur(name string) int64 { return o.duration(cmp.Or(o.set[name], "0s")) }
+
+// optDur and optNum return nil when the option is not there.
+func (o options) optDur(name string) *int64 {
+	if _, ok := o.set[name]; !ok {
+		return nil
+	}
+	return proto.Int64(o.dur(name))
+}
+
+func (o options) optNum(name string) *uint32 {
+	if _, ok := o.set[name]; !ok {
+		return nil
+	}
+	return proto.Uint32(uint32(o.num(name)))
+}
+
+func (o options) optPriority() *int32 {
+	text, ok := o.set["priority"]
+	if !ok {
+		return nil
+	}
+	n, err := strconv.ParseInt(text, 10, 32)
+	if err != nil {
+		o.Fatal(err)
+	}
+	return proto.Int32(int32(n))
+}
+
+// numbers reads "3,5".
+func (o options) numbers(name string) (out []uint64) {
+	if o.set[name] == "" {
+		return nil
+	}
+	for text := range strings.SplitSeq(o.set[name], ",") {
+		out = append(out, o.number(text))
+	}
+	return out
+}
+
+func (o options) queues() (out []*fsmpb.QueueWeight) {
+	if o.set["queues"] == "" {
+		return nil
+	}
+	for name := range strings.SplitSeq(o.set["queues"], ",") {
+		out = append(out, &fsmpb.QueueWeight{Queue: name, Weight: 1})
+	}
+	return out
+}
+
+// session reads a worker's name as its session, also one that this entry opens,
+// or a number.
+func (s *story) session(word string) uint64 {
+	if id, ok := s.opening[word]; ok {
+		return id
+	}
+	if ses := s.m.SessionOf(word); ses != nil {
+		return ses.ID
+	}
+	n, err := strconv.ParseUint(word, 10, 64)
+	if err != nil {
+		return 1 << 40 // no such session
+	}
+	return n
+}
+
+// attempt reads "3#7": task 3, fence 7.
+func (s *story) attempt(word string) (task, fence uint64) {
+	a, b, ok := strings.Cut(word, "#")
+	if !ok {
+		s.Fatalf("want task#fence, got %s", word)
+	}
+	return s.number(a), s.number(b)
+}
+
+// command reads one command; "call=client/seq/acked_below[/repeat]" may stand in it.
+func (s *story) command(words []string) *fsmpb.Command {
+	o := s.options(words[1:])
+	c := s.verb(words[0], o)
+	if text, ok := o.set["call"]; ok {
+		parts := strings.Split(text, "/")
+		c.Call = &fsmpb.Call{
+			Client: fmt.Appendf(nil, "%16s", parts[0]), Seq: s.number(parts[1]),
+			AckedBelow: s.number(parts[2]), Repeat: len(parts) > 3,
+		}
+	}
+	return c
+}
+
+func (s *story) verb(verb string, o options) *fsmpb.Command {
+	switch verb {
+	case "submit":
+		return submitCmd(o.specs()...)
+	case "assign":
+		return assignCmd(s.session(o.rest[0]), uint32(s.number(o.rest[1])))
+	case "complete":
+		var items []*fsmpb.Completion
+		for _, w := range o.rest[1:] {
+			task, fence := s.attempt(w)
+			items = append(items, &fsmpb.Completion{Task: task, Fence: fence, Digest: o.num("digest"), Result: []byte(o.set["result"])})
+		}
+		return completeCmd(o.rest[0], items...)
+	case "fail":
+		task, fence := s.attempt(o.rest[1])
+		return failCmd(o.rest[0], &fsmpb.Failure{
+			Task: task, Fence: fence, Digest: o.num("digest"), Error: o.set["error"], Permanent: o.flag("permanent"),
+			RetryAfter: o.dur("after"), Snooze: o.flag("snooze"), Result: []byte(o.set["result"]),
+		})
+	case "release":
+		task, fence := s.attempt(o.rest[1])
+		return releaseCmd(o.rest[0], &fsmpb.Handback{Task: task, Fence: fence})
+	case "cancel":
+		return cancelCmd(o.set["reason"], o.ids()...)
+	case "retry":
+		return retryCmd(o.ids()...)
+	case "open":
+		open := o.open()
+		if ses := s.m.SessionOf(open.Worker); ses == nil || ses.Boot != open.Boot && open.Takeover {
+			s.opening[open.Worker] = s.m.lastSession + uint64(len(s.opening)) + 1
+		}
+		return openCmd(open)
+	case "update":
+		return updateCmd(&fsmpb.UpdateSession{
+			Session: s.session(o.rest[0]), Queues: o.queues(), Slots: uint32(o.num("slots")), Draining: o.flag("draining"),
+			PollSeq: o.num("poll"), PollMax: uint32(o.num("max")),
+		})
+	case "close":
+		return closeCmd(s.session(o.rest[0]))
+	case "expire":
+		return expireCmd(s.session(o.rest[0]))
+	case "tick":
+		return tickCmd()
+	case "queue":
+		return queueCmd(o.queue())
+	case "member":
+		return memberCmd(&fsmpb.SetMember{Name: o.rest[0], Level: uint32(o.num("level"))})
+	case "finalize":
+		return finalizeCmd(uint32(o.num("level")))
+	}
+	s.Fatalf("no such input: %s", verb)
+	return nil
+}
+
+func (o options) ids() (ids []uint64) {
+	for _, w := range o.rest {
+		ids = append(ids, o.number(w))
+	}
+	return ids
+}
+
+func (o options) open() *fsmpb.OpenSession {
+	worker, boot := splitWorker(o.rest[0])
+	return &fsmpb.OpenSession{
+		Worker: worker, Boot: boot, Queues: o.queues(), Slots: uint32(o.num("slots")),
+		Held: o.numbers("held"), Takeover: o.flag("takeover"), Pull: o.flag("pull"),
+	}
+}
+
+func (o options) queue() *fsmpb.SetQueue {
+	q := &fsmpb.SetQueue{Queue: o.rest[0]}
+	if o.flag("pause") || o.flag("resume") {
+		q.Paused = proto.Bool(o.flag("pause"))
+	}
+	d := &fsmpb.QueueDefaults{
+		Priority: o.optPriority(), Timeout: o.optDur("timeout"), MaxAttempts: o.optNum("attempts"), Retain: o.optDur("retain"),
+	}
+	if _, ok := o.set["retain_count"]; ok {
+		d.RetainCount = proto.Uint64(o.num("retain_count"))
+	}
+	if _, ok := o.set["retain_bytes"]; ok {
+		d.RetainBytes = proto.Uint64(o.num("retain_bytes"))
+	}
+	if proto.Size(d) > 0 {
+		q.Defaults = d
+	}
+	return q
+}
+
+// specs reads a task's options; "n=5" submits five of them, "requests=a,b" one per id.
+func (o options) specs() []*fsmpb.TaskSpec {
+	spec := &fsmpb.TaskSpec{
+		Queue: o.set["queue"], Kind: o.set["kind"], Payload: []byte(o.set["payload"]), Priority: o.optPriority(),
+		Delay: o.dur("delay"), Timeout: o.optDur("timeout"), MaxAttempts: o.optNum("attempts"),
+		BackoffBase: o.optDur("backoff"), BackoffMax: o.optDur("backoff_max"), ExpiresIn: o.dur("expires_in"),
+		RequestId: o.set["request"], ContentDigest: o.num("content"), Retain: o.optDur("retain"),
+	}
+	if at, ok := o.set["run_at"]; ok {
+		spec.RunAt = epochStart + o.duration(at)
+	}
+	var specs []*fsmpb.TaskSpec
+	for range max(o.num("n"), 1) {
+		specs = append(specs, proto.CloneOf(spec))
+	}
+	for i, id := range strings.FieldsFunc(o.set["requests"], func(r rune) bool { return r == ',' }) {
+		if i > 0 {
+			specs = append(specs, proto.CloneOf(spec))
+		}
+		specs[i].RequestId = id
+	}
+	return specs
+}

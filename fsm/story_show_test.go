@@ -1,0 +1,105 @@
+package fsm
+
+import (
+	"fmt"
+	"strings"
+)
+
+// show prints a part of the table: "show tasks", "show task 3", "show queue q",
+// "show session w01", "show due".
+func (s *story) show(words []string) {
+	switch words[0] {
+	case "tasks":
+		var all []*Task
+		for t := range s.m.TasksBefore(0) {
+			all = append([]*Task{t}, all...)
+		}
+		for _, t := range all {
+			s.printf("%s", s.taskText(t))
+		}
+	case "task":
+		s.showTask(s.number(words[1]))
+	case "queue":
+		s.showQueue(words[1])
+	case "session":
+		ses := s.m.Session(s.session(words[1]))
+		if ses == nil {
+			s.printf("none")
+			return
+		}
+		s.printf("session %d of %s/%s slots=%d held=%d assigned=%d draining=%v clearing=%v ending=%q assignable=%d", ses.ID, ses.Worker, ses.Boot,
+			ses.Slots, ses.Held, ses.AssignedTotal, ses.Draining, ses.Clearing, ses.Ending, s.m.Assignable(ses.ID, MaxSlots))
+	case "due":
+		s.printf("next due %s", s.clock(s.m.NextDue()))
+	case "counts":
+		tasks, sessions, queues := s.m.Counts()
+		s.printf("tasks=%d sessions=%d queues=%d workers=%d requests=%d clients=%d level=%d", tasks, sessions, queues,
+			s.m.workers.Len(), s.m.requests.Len(), s.m.clients.Len(), s.m.FeatureLevel())
+	default:
+		s.Fatalf("show what? %v", words)
+	}
+}
+
+func (s *story) showTask(id uint64) {
+	t, known := s.m.Task(id)
+	if t == nil {
+		s.printf("task %d: none, known=%v", id, known)
+		return
+	}
+	s.printf("%s", s.taskText(t))
+	for _, e := range t.Ended {
+		s.printf("  ended #%d %s/%s %s verb=%d at %s %s", e.Fence, e.Worker, e.Boot, e.Cause, e.Verb, s.clock(e.At), e.Error)
+	}
+	for _, p := range t.Superseded {
+		s.printf("  superseded #%d %s %s %q truncated=%v at %s", p.Fence, p.Worker, p.Outcome, p.Result, p.Truncated, s.clock(p.At))
+	}
+}
+
+func (s *story) taskText(t *Task) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "task %d %s queue=%s attempts=%d failures=%d crashes=%d/%d eligible=%s", t.ID, t.State, t.Queue,
+		t.Attempts, t.Failures, t.Crashes, t.SoloCrashes, s.clock(t.EligibleAt))
+	if t.Generation > 1 {
+		fmt.Fprintf(&b, " generation=%d", t.Generation)
+	}
+	if t.Priority != 0 {
+		fmt.Fprintf(&b, " priority=%d", t.Priority)
+	}
+	if t.Fence != 0 {
+		fmt.Fprintf(&b, " fence=%d worker=%s/%s session=%d deadline=%s", t.Fence, t.Worker, t.Boot, t.Session, s.clock(t.Deadline))
+	}
+	if t.Redeemable {
+		b.WriteString(" redeemable")
+	}
+	if t.Solo {
+		b.WriteString(" solo")
+	}
+	if t.Reason != "" {
+		fmt.Fprintf(&b, " reason=%q", t.Reason)
+	}
+	if t.FinishedAt != 0 {
+		fmt.Fprintf(&b, " finished=%s", s.clock(t.FinishedAt))
+	}
+	if len(t.Result) > 0 {
+		fmt.Fprintf(&b, " result=%q", t.Result)
+	}
+	if t.Error != "" {
+		fmt.Fprintf(&b, " error=%q", t.Error)
+	}
+	return b.String()
+}
+
+func (s *story) showQueue(name string) {
+	q := s.m.Queue(name)
+	if q == nil {
+		s.printf("none")
+		return
+	}
+	s.printf("queue %s paused=%v submitted=%d trimmed=%d terminal_bytes=%d oldest_ready=%s unfinished=%d", q.Name, q.Paused,
+		q.SubmittedTotal, q.TrimmedTotal, q.TerminalBytes, s.clock(q.OldestReadyAt), q.Unfinished())
+	for st := Scheduled; st <= Cancelled; st++ {
+		if q.Counts[st] > 0 {
+			s.printf("  %s %d", st, q.Counts[st])
+		}
+	}
+}
