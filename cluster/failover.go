@@ -66,8 +66,8 @@ const (
 	leastStagger = 60 * time.Millisecond
 	actAtMost    = 5 * time.Second
 	// drainFor bounds the wait for what the dead leader had still sent.
-	drainFor  = 50 * time.Millisecond
-	rewatch   = 100 * time.Millisecond
+	drainFor = 50 * time.Millisecond
+	rewatch  = 100 * time.Millisecond
 )
 
 // run watches whoever leads until ctx ends.

@@ -170,21 +170,23 @@ func checkFormed(own datadir.State, list []Peer) error {
 		own.ClusterID, listText(formed), listText(list))
 }
 
-// contact looks, once after a start with a formed identity, whether the others
-// agree with it. It keeps asking until a majority of them has answered; another
-// cluster at every address that answers means that this data is in the wrong place.
+// contact looks, after a start with a formed identity, whether the others agree
+// with it, until a majority does. When a majority says otherwise this data is in
+// the wrong place; fewer are strays, which no connection with an identity reaches.
 func (n *Node) contact(ctx context.Context) {
 	own := n.dir.Identity()
-	for ctx.Err() == nil {
-		agree, err := n.judge(own, n.askAll(ctx))
-		if agree == 0 && err != nil {
-			n.fail(&Fault{Kind: FaultIdentity, Err: err})
+	majority := len(own.Peers)/2 + 1
+	warned := false
+	for {
+		agree, differ := judge(own, n.askAll(ctx))
+		switch {
+		case len(differ) >= majority:
+			n.fail(&Fault{Kind: FaultIdentity, Err: errors.Join(differ...)})
 			return
-		}
-		if err != nil {
-			n.log.Warn("a master of another cluster answers at a peer's address", slog.Any("err", err))
-		}
-		if agree >= len(own.Peers)/2 {
+		case len(differ) > 0 && !warned:
+			warned = true
+			n.log.Warn("a master of another cluster answers at a peer's address", slog.Any("err", errors.Join(differ...)))
+		case agree+1 >= majority:
 			return
 		}
 		if !pause(ctx, formTimeout) {
@@ -194,18 +196,17 @@ func (n *Node) contact(ctx context.Context) {
 }
 
 // judge counts who agrees with this node's identity and says who does not.
-func (n *Node) judge(own datadir.State, answers []*identity) (agree int, err error) {
-	var problems []error
+func judge(own datadir.State, answers []*identity) (agree int, differ []error) {
 	for _, a := range answers {
 		switch {
 		case a == nil || a.ClusterID == "":
 		case a.ClusterID != own.ClusterID:
-			problems = append(problems, fmt.Errorf("cluster ids differ: this master has %s, %s has %s", own.ClusterID, a.Name, a.ClusterID))
+			differ = append(differ, fmt.Errorf("cluster ids differ: %s has %s, %s has %s", own.Name, own.ClusterID, a.Name, a.ClusterID))
 		default:
 			agree++
 		}
 	}
-	return agree, errors.Join(problems...)
+	return agree, differ
 }
 
 // identify tells anybody who this node is.

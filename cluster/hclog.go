@@ -29,6 +29,12 @@ type quietly struct {
 
 const quietFor = 10 * time.Second
 
+// expected are errors that belong to every end of a peer's process.
+var expected = map[string]bool{
+	"failed to decode incoming command": true,
+	"failed to flush response":          true,
+}
+
 func newRaftLog(l *slog.Logger) *raftLog {
 	return &raftLog{
 		Logger: hclog.NewNullLogger(),
@@ -52,7 +58,7 @@ func (q *quietly) pass(msg string) bool {
 // Log implements hclog.Logger.
 func (l *raftLog) Log(level hclog.Level, msg string, args ...any) {
 	to := slog.LevelDebug
-	if level >= hclog.Error {
+	if level >= hclog.Error && !expected[msg] {
 		to = slog.LevelWarn
 	}
 	ctx := context.Background()
