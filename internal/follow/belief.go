@@ -20,18 +20,10 @@ type belief struct {
 	http    string
 }
 
-// reign is the time from one known leader to the next. ctx ends when another
-// master is known to lead, or when the leader hangs.
+// reign is the time from one known leader to the next.
 type reign struct {
-	master *master // nil: no leader is known; guarded by Follower.mu
-	ctx    context.Context
-	end    context.CancelCauseFunc
-}
-
-func (f *Follower) newReign(m *master) *reign {
-	r := &reign{master: m}
-	r.ctx, r.end = context.WithCancelCause(f.ctx)
-	return r
+	master *master       // nil: no leader is known; guarded by Follower.mu
+	over   chan struct{} // closed when another reign begins
 }
 
 // Leader returns who is believed to lead; without an address nobody is known to.
@@ -111,12 +103,16 @@ func (f *Follower) enthrone() {
 	f.log.Debug("following the leader", "addr", m.addr, "term", f.belief.term)
 	m.conn.ResetConnectBackoff()
 	f.replaceReign(m)
+	for _, other := range f.order {
+		if other != m {
+			other.endTenure()
+		}
+	}
 }
 
 func (f *Follower) replaceReign(m *master) {
-	old := f.reign
-	f.reign = f.newReign(m)
-	old.end(errOver)
+	close(f.reign.over)
+	f.reign = &reign{master: m, over: make(chan struct{})}
 }
 
 // hung takes m for hung: what waits for it is repeated elsewhere.
@@ -124,23 +120,39 @@ func (f *Follower) hung(m *master) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.log.Warn("a master does not answer", "addr", m.addr)
-	m.renewLife()
-	if f.reign.master != nil && f.reign.master != m {
+	m.endLife()
+	if f.reign.master != m {
 		return
 	}
 	f.belief.leader, f.belief.name, f.belief.http = "", "", "" // within this term others may still name it
 	f.replaceReign(nil)
 }
 
-// target returns the reign and the master to ask in it: the leader, or, when
-// none is known, the next one in rotation.
-func (f *Follower) target() (*reign, *master) {
+// target is a master to ask, and the conditions of asking it.
+type target struct {
+	*master
+	bound context.Context // ends when the answer should come from elsewhere
+	over  <-chan struct{} // closed when another leader is known
+}
+
+// leader returns the leader as a target, or, when none is known, the next master
+// in rotation.
+func (f *Follower) leader() target {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if m := f.reign.master; m != nil {
-		return f.reign, m
+	m := f.reign.master
+	if m == nil {
+		m = f.rotate()
 	}
-	return f.reign, f.rotate()
+	return target{m, m.tenure.ctx, f.reign.over}
+}
+
+// anybody returns the next master in rotation as a target, and how many there are.
+func (f *Follower) anybody() (target, int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	m := f.rotate()
+	return target{m, m.life.ctx, f.reign.over}, len(f.order)
 }
 
 // rotate returns the next master. Called with mu held.

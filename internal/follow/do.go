@@ -42,18 +42,15 @@ func (f *Follower) DoOnce(ctx context.Context, call Call) error {
 func (f *Follower) DoAny(ctx context.Context, call Call) error {
 	t := tries{f: f, ctx: ctx}
 	for n := 1; ; n++ {
-		f.mu.Lock()
-		r, m, masters := f.reign, f.rotate(), len(f.order)
-		life := m.life
-		f.mu.Unlock()
-		if done, err := t.one(life, m, call); done {
+		to, masters := f.anybody()
+		if done, err := t.one(to, call); done {
 			return err
 		}
 		if n%masters != 0 {
 			continue // each master once before a pause
 		}
 		t.hops = maxHops
-		if err := t.pause(r, m); err != nil {
+		if err := t.pause(to); err != nil {
 			return err
 		}
 	}
@@ -73,18 +70,18 @@ type tries struct {
 
 func (t *tries) onLeader(call Call) error {
 	for {
-		r, m := t.f.target()
-		if done, err := t.one(r.ctx, m, call); done {
+		to := t.f.leader()
+		if done, err := t.one(to, call); done {
 			return err
 		}
-		if err := t.pause(r, m); err != nil {
+		if err := t.pause(to); err != nil {
 			return err
 		}
 	}
 }
 
-// one makes a try that also ends with bound. done means that err is Do's answer.
-func (t *tries) one(bound context.Context, m *master, call Call) (done bool, err error) {
+// one makes a try. done means that err is Do's answer.
+func (t *tries) one(to target, call Call) (done bool, err error) {
 	if t.f.ctx.Err() != nil {
 		return true, errClosed
 	}
@@ -92,8 +89,8 @@ func (t *tries) one(bound context.Context, m *master, call Call) (done bool, err
 		return true, t.gaveUp()
 	}
 	ctx, cancel := context.WithCancelCause(t.ctx)
-	unbind := context.AfterFunc(bound, func() { cancel(errOver) })
-	err = call(ctx, m)
+	unbind := context.AfterFunc(to.bound, func() { cancel(errOver) })
+	err = call(ctx, to.master)
 	unbind()
 	cancel(nil)
 	if err == nil {
@@ -114,17 +111,17 @@ func (t *tries) one(bound context.Context, m *master, call Call) (done bool, err
 		return true, t.gaveUp()
 	}
 	if t.redirect != nil {
-		t.f.Learn(t.redirect, m.addr)
+		t.f.Learn(t.redirect, to.addr)
 	}
 	return false, nil
 }
 
 // pause waits before the next try: not at all when another leader is known and
 // the hops allow it.
-func (t *tries) pause(r *reign, m *master) error {
+func (t *tries) pause(to target) error {
 	var over <-chan struct{}
 	if t.hops < maxHops && t.after == 0 {
-		over = r.ctx.Done()
+		over = to.over
 	}
 	waited := t.p.waitAtLeast(t.ctx, over, t.after)
 	if t.ctx.Err() != nil {

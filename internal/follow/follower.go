@@ -64,7 +64,7 @@ func New(cfg Config) (*Follower, error) {
 	}
 	f := &Follower{cfg: cfg, log: cfg.Logger, began: time.Now(), masters: map[string]*master{}, next: rand.IntN(maxMasters)}
 	f.ctx, f.stop = context.WithCancel(context.Background())
-	f.reign = f.newReign(nil)
+	f.reign = &reign{over: make(chan struct{})}
 	f.mu.Lock()
 	f.setMasters(nil)
 	n := len(f.order)

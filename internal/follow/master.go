@@ -35,9 +35,20 @@ type master struct {
 	heard   atomic.Int64 // when something was last heard, or a call began to wait: ns since Follower.began
 	probing atomic.Bool
 
-	// life ends when the master is taken for hung. Guarded by Follower.mu.
-	life    context.Context
-	endLife context.CancelCauseFunc
+	// What waits for m ends with its life, when it is taken for hung; what waits
+	// for the leader ends also with its tenure, when another master leads. The
+	// next ones begin at once. Guarded by Follower.mu.
+	life, tenure span
+}
+
+type span struct {
+	ctx context.Context
+	end context.CancelCauseFunc
+}
+
+func newSpan(parent context.Context) (s span) {
+	s.ctx, s.end = context.WithCancelCause(parent)
+	return s
 }
 
 func newMaster(f *Follower, addr string) (*master, error) {
@@ -52,18 +63,19 @@ func newMaster(f *Follower, addr string) (*master, error) {
 		grpc.WithDisableServiceConfig(),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage), grpc.MaxCallSendMsgSize(maxMessage)),
 	}, f.cfg.Dial...)
-	conn, err := grpc.NewClient(target(addr), opts...)
+	conn, err := grpc.NewClient(uri(addr), opts...)
 	if err != nil {
 		return nil, err
 	}
 	m := &master{f: f, addr: addr, conn: conn}
 	m.ctx, m.stop = context.WithCancel(f.ctx)
-	m.renewLife()
+	m.life = newSpan(m.ctx)
+	m.tenure = newSpan(m.life.ctx)
 	return m, nil
 }
 
-// target spares addresses that are literal IPs the resolver.
-func target(addr string) string {
+// uri spares addresses that are literal IPs the resolver.
+func uri(addr string) string {
 	host, _, _ := net.SplitHostPort(addr)
 	if net.ParseIP(host) != nil {
 		return "passthrough:///" + addr
@@ -76,12 +88,16 @@ func (m *master) close() {
 	m.conn.Close()
 }
 
-// renewLife ends what waits for m. Called with Follower.mu held, or before m is known.
-func (m *master) renewLife() {
-	if m.endLife != nil {
-		m.endLife(errOver)
-	}
-	m.life, m.endLife = context.WithCancelCause(m.ctx)
+// endLife and endTenure are called with Follower.mu held.
+func (m *master) endLife() {
+	m.life.end(errOver)
+	m.life = newSpan(m.ctx)
+	m.tenure = newSpan(m.life.ctx)
+}
+
+func (m *master) endTenure() {
+	m.tenure.end(errOver)
+	m.tenure = newSpan(m.life.ctx)
 }
 
 // watch holds the WatchLeader stream until m is closed.
