@@ -34,6 +34,8 @@ type Config struct {
 	Peers []Peer
 	// Version of the binary, shown to operators.
 	Version string
+	// AllowTwo accepts a list of two masters, of which neither may fail.
+	AllowTwo bool
 	// Heartbeat is Raft's HeartbeatTimeout, ElectionTimeout and
 	// LeaderLeaseTimeout: serial heartbeats livelock when the lease is shorter.
 	Heartbeat time.Duration
@@ -153,7 +155,7 @@ func (c *Config) validatePeers() (problems []error) {
 	if !self {
 		bad("peers: this node, %q, is not on the list", c.Name)
 	}
-	if len(c.Peers) == 2 {
+	if len(c.Peers) == 2 && !c.AllowTwo {
 		bad("peers: two masters cannot lose one: list one, three or five")
 	}
 	return problems
