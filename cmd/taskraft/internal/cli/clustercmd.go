@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -90,7 +91,25 @@ func (a *app) clusterView(ctx context.Context, c *client.Client) *clusterView {
 		}
 	}
 	v.finish()
+	if strings.Join(a.config.masters, ",") == defaultMasters {
+		v.onlyNamed()
+	}
 	return v
+}
+
+// onlyNamed leaves out addresses that nobody gave and no master names: a cluster
+// of one has none of the other default addresses.
+func (v *clusterView) onlyNamed() {
+	var named []string
+	for _, m := range v.Masters {
+		named = append(named, m.status.GetLeader().GetMasters()...)
+	}
+	if len(named) == 0 {
+		return
+	}
+	v.Masters = slices.DeleteFunc(v.Masters, func(m *masterView) bool {
+		return !m.Reachable && !slices.Contains(named, m.Address)
+	})
 }
 
 func askMaster(ctx context.Context, c *client.Client, addr string) *masterView {
@@ -99,11 +118,26 @@ func askMaster(ctx context.Context, c *client.Client, addr string) *masterView {
 	defer cancel()
 	s, err := c.Status(ctx, addr)
 	if err != nil {
-		m.Error = err.Error()
+		m.Error = brief(err)
 		return m
 	}
 	m.Reachable, m.status = true, s
 	return m
+}
+
+// brief is why a master did not answer, without the layers that it came through.
+func brief(err error) string {
+	text := err.Error()
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return "no answer within " + askTimeout.String()
+	case strings.Contains(text, "connection refused"):
+		return "connection refused"
+	}
+	if e, ok := errors.AsType[*client.Error](err); ok {
+		return e.Message
+	}
+	return text
 }
 
 // twinOf tells whether the same master was already asked by another address.
@@ -319,7 +353,7 @@ func (a *app) runDigest(ctx context.Context, c *client.Client) error {
 	list := show.NewList(a.printer(), "digests", func(d digestView) string { return d.SHA256 }, []show.Column[digestView]{
 		{Head: "NAME", Cell: func(d digestView) string { return d.Name }},
 		{Head: "INDEX", Right: true, Cell: func(d digestView) string { return d.Index }},
-		{Head: "SHA256", Cell: func(d digestView) string { return d.SHA256 + d.Error }},
+		{Head: "SHA256", Full: true, Cell: func(d digestView) string { return d.SHA256 + d.Error }},
 		{Head: "ADDRESS", Cell: func(d digestView) string { return d.Address }},
 	})
 	at := make(map[string]string) // index → digest

@@ -99,8 +99,8 @@ func (c *config) allRows() settings.Table {
 	return all
 }
 
-// otherVariables are TASKRAFT_ variables that are no settings: what a command's
-// process gets from its worker, and what tests are told.
+// otherVariables are TASKRAFT_ variables that are no settings: what a
+// program gets from the worker that runs it.
 var otherVariables = []string{
-	"TASKRAFT_TASK", "TASKRAFT_FENCE", "TASKRAFT_ATTEMPT", "TASKRAFT_WORKER", "TASKRAFT_BIN",
+	"TASKRAFT_TASK", "TASKRAFT_FENCE", "TASKRAFT_ATTEMPT", "TASKRAFT_WORKER",
 }

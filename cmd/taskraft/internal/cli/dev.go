@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/taskraft/taskraft/cmd/taskraft/internal/settings"
+	"github.com/taskraft/taskraft/worker"
 )
 
 // devFlags are the flags of `taskraft dev`.
@@ -23,7 +24,9 @@ type devFlags struct {
 	masters string
 	workers int
 	slots   int
+	queues  []worker.Queue
 	keep    string
+	level   string
 }
 
 func (a *app) devCommand() *cobra.Command {
@@ -38,6 +41,8 @@ watch: the others go on, and it is started again.`,
 			{Flag: "masters", Arg: "1|3|5", Default: "3", Value: settings.Text(&f.masters, settings.OneOf("1", "3", "5")), Doc: "how many masters"},
 			{Flag: "workers", Arg: "N", Default: "2", Value: settings.Int(&f.workers, 0, 100, nil), Doc: "how many workers"},
 			{Flag: "slots", Arg: "N", Default: "8", Value: settings.Int(&f.slots, 1, 4096, nil), Doc: "how many tasks each worker runs at once"},
+			{Flag: "queue", Arg: "QUEUE[=WEIGHT]", List: true, Default: "default", Value: queueWeights{&f.queues}, Doc: "queues that the workers take tasks from", Example: "mail=3"},
+			{Flag: "log-level", Arg: "debug|info|warn|error", Default: "error", Value: settings.Text(&f.level, settings.OneOf("debug", "info", "warn", "error")), Doc: "what the processes' own log shows here"},
 			{Flag: "keep", Arg: "DIR", Value: settings.Text(&f.keep, checkPath), Doc: "keep the data in this directory, and go on from there next time", Example: "taskraft-dev"},
 		},
 		run: func(ctx context.Context, _ []string) error { return a.runDev(ctx, f) },
@@ -152,17 +157,18 @@ func newDev(a *app, binary, dir string, state devState, f *devFlags) *dev {
 	for _, m := range d.masters {
 		m.args = []string{
 			"master", "--name", m.name, "--data-dir", filepath.Join(dir, m.name), "--peers", strings.Join(peers, ","),
-			"--grpc-addr", m.grpc, "--raft-addr", m.raft, "--log-level", "warn",
+			"--grpc-addr", m.grpc, "--raft-addr", m.raft, "--log-level", f.level,
 		}
 	}
 	for i := range f.workers {
 		name := fmt.Sprintf("w%d", i+1)
 		d.workers = append(d.workers, &child{name: name, args: []string{
 			"worker", "run", "--id", name, "--masters", strings.Join(d.addrs, ","), "--slots", strconv.Itoa(f.slots),
-			"--allow-command", "*", "--drain-timeout", devStop.String(), "--log-level", "warn",
+			"--allow-command", "*", "--drain-timeout", devStop.String(), "--log-level", f.level,
+			"--queue", queueWeights{&f.queues}.String(),
 		}})
 	}
-	d.slots, d.dir, d.kept = f.slots, dir, f.keep != ""
+	d.queues, d.slots, d.dir, d.kept = queueWeights{&f.queues}.String(), f.slots, dir, f.keep != ""
 	return d
 }
 

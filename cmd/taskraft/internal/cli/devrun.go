@@ -48,6 +48,7 @@ type dev struct {
 	dir     string
 	kept    bool
 	slots   int
+	queues  string
 	masters []*child
 	workers []*child
 	addrs   []string
@@ -157,7 +158,7 @@ func (d *dev) summary(leader client.Leader) {
 		{Head: "WHAT", Cell: func(c *child) string {
 			switch {
 			case c.grpc == "":
-				return "worker, " + plural(d.slots, "slot")
+				return "worker, " + plural(d.slots, "slot") + ", queue " + d.queues
 			case c.grpc == leader.Addr:
 				return "master, leader"
 			}
@@ -175,7 +176,7 @@ func (d *dev) summary(leader client.Leader) {
 	}
 	_ = list.Close()
 	flag := ""
-	if !d.usesDefaultPorts() {
+	if !slices.Contains(strings.Split(defaultMasters, ","), d.addrs[0]) {
 		flag = " --masters " + d.addrs[0]
 	}
 	fmt.Fprintf(out, `
@@ -186,11 +187,6 @@ Try in another terminal:
 
 Ctrl-C stops everything.
 `, flag, flag, leaderPID)
-}
-
-func (d *dev) usesDefaultPorts() bool {
-	known := strings.Split(defaultMasters, ",")
-	return slices.Contains(known, d.addrs[0])
 }
 
 // supervise starts again what ends and tells who leads, until ctx ends.

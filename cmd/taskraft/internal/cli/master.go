@@ -182,6 +182,7 @@ func (m *masterConfig) clusterConfig(version string) cluster.Config {
 	}
 	cfg.Heartbeat = raftTimings[m.raftTiming]
 	cfg.ObservedDeath = m.observedDeath
+	cfg.AllowTwo = m.allowTwoNodes
 	cfg.SessionTTL = m.sessionTTL
 	cfg.SnapshotBytes, cfg.TailBytes = m.snapshotBytes, m.tailBytes
 	return cfg

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -33,18 +34,36 @@ type programResult struct {
 }
 
 func setProgram(t *client.Task, argv []string) error {
-	payload, err := json.Marshal(program{argv})
-	if err != nil {
+	var payload bytes.Buffer
+	enc := json.NewEncoder(&payload)
+	enc.SetEscapeHTML(false) // a person may read it
+	if err := enc.Encode(program{argv}); err != nil {
 		return fmt.Errorf("encode the program: %w", err)
 	}
-	t.Kind, t.Payload, t.ContentType = programKind, payload, jsonType
+	t.Kind, t.Payload, t.ContentType = programKind, bytes.TrimSpace(payload.Bytes()), jsonType
 	return nil
+}
+
+// await waits until the task has ended, across any outage, of which it tells.
+func (a *app) await(ctx context.Context, c *client.Client, id uint64) (*taskraftv1.Task, error) {
+	for {
+		round, cancel := a.call(ctx)
+		t, err := c.Wait(round, id)
+		late := round.Err() != nil && ctx.Err() == nil
+		cancel()
+		if err == nil || !late {
+			return t, err
+		}
+		if errors.Is(err, client.ErrNoLeader) {
+			a.talk("no leader for %s; still waiting for task %d", a.config.callTimeout, id)
+		}
+	}
 }
 
 // waitOne waits for a task and prints its result: a program's output goes where
 // the program would have written it.
 func (a *app) waitOne(ctx context.Context, c *client.Client, id uint64) error {
-	t, err := c.Wait(ctx, id)
+	t, err := a.await(ctx, c, id)
 	if err != nil {
 		return waitFailure(ctx, err, id)
 	}
@@ -81,7 +100,7 @@ func (a *app) waitMany(ctx context.Context, c *client.Client, ids []uint64) erro
 	list := a.newTaskList()
 	code := exitOK
 	for i, id := range ids {
-		t, err := c.Wait(ctx, id)
+		t, err := a.await(ctx, c, id)
 		if err != nil {
 			a.talk("%d of %s have ended", i, plural(len(ids), "task"))
 			return errors.Join(list.Close(), waitFailure(ctx, err, id))

@@ -39,7 +39,7 @@ func (d *queueDefaults) rows() settings.Table {
 		{Flag: "retain", Arg: "DURATION", Value: settings.Duration(&d.retain, time.Second, year), Doc: "how long the records of ended tasks are kept"},
 		{Flag: "retain-count", Arg: "N", Value: settings.Int(&d.retainCount, 0, 1<<40, &d.countGiven), Doc: "how many of them are kept"},
 		{Flag: "retain-bytes", Arg: "SIZE", Value: givenSize(&d.retainBytes, &d.bytesGiven), Doc: "how large they may be in all", Example: "64MiB"},
-		{Flag: "unset", Arg: "NAME,…", List: true, Value: settings.List(&d.unset, settings.OneOf(defaultNames...)), Doc: "take the cluster's default again: " + strings.Join(defaultNames, ", ")},
+		{Flag: "unset", Arg: "NAME,...", List: true, Value: settings.List(&d.unset, settings.OneOf(defaultNames...)), Doc: "take the cluster's default again: " + strings.Join(defaultNames, ", ")},
 	}
 }
 

@@ -204,7 +204,7 @@ func (a *app) submitSame(ctx context.Context, c *client.Client, f *submitFlags) 
 	if err != nil {
 		return err
 	}
-	s := a.newSubmitter(c)
+	s := a.newSubmitter(c, f)
 	if f.count == 1 {
 		if err := s.one(ctx, t); err != nil {
 			return err
@@ -230,7 +230,7 @@ func (a *app) submitFile(ctx context.Context, c *client.Client, f *submitFlags) 
 	if err != nil {
 		return err
 	}
-	s := a.newSubmitter(c)
+	s := a.newSubmitter(c, f)
 	n := 0
 	for t, err := range readTasks(in, base) {
 		n++

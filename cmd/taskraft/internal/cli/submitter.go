@@ -30,18 +30,19 @@ type submitter struct {
 	ids      []uint64 // kept only as long as --wait may need them
 	accepted int
 	list     *show.List[receipt]
+	silent   bool // --wait prints results instead of ids
 	batch    []client.Task
 	bytes    int
 	told     time.Time
 }
 
-func (a *app) newSubmitter(c *client.Client) *submitter {
+func (a *app) newSubmitter(c *client.Client, f *submitFlags) *submitter {
 	name := func(r receipt) string { return r.ID }
 	p := a.printer()
 	if p.Format == show.Tabular { // ids alone, for scripts
 		p.Format = show.Name
 	}
-	return &submitter{app: a, client: c, told: time.Now(), list: show.NewList(p, "receipts", name, []show.Column[receipt]{
+	return &submitter{app: a, client: c, told: time.Now(), silent: f.wait, list: show.NewList(p, "receipts", name, []show.Column[receipt]{
 		{Head: "ID", Right: true, Cell: name},
 		{Head: "EXISTING", Cell: func(r receipt) string { return yes(r.Existing) }},
 	})}
@@ -111,6 +112,9 @@ func (s *submitter) took(receipts []client.Receipt) error {
 		if r.Existing && s.app.printer().People() {
 			s.app.talk("task %d existed already: same request id, same content", r.ID)
 		}
+		if s.silent {
+			continue
+		}
 		if err := s.list.Add(receipt{strconv.FormatUint(r.ID, 10), r.Existing}); err != nil {
 			return err
 		}
@@ -123,7 +127,15 @@ func (s *submitter) cutShort(err error) error {
 	if s.accepted > 0 {
 		s.app.talk("%s accepted before that", plural(s.accepted, "task"))
 	}
-	return errors.Join(err, s.list.Close())
+	return errors.Join(err, s.close())
+}
+
+// close ends the list of ids, if there is one.
+func (s *submitter) close() error {
+	if s.silent {
+		return nil
+	}
+	return s.list.Close()
 }
 
 // finish sends the rest, and waits if it should.
@@ -132,10 +144,13 @@ func (s *submitter) finish(ctx context.Context, f *submitFlags) error {
 		return s.cutShort(err)
 	}
 	if !f.wait {
-		return s.list.Close()
+		return s.close()
 	}
 	ctx, cancel := forAtMost(ctx, f.most)
 	defer cancel()
+	if isTerminal(s.app.Err) && s.app.printer().People() {
+		s.app.talk("waiting for %s from %d on", plural(len(s.ids), "task"), s.ids[0])
+	}
 	if len(s.ids) == 1 {
 		return s.app.waitOne(ctx, s.client, s.ids[0])
 	}

@@ -198,7 +198,7 @@ is DEAD, 4 when one is CANCELLED.`,
 			ctx, cancel := forAtMost(ctx, most)
 			defer cancel()
 			return a.eachTask(ctx, ids, func(ctx context.Context, c *client.Client, id uint64) (*taskraftv1.Task, error) {
-				t, err := c.Wait(ctx, id)
+				t, err := a.await(ctx, c, id)
 				if err != nil {
 					return nil, waitFailure(ctx, err, id)
 				}

@@ -83,7 +83,11 @@ func since(now time.Time, at *timestamppb.Timestamp) string {
 	if at == nil {
 		return ""
 	}
-	return show.Duration(max(now.Sub(at.AsTime()), 0).Truncate(time.Second) + time.Nanosecond)
+	d := now.Sub(at.AsTime()).Truncate(time.Second)
+	if d <= 0 {
+		return "0s"
+	}
+	return show.Duration(d)
 }
 
 func nonZero(n uint64) string {

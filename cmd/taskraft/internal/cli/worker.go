@@ -154,7 +154,7 @@ second signal ends the worker at once.`,
 func (a *app) runWorker(ctx context.Context) error {
 	w := &a.config.worker
 	log := a.logger()
-	handler, err := command.New(command.Config{Allow: w.allow})
+	handler, err := command.New(command.Config{Allow: w.allow, Logger: log})
 	if err != nil {
 		return fail(exitUsage, "taskraft worker run --help", "--allow-command: %w", err)
 	}

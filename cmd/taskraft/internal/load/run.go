@@ -72,6 +72,7 @@ type run struct {
 	room   room
 	gaps   *Gaps
 
+	phase                       atomic.Pointer[string] // for Progress
 	measuring                   atomic.Bool
 	submits, starts             *Histogram
 	submitted, completed        atomic.Uint64
@@ -144,12 +145,16 @@ func (r *run) run(ctx context.Context) (*Report, error) {
 		case <-loadCtx.Done():
 		}
 	}()
+	r.enter("start")
+	stopProgress := r.progress(ctx)
 	elapsed, err := r.measure(loadCtx)
 	stopLoad(errors.New("measured"))
 	producers.Wait()
 	if err == nil {
+		r.enter("drain")
 		err = r.drain(ctx)
 	}
+	stopProgress()
 	stopWorkers()
 	workers.Wait()
 	if err != nil {
@@ -160,11 +165,11 @@ func (r *run) run(ctx context.Context) (*Report, error) {
 
 // measure warms up and measures, and returns how long the measurement took.
 func (r *run) measure(ctx context.Context) (time.Duration, error) {
-	stop := r.progress(ctx)
-	defer stop()
+	r.enter("warm-up")
 	if err := wait(ctx, r.cfg.Warmup); err != nil {
 		return 0, err
 	}
+	r.enter("measure")
 	start := time.Now()
 	r.measuring.Store(true)
 	defer r.measuring.Store(false)
@@ -175,6 +180,8 @@ func (r *run) measure(ctx context.Context) (time.Duration, error) {
 	err := r.cfg.During(ctx, r.gaps)
 	return time.Since(start), err
 }
+
+func (r *run) enter(phase string) { r.phase.Store(&phase) }
 
 func wait(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
@@ -222,11 +229,8 @@ func (r *run) progress(ctx context.Context) (stop func()) {
 			}
 			_, done, _ := r.ledger.totals()
 			p := Progress{
-				Phase: "warm-up", Elapsed: r.now(), Unfinished: r.ledger.unfinished(),
+				Phase: *r.phase.Load(), Elapsed: r.now(), Unfinished: r.ledger.unfinished(),
 				PerSecond: float64(done-before) / time.Since(then).Seconds(), SubmitP99: r.submits.Quantile(0.99),
-			}
-			if r.measuring.Load() {
-				p.Phase = "measure"
 			}
 			before, then = done, time.Now()
 			r.cfg.Progress(p)

@@ -164,10 +164,24 @@ func resolveAlias(n *yaml.Node) *yaml.Node {
 func (r *reader) unknown(key *yaml.Node, path string) {
 	p := Problem{Problem: "unknown key", Do: "see taskraft config show -o yaml"}
 	names := slices.Concat(slices.Sorted(maps.Keys(r.rows)), slices.Sorted(maps.Keys(r.groups)))
-	if near := Nearest(path, slices.Values(names)); near != "" {
+	near := Nearest(path, slices.Values(names))
+	if near == "" {
+		near = nearestEnd(path, names)
+	}
+	if near != "" {
 		p.Problem += " (did you mean " + near + "?)"
 	}
 	r.bad(key, path, p)
+}
+
+// nearestEnd looks for a key that stands in the wrong place: its last part is
+// known elsewhere.
+func nearestEnd(path string, names []string) string {
+	ends := make(map[string]string)
+	for _, name := range names {
+		ends[name[strings.LastIndexByte(name, '.')+1:]] = name
+	}
+	return ends[Nearest(path[strings.LastIndexByte(path, '.')+1:], maps.Keys(ends))]
 }
 
 // texts turns a node into what Value.Set takes.

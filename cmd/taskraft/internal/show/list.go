@@ -97,7 +97,7 @@ func (l *List[T]) row(v T) []cell {
 	row := make([]cell, len(l.columns))
 	for i, c := range l.columns {
 		text := Clean(c.Cell(v))
-		if l.p.Format != Wide {
+		if l.p.Format != Wide && !c.Full {
 			text = cut(text, cellWidth)
 		}
 		row[i].text = text

@@ -15,6 +15,7 @@ type Column[T any] struct {
 	Head  string
 	Right bool // for numbers
 	Wide  bool // only with -o wide
+	Full  bool // never cut
 	Cell  func(T) string
 	// Tint chooses an ANSI colour for a cell, 0 for none.
 	Tint func(T) int
