@@ -37,7 +37,7 @@ func TestFollowerNamesTheLeader(t *testing.T) {
 	c.startAll()
 	leader := c.leader()
 	follower := c.nodes[c.follower()]
-	_, _, err := follower.Propose(t.Context(), submitCommand("a"))
+	_, _, err := follower.Propose(t.Context(), oneTask("a"))
 	nl, ok := errors.AsType[*NotLeaderError](err)
 	if !ok {
 		t.Fatalf("got %v, want *NotLeaderError", err)

@@ -162,7 +162,7 @@ func (c *testCluster) submit(requestID string) uint64 {
 	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
 	defer cancel()
 	for {
-		res, _, err := c.nodes[c.leader()].Propose(ctx, submitCommand(requestID))
+		res, _, err := c.nodes[c.leader()].Propose(ctx, oneTask(requestID))
 		if err == nil && len(res.IDs) == 1 {
 			return res.IDs[0]
 		}
@@ -172,7 +172,7 @@ func (c *testCluster) submit(requestID string) uint64 {
 	}
 }
 
-func submitCommand(requestID string) *fsmpb.Command {
+func oneTask(requestID string) *fsmpb.Command {
 	return &fsmpb.Command{
 		Principal: "client:test",
 		Kind: &fsmpb.Command_Submit{Submit: &fsmpb.Submit{Tasks: []*fsmpb.TaskSpec{
