@@ -12,7 +12,7 @@ MAKEFLAGS   += --no-print-directory
 BIN     := bin/taskraft
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS := -s -w -X main.version=$(VERSION)
-GOBUILD := CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)'
+GOBUILD := env CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)'
 TIMED   := @scripts/timed.sh
 
 # What `make fuzz` and `make bench` may be told, as in `make fuzz FUZZTIME=10m`.

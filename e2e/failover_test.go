@@ -50,7 +50,7 @@ func TestFailover(t *testing.T) {
 	t.Run("worker killed for good", func(t *testing.T) { workerKilled(t, c, false) })
 	steady(t, c, tally)
 	l.finish(t)
-	l.check(t, c, tally)
+	l.check(t, c, tally, nil)
 	must(t, c.StopWorkers())
 	index, digest, err := c.Digest(within(t, time.Minute))
 	if err != nil {

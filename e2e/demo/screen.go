@@ -9,8 +9,11 @@ import (
 	"time"
 )
 
+// lineEvery is how often progress is a line where there is no terminal.
+const lineEvery = 200 * time.Millisecond
+
 // screen prints what happens with the time since the start. On a terminal a
-// progress bar stays below the last line; elsewhere progress is a line a second.
+// progress bar stays below the last line; elsewhere progress is a line now and then.
 type screen struct {
 	out      io.Writer
 	terminal bool
@@ -48,7 +51,7 @@ func (s *screen) progress(done, total int) {
 		fmt.Fprint(s.out, s.bar)
 		return
 	}
-	if time.Since(s.printed) >= time.Second {
+	if time.Since(s.printed) >= lineEvery {
 		s.printed = time.Now()
 		s.line(fmt.Sprintf("%d of %d completed", done, total))
 	}
