@@ -43,8 +43,8 @@ func newGuard(c *Config) *guard {
 // write runs f, which writes durably, under the deadline. It returns nil or, once
 // the store is closed, ErrClosed; what is the verb phrase for messages.
 func (g *guard) write(what string, f func() error) error {
-	if g.failed.Load() {
-		return g.block()
+	if err := g.pass(); err != nil {
+		return err
 	}
 	g.inside.Add(1)
 	w := g.watch(what)
@@ -54,16 +54,22 @@ func (g *guard) write(what string, f func() error) error {
 	if err != nil {
 		return g.fail(fmt.Errorf("%s: %w", what, err))
 	}
-	if g.failed.Load() { // the write came back after the limit: never acknowledge it
-		return g.block()
+	return g.pass() // a write that came back after the limit is never acknowledged
+}
+
+// pass blocks, once the store has failed, until Close.
+func (g *guard) pass() error {
+	if !g.failed.Load() {
+		return nil
 	}
-	return nil
+	<-g.closed
+	return ErrClosed
 }
 
 // read runs f, which must not find damage.
 func (g *guard) read(f func() error) error {
-	if g.failed.Load() {
-		return g.block()
+	if err := g.pass(); err != nil {
+		return err
 	}
 	g.inside.Add(1)
 	defer g.inside.Add(-1)
@@ -76,7 +82,7 @@ func (g *guard) fail(err error) error {
 		return ErrClosed
 	}
 	g.stop(err)
-	return g.block()
+	return g.pass()
 }
 
 func (g *guard) stop(err error) {
@@ -84,11 +90,6 @@ func (g *guard) stop(err error) {
 	g.fatal.Do(func() {
 		g.onFatal(&datadir.Error{Kind: datadir.Disk, Path: g.path, Err: err})
 	})
-}
-
-func (g *guard) block() error {
-	<-g.closed
-	return ErrClosed
 }
 
 func (g *guard) isClosed() bool {

@@ -37,6 +37,7 @@ func (s *Store) GetLog(index uint64, out *raft.Log) error {
 	if !s.has(index) {
 		return raft.ErrLogNotFound
 	}
+	*out = raft.Log{} // its slices may be the cache's, and decoding would reuse them
 	err := s.guard.read(func() error {
 		if err := s.db.GetLog(index, out); err != nil {
 			return err
@@ -71,6 +72,9 @@ func (s *Store) StoreLog(log *raft.Log) error { return s.StoreLogs([]*raft.Log{l
 func (s *Store) StoreLogs(logs []*raft.Log) error {
 	if len(logs) == 0 {
 		return nil
+	}
+	if err := s.guard.pass(); err != nil { // before the lock, which a hung append holds
+		return err
 	}
 	s.appendMu.Lock()
 	defer s.appendMu.Unlock()
@@ -127,6 +131,9 @@ const (
 // whole log, which Raft deletes when it installed a snapshot: what a crash leaves
 // is then a log that DropSuperseded recognises.
 func (s *Store) DeleteRange(lo, hi uint64) error {
+	if err := s.guard.pass(); err != nil {
+		return err
+	}
 	s.appendMu.Lock()
 	s.mu.RLock()
 	sp := s.span

@@ -54,8 +54,8 @@ func (s *Store) SetUint64(key []byte, value uint64) error {
 	if !bytes.Equal(key, keyVoteTerm) {
 		return s.put(key, binary.BigEndian.AppendUint64(nil, value))
 	}
-	if s.guard.failed.Load() {
-		return s.guard.block()
+	if err := s.guard.pass(); err != nil {
+		return err
 	}
 	s.voteMu.Lock()
 	defer s.voteMu.Unlock()
