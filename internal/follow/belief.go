@@ -101,7 +101,6 @@ func (f *Follower) enthrone() {
 		}
 	}
 	f.log.Debug("following the leader", "addr", m.addr, "term", f.belief.term)
-	m.conn.ResetConnectBackoff()
 	f.replaceReign(m)
 	for _, other := range f.order {
 		if other != m {

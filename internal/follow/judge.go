@@ -96,6 +96,9 @@ func judge(err error) verdict {
 	return verdict{}
 }
 
+// Maybe reports whether a try that failed with err may have taken effect.
+func Maybe(err error) bool { return judge(err).maybe }
+
 // Reason returns the reason of package reason that err carries, or "".
 func Reason(err error) string {
 	st, ok := status.FromError(err)
