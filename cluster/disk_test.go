@@ -1,0 +1,177 @@
+package cluster
+
+import (
+	"errors"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/taskraft/taskraft/cluster/datadir"
+)
+
+// faultyDisk delays or fails a node's writes.
+type faultyDisk struct {
+	mu   sync.Mutex
+	gate chan struct{} // nil: open
+	err  error
+	low  atomic.Bool
+}
+
+func (d *faultyDisk) write() error {
+	d.mu.Lock()
+	gate, err := d.gate, d.err
+	d.mu.Unlock()
+	if gate != nil {
+		<-gate
+	}
+	return err
+}
+
+func (d *faultyDisk) hang() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.gate = make(chan struct{})
+}
+
+func (d *faultyDisk) release() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.gate != nil {
+		close(d.gate)
+		d.gate = nil
+	}
+}
+
+func (d *faultyDisk) fail(err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.err = err
+}
+
+func (d *faultyDisk) space() (datadir.Space, error) {
+	s := datadir.Space{Free: 1 << 40, Total: 2 << 40}
+	if d.low.Load() {
+		s.Free = 1 << 20
+	}
+	return s, nil
+}
+
+// newFaultyCluster prepares a cluster whose disks the test controls.
+func newFaultyCluster(t *testing.T, n int, heartbeat time.Duration) (*testCluster, []*faultyDisk) {
+	disks := make([]*faultyDisk, n)
+	c := newTestCluster(t, n, func(i int, cfg *Config) {
+		disks[i] = &faultyDisk{}
+		cfg.Heartbeat = heartbeat
+		cfg.hooks = hooks{beforeWrite: disks[i].write, writeDeadline: 300 * time.Millisecond, space: disks[i].space}
+	})
+	t.Cleanup(func() { // before the nodes stop, which waits for their writes
+		for _, d := range disks {
+			d.release()
+		}
+	})
+	return c, disks
+}
+
+func TestHungDiskOfTheLeader(t *testing.T) {
+	c, disks := newFaultyCluster(t, 3, slowTimers)
+	c.startAll()
+	first := c.submit("before")
+	old := c.leader()
+	disks[old].hang()
+	done := make(chan error, 1)
+	go func() {
+		_, _, err := c.nodes[old].Propose(t.Context(), oneTask("during"))
+		done <- err
+	}()
+	eventually(t, "the leader keeps apart", func() bool { on, _ := c.nodes[old].Isolated(); return on })
+	if err := <-done; !errors.Is(err, ErrUncertain) {
+		if _, ok := errors.AsType[*NotLeaderError](err); !ok {
+			t.Errorf("a call on the hung leader ended with %v", err)
+		}
+	}
+	eventually(t, "another master leads", func() bool { return c.leader() != old })
+	if role := c.nodes[old].Status().Role; role != "isolated" {
+		t.Errorf("the hung master's role is %s, want isolated", role)
+	}
+	second := c.submit("meanwhile")
+
+	disks[old].release()
+	eventually(t, "the hung master comes back", func() bool {
+		on, _ := c.nodes[old].Isolated()
+		return !on && has(c.nodes[old], first) && has(c.nodes[old], second)
+	})
+	if l := c.leader(); l == old {
+		t.Error("the hung master leads again")
+	}
+	c.sameDigest()
+}
+
+func TestAllDisksHangAtOnce(t *testing.T) {
+	c, disks := newFaultyCluster(t, 3, 500*time.Millisecond)
+	c.startAll()
+	c.submit("before")
+	leader := c.leader()
+	for _, d := range disks {
+		d.hang()
+	}
+	go func() { _, _, _ = c.nodes[leader].Propose(t.Context(), oneTask("during")) }()
+	eventually(t, "the leader keeps apart", func() bool { on, _ := c.nodes[leader].Isolated(); return on })
+	for _, d := range disks {
+		d.release()
+	}
+	c.submit("after")
+	c.sameDigest()
+}
+
+func TestHungDiskOfASingleMaster(t *testing.T) {
+	c, disks := newFaultyCluster(t, 1, 500*time.Millisecond)
+	c.startAll()
+	c.submit("before")
+	disks[0].hang()
+	go func() { _, _, _ = c.nodes[0].Propose(t.Context(), oneTask("during")) }()
+	eventually(t, "it keeps apart", func() bool { l, _ := c.nodes[0].Leader(); return !l.Self })
+	disks[0].release()
+	c.submit("after")
+}
+
+func TestFailedWriteEndsTheNode(t *testing.T) {
+	c, disks := newFaultyCluster(t, 3, slowTimers)
+	c.startAll()
+	c.submit("before")
+	old := c.leader()
+	broken := errors.New("input/output error")
+	disks[old].fail(broken)
+	go func() { _, _, _ = c.nodes[old].Propose(t.Context(), oneTask("during")) }()
+	if err := ended(t, c.nodes[old], FaultDisk); !errors.Is(err, broken) {
+		t.Errorf("ended with %v, want %v", err, broken)
+	}
+	c.nodes[old] = nil
+	c.submit("after")
+}
+
+func TestLowDiskMovesLeadershipOn(t *testing.T) {
+	c, disks := newFaultyCluster(t, 3, slowTimers)
+	c.startAll()
+	old := c.leader()
+	disks[old].low.Store(true)
+	eventually(t, "another master leads", func() bool { return c.leader() != old })
+	if alarms := c.nodes[old].Status().Alarms; !slices.Contains(alarms, AlarmDiskLow) {
+		t.Errorf("alarms %v, want %s", alarms, AlarmDiskLow)
+	}
+	c.submit("on a master with space")
+}
+
+func TestLowDisksEverywhereRefuseSubmits(t *testing.T) {
+	c, disks := newFaultyCluster(t, 3, slowTimers)
+	for _, d := range disks {
+		d.low.Store(true)
+	}
+	c.startAll()
+	leader := c.nodes[c.leader()]
+	eventually(t, "submits are refused", func() bool {
+		_, _, err := leader.Propose(t.Context(), oneTask("a"))
+		return errors.Is(err, ErrDiskLow)
+	})
+}
