@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"flag"
 	"slices"
-	"testing"
 
 	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -19,17 +18,24 @@ var update = flag.Bool("update", false, "rewrite the golden files from what the 
 // epochStart is the table's clock at the beginning of every test.
 const epochStart = 1_750_000_000 * Second
 
+// reporter is what the helpers need of a *testing.T, *testing.B or *rapid.T.
+type reporter interface {
+	Helper()
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
+}
+
 // table drives a machine as the log does: every entry passes the codec.
 type table struct {
-	testing.TB
+	reporter
 	m     *Machine
 	index uint64
 	now   int64
 	log   [][]byte // the entries so far
 }
 
-func newTable(tb testing.TB) *table {
-	return &table{TB: tb, m: New(), now: epochStart}
+func newTable(tb reporter) *table {
+	return &table{reporter: tb, m: New(), now: epochStart}
 }
 
 // apply carries out one entry of these commands.
@@ -50,7 +56,7 @@ func (w *table) do(c *fsmpb.Command) Result {
 	return w.apply(c).Results[0]
 }
 
-func applyBytes(tb testing.TB, m *Machine, index uint64, b []byte) *Applied {
+func applyBytes(tb reporter, m *Machine, index uint64, b []byte) *Applied {
 	tb.Helper()
 	e, err := DecodeEntry(b)
 	if err != nil {
@@ -85,7 +91,7 @@ func (w *table) task(id uint64) *Task {
 }
 
 // snapshotBytes returns the table's canonical snapshot.
-func snapshotBytes(tb testing.TB, m *Machine) []byte {
+func snapshotBytes(tb reporter, m *Machine) []byte {
 	tb.Helper()
 	var b bytes.Buffer
 	n, err := m.Snapshot().WriteTo(&b)
@@ -95,7 +101,7 @@ func snapshotBytes(tb testing.TB, m *Machine) []byte {
 	return b.Bytes()
 }
 
-func restored(tb testing.TB, b []byte) *Machine {
+func restored(tb reporter, b []byte) *Machine {
 	tb.Helper()
 	m, err := Restore(bytes.NewReader(b))
 	if err != nil {
@@ -155,7 +161,7 @@ func indexesOf(m *Machine) indexes {
 
 // check compares the machine's indexes and counters with a recount (S16) and
 // its limits with their bounds.
-func check(tb testing.TB, m *Machine) {
+func check(tb reporter, m *Machine) {
 	tb.Helper()
 	b := snapshotBytes(tb, m)
 	r := restored(tb, b)
@@ -169,7 +175,7 @@ func check(tb testing.TB, m *Machine) {
 }
 
 // recount counts the tasks of each queue without the machine's indexes.
-func recount(tb testing.TB, m *Machine) {
+func recount(tb reporter, m *Machine) {
 	tb.Helper()
 	counts := make(map[string][Cancelled + 1]int64)
 	total := make(map[string]uint64)
@@ -191,7 +197,7 @@ func recount(tb testing.TB, m *Machine) {
 }
 
 // sameApplied compares what two machines answered to one entry (C4).
-func sameApplied(tb testing.TB, want, got *Applied) {
+func sameApplied(tb reporter, want, got *Applied) {
 	tb.Helper()
 	if diff := gocmp.Diff(want, got, protocmp.Transform(), cmpopts.EquateEmpty()); diff != "" {
 		tb.Fatalf("two machines answer differently (-one +other):\n%s", diff)

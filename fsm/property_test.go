@@ -1,0 +1,355 @@
+package fsm
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"testing"
+
+	"google.golang.org/protobuf/proto"
+	"pgregory.net/rapid"
+
+	"github.com/taskraft/taskraft/fsm/fsmpb"
+)
+
+// chance draws one entry's commands from a seed. It draws what hits: few
+// workers, few queues, ids and fences that exist or nearly do. (rapid draws the
+// seeds and removes entries to shrink; its own ranges favour small numbers and
+// would seldom get far.)
+type chance struct {
+	seed uint64
+	m    *Machine
+}
+
+// n draws a number from lo to hi.
+func (c *chance) n(lo, hi int64) int64 {
+	c.seed++
+	return lo + int64(splitmix64(splitmix64(c.seed))%uint64(hi-lo+1))
+}
+
+// one is true once in so many times.
+func (c *chance) one(in int64) bool { return c.n(1, in) == 1 }
+
+func (c *chance) pick(of ...string) string { return of[c.n(0, int64(len(of))-1)] }
+
+func (c *chance) queue() string { return c.pick("", "mail", "news") }
+
+// worker draws a process: mostly the present one of its worker, or else one
+// that was replaced or is new.
+func (c *chance) worker() (worker, boot string) {
+	worker = c.pick("w1", "w2", "w3")
+	w := c.m.known[worker]
+	switch {
+	case w == nil:
+		return worker, "b0"
+	case !c.one(6):
+		return worker, w.rec.boot
+	default:
+		return worker, fmt.Sprint("b", c.n(0, int64(len(w.rec.retired))+1))
+	}
+}
+
+func (c *chance) id() uint64 { return uint64(c.n(0, int64(c.m.lastTask)+1)) }
+
+func (c *chance) fence() uint64 { return uint64(c.n(0, int64(c.m.lastFence)+1)) }
+
+func (c *chance) session() uint64 {
+	if ids := c.m.sessions.Keys(); len(ids) > 0 && !c.one(10) {
+		return ids[c.n(0, int64(len(ids))-1)]
+	}
+	return uint64(c.n(0, int64(c.m.lastSession)+1))
+}
+
+// attempt draws who reports on which attempt: mostly one that is alive.
+func (c *chance) attempt() (worker, boot string, task, fence uint64) {
+	if c.one(10) || c.m.lastTask == 0 {
+		worker, boot = c.worker()
+		return worker, boot, c.id(), c.fence()
+	}
+	var t *Task
+	for range 5 {
+		if u, _ := c.m.Task(c.id()); u != nil {
+			t = u
+		}
+		if t != nil && t.Fence != 0 {
+			break
+		}
+	}
+	if t == nil {
+		return "w1", "a", c.id(), c.fence()
+	}
+	if len(t.Ended) > 0 && (t.Fence == 0 || c.one(3)) {
+		e := t.Ended[c.n(0, int64(len(t.Ended))-1)]
+		return e.Worker, e.Boot, t.ID, e.Fence
+	}
+	return t.Worker, t.Boot, t.ID, t.Fence
+}
+
+func (c *chance) spec() *fsmpb.TaskSpec {
+	s := &fsmpb.TaskSpec{
+		Queue: c.queue(), Payload: make([]byte, c.n(0, 3)), RequestId: c.pick("", "", "", "r1", "r2"),
+		ContentDigest: uint64(c.n(0, 1)), Timeout: proto.Int64(c.n(1, 20) * Second),
+		Priority: proto.Int32(int32(c.n(-1, 1))), MaxAttempts: proto.Uint32(uint32(c.n(1, 4))),
+		BackoffBase: proto.Int64(c.n(0, 3) * Second),
+	}
+	switch c.n(0, 5) {
+	case 0:
+		s.Delay = c.n(0, 20) * Second
+	case 1:
+		s.ExpiresIn = c.n(1, 20) * Second
+	}
+	if c.one(2) {
+		s.Retain = proto.Int64(c.n(0, 60) * Second)
+	}
+	return s
+}
+
+func (c *chance) open() *fsmpb.OpenSession {
+	worker, boot := c.worker()
+	o := &fsmpb.OpenSession{
+		Worker: worker, Boot: boot, Slots: uint32(c.n(1, 4)), Takeover: c.one(3),
+		Labels: map[string]string{"a": "1", "b": "2", "c": "3"},
+		Queues: []*fsmpb.QueueWeight{{Queue: c.queue(), Weight: 1}, {Queue: c.queue(), Weight: 2}},
+	}
+	for range c.n(0, 4) {
+		_, _, _, fence := c.attempt()
+		o.Held = append(o.Held, fence)
+	}
+	return o
+}
+
+// command draws one command of any kind.
+func (c *chance) command() *fsmpb.Command {
+	worker, boot, task, fence := c.attempt()
+	who := worker + "/" + boot
+	digest := uint64(c.n(0, 1))
+	var cmd *fsmpb.Command
+	switch c.n(0, 24) {
+	case 0, 1, 2, 3:
+		specs := make([]*fsmpb.TaskSpec, c.n(1, 3))
+		for i := range specs {
+			specs[i] = c.spec()
+		}
+		cmd = submitCmd(specs...)
+	case 4, 5, 6, 7, 8:
+		return assignCmd(c.session(), uint32(c.n(0, 3)))
+	case 9, 10, 11:
+		cmd = completeCmd(who, &fsmpb.Completion{Task: task, Fence: fence, Digest: digest, Result: make([]byte, c.n(0, 3))})
+	case 12, 13:
+		cmd = failCmd(who, &fsmpb.Failure{
+			Task: task, Fence: fence, Digest: digest, Error: "e", Permanent: c.one(4),
+			Snooze: c.one(4), RetryAfter: c.n(0, 2) * Second,
+		})
+	case 14:
+		cmd = releaseCmd(who, &fsmpb.Handback{Task: task, Fence: fence})
+	case 15:
+		cmd = cancelCmd(c.pick("", "x"), c.id())
+	case 16:
+		cmd = retryCmd(c.id())
+	case 17, 18:
+		return openCmd(c.open())
+	case 19:
+		return updateCmd(&fsmpb.UpdateSession{
+			Session: c.session(), Slots: uint32(c.n(0, 4)), Draining: c.one(5),
+			PollSeq: uint64(c.n(0, 4)), PollMax: 2, Queues: []*fsmpb.QueueWeight{{Queue: c.queue(), Weight: 1}},
+		})
+	case 20:
+		return closeCmd(c.session())
+	case 21, 22:
+		return expireCmd(c.session())
+	case 23:
+		return tickCmd()
+	default:
+		q := &fsmpb.SetQueue{Queue: c.queue(), Paused: proto.Bool(c.one(3))}
+		if c.one(2) {
+			q.Defaults = &fsmpb.QueueDefaults{RetainCount: proto.Uint64(uint64(c.n(0, 5))), RetainBytes: proto.Uint64(9)}
+		}
+		cmd = queueCmd(q)
+	}
+	if c.one(5) {
+		seq := uint64(c.n(1, 6))
+		cmd.Call = &fsmpb.Call{
+			Client: []byte(c.pick("c1", "c2")), Seq: seq,
+			AckedBelow: uint64(c.n(0, int64(seq))), Repeat: c.one(2),
+		}
+	}
+	return cmd
+}
+
+// watch checks what must hold over a whole log.
+type watch struct {
+	fence uint64             // the last one given
+	ends  map[[2]uint64]bool // task and generation that ended
+}
+
+// events checks fences (S6), one end per generation (S4) and bounds (S8).
+func (w *watch) events(tb reporter, events []Event) {
+	for _, e := range events {
+		switch {
+		case e.Kind == TaskAssigned && e.Cause == CauseNone:
+			if e.Fence <= w.fence {
+				tb.Fatalf("S6: fence %d after %d", e.Fence, w.fence)
+			}
+			w.fence = e.Fence
+		case e.Kind == TaskFinished:
+			k := [2]uint64{e.Task.ID, uint64(e.Task.Generation)}
+			if w.ends[k] {
+				tb.Fatalf("S4: task %d ended twice in generation %d", k[0], k[1])
+			}
+			w.ends[k] = true
+		}
+	}
+}
+
+// choice is S9 by the book: what a session with room for n would get, from the
+// tasks alone. It does not know the clearing rule: then it says so.
+func choice(m *Machine, id uint64, n int) (want []uint64, known bool) {
+	s := m.Session(id)
+	if s == nil || s.Draining || s.Ending != CauseNone {
+		return nil, true
+	}
+	var ready []*Task
+	for t := range m.TasksBefore(0) {
+		served := slices.ContainsFunc(s.Queues, func(q QueueWeight) bool { return q.Queue == t.Queue })
+		switch {
+		case t.held() && t.Session == id && t.Solo:
+			return nil, true
+		case t.State == Ready && served && !m.Queue(t.Queue).Paused:
+			if t.Crashes >= SoloAfterCrashes {
+				return nil, false
+			}
+			if t.Attempts > 0 || t.ExpiresAt == 0 || t.ExpiresAt > m.now {
+				ready = append(ready, t)
+			}
+		}
+	}
+	slices.SortFunc(ready, func(a, b *Task) int {
+		switch {
+		case a.Priority != b.Priority:
+			return int(b.Priority - a.Priority)
+		case a.EligibleAt != b.EligibleAt:
+			return int(max(-1, min(1, a.EligibleAt-b.EligibleAt)))
+		default:
+			return int(a.ID) - int(b.ID)
+		}
+	})
+	for _, t := range ready[:max(0, min(n, len(ready), s.Slots-s.Held))] {
+		want = append(want, t.ID)
+	}
+	return want, true
+}
+
+// assigned applies an assignment and compares it with the naive choice.
+func assigned(t *rapid.T, w *table, c *fsmpb.Assign) *Applied {
+	m := restored(t, snapshotBytes(t, w.m)) // at the entry's now, as Apply will see it
+	m.now = w.now
+	want, known := choice(m, c.Session, int(c.N))
+	count := w.m.Assignable(c.Session, int(c.N))
+	held := 0
+	if s := w.m.Session(c.Session); s != nil {
+		held = s.Held
+	}
+	a := w.apply(assignCmd(c.Session, c.N))
+	var got []uint64
+	for _, task := range a.Results[0].Tasks {
+		got = append(got, task.ID)
+	}
+	if known && !slices.Equal(want, got) {
+		t.Fatalf("S9: session %d asked for %d and got %v, want %v", c.Session, c.N, got, want)
+	}
+	if len(got) > count || count == 0 && len(got) > 0 {
+		t.Fatalf("assignable said %d, got %v", count, got)
+	}
+	if s := w.m.Session(c.Session); s != nil && s.Held != held+len(got) {
+		t.Fatalf("held %d, got %v, now %d", held, got, s.Held)
+	}
+	return a
+}
+
+// honest checks NextDue: nothing is due before it, something is at it.
+func honest(t *rapid.T, w *table) []Event {
+	due := w.m.NextDue()
+	if due == 0 {
+		return nil
+	}
+	if due > w.now {
+		early := restored(t, snapshotBytes(t, w.m))
+		a := early.Apply(w.index+1, 1, &Entry{Header: Header{Level: 1, Term: 1, Now: due - 1}, Commands: []*fsmpb.Command{tickCmd()}})
+		if len(a.Events) > 0 || early.NextDue() != due {
+			t.Fatalf("a tick before %d did %d things", due, len(a.Events))
+		}
+	}
+	records := func(m *Machine) string {
+		tasks, sessions, _ := m.Counts()
+		return fmt.Sprint(tasks, sessions, m.workers.Len(), m.requests.Len(), m.clients.Len())
+	}
+	w.now = max(w.now, due)
+	before := records(w.m)
+	a := w.apply(tickCmd())
+	if len(a.Events) == 0 && records(w.m) == before {
+		t.Fatalf("a tick at %d, when NextDue said, did nothing", due)
+	}
+	if next := w.m.NextDue(); next != 0 && next <= w.now {
+		t.Fatalf("after a tick at %d still due at %d", w.now, next)
+	}
+	return a.Events
+}
+
+// world runs a random log and checks everything along the way.
+func world(t *rapid.T) {
+	w := &table{reporter: t, m: New(), now: epochStart}
+	seen := watch{ends: map[[2]uint64]bool{}}
+	var mid []byte // a snapshot somewhere on the way
+	midAt, events := 0, []Event(nil)
+	for _, seed := range rapid.SliceOfN(rapid.Uint64(), 100, 200).Draw(t, "entries") {
+		if seed == 0 {
+			continue // what shrinking makes of an entry that does not matter
+		}
+		c := &chance{splitmix64(seed), w.m}
+		switch c.n(0, 9) {
+		case 0:
+			events = honest(t, w)
+		case 1:
+			w.now += c.n(0, 30) * Second
+			continue
+		default:
+			cmd := c.command()
+			if k, ok := cmd.Kind.(*fsmpb.Command_Assign); ok {
+				events = assigned(t, w, k.Assign).Events
+			} else {
+				events = w.apply(cmd).Events
+			}
+		}
+		seen.events(t, events)
+		if c.one(8) {
+			check(t, w.m)
+			mid, midAt = snapshotBytes(t, w.m), len(w.log)
+		}
+	}
+	check(t, w.m)
+	end := snapshotBytes(t, w.m)
+	replay := New()
+	for i, b := range w.log {
+		applyBytes(t, replay, uint64(i+1), b)
+	}
+	if !bytes.Equal(end, snapshotBytes(t, replay)) { // C4
+		t.Fatal("a replay of the log writes another snapshot")
+	}
+	if mid == nil {
+		return
+	}
+	rest := restored(t, mid)
+	for i, b := range w.log[midAt:] {
+		applyBytes(t, rest, uint64(midAt+i+1), b)
+	}
+	if !bytes.Equal(end, snapshotBytes(t, rest)) { // C3
+		t.Fatal("snapshot and the rest of the log write another snapshot")
+	}
+}
+
+// TestWorld runs random logs against everything that must hold: S4, S6, S8, S9,
+// S16, C3, C4 and an honest NextDue.
+func TestWorld(t *testing.T) { rapid.Check(t, world) }
+
+// FuzzWorld is TestWorld guided by coverage.
+func FuzzWorld(f *testing.F) { f.Fuzz(rapid.MakeFuzz(world)) }
