@@ -61,6 +61,7 @@ func run(ctx context.Context, binary, data, tree string) (v verdict, err error) 
 	s := &show{cluster: cluster, tree: tree, screen: screen, tally: proc.NewTally()}
 	err = s.play(ctx)
 	if err == nil {
+		screen.say("all %d tasks are completed; comparing each result with the one computed here", tasks)
 		v, err = s.judge(ctx)
 	}
 	if err == nil && !v.good() {
