@@ -13,10 +13,14 @@ import (
 // submits are refused, completions are not, and leadership moves on. Enough
 // space must stay for a while before it counts, or the node would flap.
 type diskWatch struct {
-	engine *engine
-	log    *slog.Logger
-	space  func() (datadir.Space, error)
-	low    atomic.Bool
+	engine   *engine
+	log      *slog.Logger
+	space    func() (datadir.Space, error)
+	fsyncP99 func() time.Duration
+	limit    time.Duration // of fsyncP99; beyond it leadership becomes unstable
+
+	low  atomic.Bool
+	slow atomic.Bool
 }
 
 const (
@@ -34,6 +38,7 @@ func (d *diskWatch) run(ctx context.Context, handOver func(context.Context)) {
 	var last time.Time
 	for {
 		calm = d.look(calm)
+		d.pace()
 		if d.low.Load() && time.Since(last) >= makeRoomEvery {
 			last = time.Now()
 			handOver(ctx)
@@ -65,6 +70,16 @@ func (d *diskWatch) look(calm int) int {
 		d.engine.refuseSubmits(false)
 	}
 	return calm
+}
+
+// pace compares the time of writes with what the heartbeat allows.
+func (d *diskWatch) pace() {
+	p99 := d.fsyncP99()
+	slow := p99 > d.limit
+	if slow && !d.slow.Load() {
+		d.log.Warn("disk is slow for this heartbeat", slog.Duration("p99", p99), slog.Duration("limit", d.limit))
+	}
+	d.slow.Store(slow)
 }
 
 // makeRoom hands leadership to a master with more space, if there is one.

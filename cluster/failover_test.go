@@ -153,6 +153,22 @@ func TestDeathReportsOfOthersDoNotSuffice(t *testing.T) {
 	}
 }
 
+func TestNonVotersWatchNobody(t *testing.T) {
+	c := newTestCluster(t, 3, nil)
+	c.startAll()
+	leader := c.nodes[c.leader()]
+	follower := c.nodes[c.follower()]
+	f := follower.member.Load().failover
+	eventually(t, "a voter watches the leader", func() bool { _, ok := f.target(); return ok })
+	if err := waitFuture(t.Context(), leader.member.Load().raft.DemoteVoter(follower.peers.self, 0, 0)); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "a non-voter watches nobody", func() bool { _, ok := f.target(); return !ok })
+	if _, ok := leader.member.Load().failover.target(); ok {
+		t.Error("the leader watches itself")
+	}
+}
+
 // wall is a dialler that can close the way to an address.
 type wall struct {
 	mu     sync.Mutex

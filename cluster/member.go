@@ -30,9 +30,8 @@ func (n *Node) newMember(r *raft.Raft, tr *transport.Raft, notices chan bool) *m
 			locate: n.locate, yield: func(ctx context.Context) error { return n.handOver(ctx, "") }, began: n.census.ring,
 		},
 		failover: &failover{
-			raft: r, transport: tr, port: n.port, peers: n.peers, log: n.log,
-			fsyncP99: func() time.Duration { return n.store.Stats().FsyncP99 },
-			bell:     newBell(), arrived: newBell(), reports: map[death]map[raft.ServerID]logEnd{},
+			raft: r, transport: tr, port: n.port, peers: n.peers, log: n.log, fsyncP99: n.fsyncP99,
+			bell: newBell(), arrived: newBell(), reports: map[death]map[raft.ServerID]logEnd{},
 		},
 		snapshots: &snapshotter{
 			raft: r, store: n.store, log: n.log,

@@ -85,7 +85,10 @@ func (n *Node) open() error {
 	n.replica = &replica{peers: n.peers, leader: n.leader, isolated: n.isolated, closing: n.ctx.Done()}
 	n.engine = newEngine(n.cfg, &n.table, n.replica)
 	n.applier = &applier{table: &n.table, log: n.log, applied: n.engine.applied, renewed: n.engine.restored, fatal: n.fail}
-	n.disk = &diskWatch{engine: n.engine, log: n.log}
+	n.disk = &diskWatch{
+		engine: n.engine, log: n.log, fsyncP99: n.fsyncP99,
+		limit: time.Duration(slowDisk * float64(n.cfg.Heartbeat)),
+	}
 	var err error
 	if n.dir, err = datadir.Open(n.cfg.DataDir, datadir.Options{Create: true, Name: n.cfg.Name}); err != nil {
 		return fault(err)
@@ -123,6 +126,12 @@ func (n *Node) open() error {
 	n.wg.Go(func() { n.run(m, false) })
 	return nil
 }
+
+// slowDisk is the share of the heartbeat that a write may take at the 99th
+// percentile: near the whole of it, followers lose patience.
+const slowDisk = 0.2
+
+func (n *Node) fsyncP99() time.Duration { return n.store.Stats().FsyncP99 }
 
 func (n *Node) storeConfig() logstore.Config {
 	c := logstore.Config{

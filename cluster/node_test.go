@@ -1,8 +1,11 @@
 package cluster
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -135,6 +138,43 @@ func TestStopHandsLeadershipOver(t *testing.T) {
 		t.Errorf("%d observed deaths at a planned stop, want none", got)
 	}
 	c.submit("after")
+}
+
+// TestStopUnderLoadLeavesNoCallUncertain stops the leader while calls are on
+// their way: each is answered, or was never applied.
+func TestStopUnderLoadLeavesNoCallUncertain(t *testing.T) {
+	c := newTestCluster(t, 3, func(_ int, cfg *Config) { cfg.Heartbeat = 5 * time.Second })
+	c.startAll()
+	old := c.leader()
+	node := c.nodes[old]
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var done, uncertain atomic.Int64
+	var wg sync.WaitGroup
+	for range 16 {
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				_, _, err := node.Propose(ctx, oneTask(""))
+				switch {
+				case err == nil:
+					done.Add(1)
+				case errors.Is(err, ErrUncertain):
+					uncertain.Add(1)
+				case errors.Is(err, ErrStopped):
+					return
+				}
+			}
+		})
+	}
+	eventually(t, "load", func() bool { return done.Load() > 500 })
+	c.stop(old)
+	cancel()
+	wg.Wait()
+	if uncertain.Load() > 0 {
+		t.Errorf("%d calls ended uncertain", uncertain.Load())
+	}
+	c.leader()
+	c.sameDigest()
 }
 
 func TestTransferToANamedMember(t *testing.T) {

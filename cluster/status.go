@@ -64,10 +64,6 @@ const (
 	AlarmSlowDisk  = "SLOW_DISK"  // writes take too long for the heartbeat
 )
 
-// slowDisk is the share of the heartbeat that a write may take at the 99th
-// percentile: near the whole of it, leadership becomes unstable.
-const slowDisk = 0.2
-
 // Status returns the node's own view.
 func (n *Node) Status() Status {
 	store := n.store.Stats()
@@ -92,7 +88,7 @@ func (n *Node) Status() Status {
 	if isolated, _ := n.isolated.get(); isolated {
 		s.Role = "isolated"
 	}
-	s.Alarms = n.alarms(store.FsyncP99)
+	s.Alarms = n.alarms()
 	return s
 }
 
@@ -100,7 +96,7 @@ var roles = map[raft.RaftState]string{
 	raft.Follower: "follower", raft.Candidate: "candidate", raft.Leader: "leader", raft.Shutdown: "stopped",
 }
 
-func (n *Node) alarms(fsyncP99 time.Duration) []string {
+func (n *Node) alarms() []string {
 	var out []string
 	if n.engine.clockSkewed() {
 		out = append(out, AlarmClockSkew)
@@ -108,12 +104,8 @@ func (n *Node) alarms(fsyncP99 time.Duration) []string {
 	if n.disk.low.Load() {
 		out = append(out, AlarmDiskLow)
 	}
-	if n.slow(fsyncP99) {
+	if n.disk.slow.Load() {
 		out = append(out, AlarmSlowDisk)
 	}
 	return out
-}
-
-func (n *Node) slow(fsyncP99 time.Duration) bool {
-	return fsyncP99.Seconds() > slowDisk*n.cfg.Heartbeat.Seconds()
 }
