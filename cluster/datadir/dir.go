@@ -45,7 +45,7 @@ type Dir struct {
 // error wraps an *Error. The path may be a symbolic link to a directory.
 func Open(path string, o Options) (*Dir, error) {
 	if o.space == nil {
-		o.space = statSpace
+		o.space = Measure
 	}
 	if err := ensure(path, o.Create); err != nil {
 		return nil, err

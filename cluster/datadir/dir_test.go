@@ -273,7 +273,7 @@ func TestSpaceLow(t *testing.T) {
 }
 
 func TestSpaceOfRealDisk(t *testing.T) {
-	s, err := statSpace(t.TempDir())
+	s, err := Measure(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -36,7 +36,8 @@ func (d *Dir) Space() (Space, error) {
 	return s, nil
 }
 
-func statSpace(path string) (Space, error) {
+// Measure measures the file system that path is on.
+func Measure(path string) (Space, error) {
 	var st unix.Statfs_t
 	if err := unix.Statfs(path, &st); err != nil {
 		return Space{}, err

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 
 	"go.etcd.io/bbolt"
-	"golang.org/x/sys/unix"
 
 	"github.com/taskraft/taskraft/cluster/datadir"
 )
@@ -67,8 +66,8 @@ const (
 // what the check of the copy saw. On a disk without room for both it does nothing.
 func compact(cfg *Config, was *found) error {
 	path := cfg.Path
-	if free, err := freeBytes(filepath.Dir(path)); err != nil || free < uint64(was.usedBytes)*2+datadir.StartMinimum {
-		cfg.Logger.Warn("log store not compacted, too little space", "bytes", was.fileBytes, "used", was.usedBytes, "free", free, "err", err)
+	if space, err := datadir.Measure(filepath.Dir(path)); err != nil || space.Free < uint64(was.usedBytes)*2+datadir.StartMinimum {
+		cfg.Logger.Warn("log store not compacted, too little space", "bytes", was.fileBytes, "used", was.usedBytes, "free", space.Free, "err", err)
 		return nil
 	}
 	if err := protect(func() error { return copyBolt(path+compacting, path) }); err != nil {
@@ -105,12 +104,4 @@ func copyBolt(to, from string) (err error) {
 	}
 	defer func() { err = errors.Join(err, dst.Close()) }()
 	return bbolt.Compact(dst, src, compactTx)
-}
-
-func freeBytes(dir string) (uint64, error) {
-	var st unix.Statfs_t
-	if err := unix.Statfs(dir, &st); err != nil {
-		return 0, err
-	}
-	return uint64(st.Bavail) * uint64(st.Bsize), nil
 }

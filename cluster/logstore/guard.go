@@ -28,6 +28,7 @@ type guard struct {
 
 	fatal  sync.Once
 	failed atomic.Bool
+	dead   chan struct{} // closed when failed
 	closed chan struct{}
 	inside atomic.Int64 // calls in the backend
 }
@@ -36,7 +37,7 @@ func newGuard(c *Config) *guard {
 	return &guard{
 		path: c.Path, deadline: c.WriteDeadline, limit: c.HangLimit,
 		onHang: c.OnHang, onResume: c.OnResume, onFatal: c.OnFatal,
-		closed: make(chan struct{}),
+		dead: make(chan struct{}), closed: make(chan struct{}),
 	}
 }
 
@@ -88,6 +89,7 @@ func (g *guard) fail(err error) error {
 func (g *guard) stop(err error) {
 	g.failed.Store(true)
 	g.fatal.Do(func() {
+		close(g.dead)
 		g.onFatal(&datadir.Error{Kind: datadir.Disk, Path: g.path, Err: err})
 	})
 }

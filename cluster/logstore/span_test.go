@@ -6,6 +6,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/hashicorp/raft"
+
+	"github.com/taskraft/taskraft/cluster/datadir"
 )
 
 // TestSpanAndCacheModel runs random appends and deletions against a map.
@@ -170,5 +172,5 @@ func TestSealTravels(t *testing.T) {
 	}
 	sent.Data = append([]byte{^sent.Data[0]}, sent.Data[1:]...) // damaged on the way
 	f.blocks(func() error { return follower.StoreLog(&sent) }, follower)
-	wantError(t, f.wait(), 1, "entry 1 checksum mismatch")
+	wantError(t, f.wait(), datadir.Disk, "entry 1 checksum mismatch")
 }

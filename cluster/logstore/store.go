@@ -133,17 +133,25 @@ func (s *Store) Stats() Stats {
 }
 
 // Close closes the file and releases the calls that block after a failure; they
-// return ErrClosed. After a write that never came back the file stays open.
+// return ErrClosed. It waits for a write that hangs, until HangLimit; after that
+// the file stays open.
 func (s *Store) Close() error {
 	var err error
 	s.closing.Do(func() {
 		close(s.guard.closed)
-		if s.guard.failed.Load() && s.guard.inside.Load() > 0 {
-			err = diskError(s.cfg.Path, "close log store: a write has not come back")
-			return
+		done := make(chan error, 1)
+		go func() { done <- s.db.Close() }()
+		select {
+		case err = <-done:
+		case <-s.guard.dead:
+			if s.guard.inside.Load() > 0 {
+				err = errors.New("a write has not come back")
+			} else {
+				err = <-done
+			}
 		}
-		if cerr := s.db.Close(); cerr != nil {
-			err = diskError(s.cfg.Path, "close log store: %w", cerr)
+		if err != nil {
+			err = diskError(s.cfg.Path, "close log store: %w", err)
 		}
 	})
 	return err
