@@ -86,12 +86,11 @@ func (a *app) configValidateCommand() *cobra.Command {
 			if name == "" || len(args) > 1 {
 				return missing("FILE", "taskraft config validate taskraft.yaml")
 			}
-			if len(args) == 0 {
-				return nil // --config was checked like any command's
-			}
 			rows := new(config).optional()
 			file, bad := settings.ReadFile(name, rows)
-			if file != nil {
+			if len(args) == 0 {
+				bad = nil // every command has told the faults of --config itself
+			} else if file != nil {
 				for _, w := range file.Warnings {
 					a.warn("%s", w)
 				}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/taskraft/taskraft/client"
 	"github.com/taskraft/taskraft/cmd/taskraft/internal/settings"
+	"github.com/taskraft/taskraft/internal/follow"
 	"github.com/taskraft/taskraft/rpc/reason"
 )
 
@@ -44,6 +45,9 @@ func clientFailure(err error) *failure {
 	if e, ok := errors.AsType[*client.Error](err); ok {
 		return answerFailure(e, err)
 	}
+	if known, ok := reasonExits[follow.Reason(err)]; ok { // from a worker
+		return &failure{known.code, plain(err), known.try}
+	}
 	switch {
 	case errors.Is(err, client.ErrNoLeader):
 		return &failure{exitNoLeader, err, "taskraft cluster status"}
@@ -51,6 +55,17 @@ func clientFailure(err error) *failure {
 		return &failure{exitDeadline, err, "taskraft task list, to see whether it took effect; --request-id makes a repeat safe"}
 	}
 	return nil
+}
+
+// plain takes gRPC's own words out of an error.
+func plain(err error) error {
+	text := err.Error()
+	if at := strings.Index(text, "rpc error: "); at >= 0 {
+		if _, desc, ok := strings.Cut(text[at:], " desc = "); ok {
+			text = text[:at] + desc
+		}
+	}
+	return errors.New(text)
 }
 
 // reasonExits are the exit codes and next commands of the masters' reasons.
