@@ -201,7 +201,7 @@ func TestRandomDamage(t *testing.T) {
 	good = good[:inUse]
 	rng := rand.New(rand.NewPCG(1, 2))
 	refused := 0
-	const rounds = 200
+	const rounds = 100
 	for round := range rounds {
 		bad := bytes.Clone(good)
 		for range 1 + round%3 {

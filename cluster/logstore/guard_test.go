@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -60,14 +61,18 @@ func (f *fatal) blocks(call func() error, s *Store) {
 // hangs is a store whose writes hang while gate is set, in a synctest bubble.
 type hangs struct {
 	*Store
-	gate   chan struct{}
+	gate  chan struct{}
+	began time.Time
+
+	mu     sync.Mutex
 	events []string
-	began  time.Time
 }
 
 func newHangs(t *testing.T) *hangs {
 	h := &hangs{began: time.Now()}
 	say := func(format string, args ...any) {
+		h.mu.Lock()
+		defer h.mu.Unlock()
 		h.events = append(h.events, fmt.Sprintf("%v ", time.Since(h.began))+fmt.Sprintf(format, args...))
 	}
 	h.Store = owned(t, Config{
@@ -92,6 +97,8 @@ func last(err error) string {
 
 func (h *hangs) want(t *testing.T, want ...string) {
 	t.Helper()
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	if diff := cmp.Diff(want, h.events); diff != "" {
 		t.Error(diff)
 	}
@@ -146,6 +153,8 @@ func TestTwoHungWrites(t *testing.T) {
 		if err := errors.Join(<-done, <-done); err != nil {
 			t.Fatal(err)
 		}
+		h.mu.Lock()
+		defer h.mu.Unlock()
 		if len(h.events) != 2 || !strings.HasPrefix(h.events[0], "2s hang") || h.events[1] != "7s resume after 7s" {
 			t.Errorf("events %q", h.events)
 		}
@@ -193,9 +202,9 @@ func TestLateReturn(t *testing.T) {
 			t.Errorf("a write past the limit returned %v", err)
 		default:
 		}
-		if len(h.events) != 2 || !strings.HasPrefix(h.events[1], "30s fatal") {
-			t.Errorf("events %q", h.events)
-		}
+		h.want(t,
+			"2s hang: store entries: log store write exceeded 2s",
+			"30s fatal: store entries: log store write exceeded 30s: check the disk")
 		if err := h.Close(); err != nil {
 			t.Fatal(err)
 		}

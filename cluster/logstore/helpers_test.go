@@ -1,6 +1,8 @@
 package logstore
 
 import (
+	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -39,10 +41,7 @@ func reopen(t testing.TB, s *Store) *Store {
 
 // entry makes the entry of an index: its content follows from the index.
 func entry(index uint64, size int) *raft.Log {
-	data := make([]byte, size)
-	for i := range data {
-		data[i] = byte(index*31 + uint64(i))
-	}
+	data := bytes.Repeat(binary.BigEndian.AppendUint64(nil, index), size/8+1)[:size]
 	return &raft.Log{
 		Index: index, Term: 1 + index/1000, Type: raft.LogCommand, Data: data,
 		AppendedAt: time.Unix(int64(index), 0).UTC(),
