@@ -99,9 +99,12 @@ func (t *tries) one(to target, call Call) (done bool, err error) {
 	noLeader := t.noLeader
 	t.verdict = judge(err)
 	t.unknown = t.unknown || t.maybe
-	if t.cut { // says nothing about the master: what was known before stands
+	switch {
+	case t.cut && context.Cause(ctx) == errOver: // another master is known to lead
+		t.noLeader = false
+	case t.cut: // says nothing about the master: what was known before stands
 		t.noLeader = t.noLeader || noLeader
-	} else {
+	default:
 		t.last = err
 	}
 	switch {
