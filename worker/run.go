@@ -38,7 +38,7 @@ type worker struct {
 	leave    chan struct{} // closed: say goodbye
 	done     chan struct{} // closed: there are no more tasks
 	doneOnce sync.Once
-	attached atomic.Bool
+	open     atomic.Bool // a stream is attached, or about to be
 	left     atomic.Bool // the goodbye was sent
 }
 
@@ -112,7 +112,7 @@ func (w *worker) finish() (idle bool) {
 
 // farewell waits for the goodbye to be heard, if there is a stream to say it on.
 func (w *worker) farewell(streams <-chan error, stop context.CancelFunc) error {
-	if w.attached.Load() {
+	if w.open.Load() {
 		timer := time.NewTimer(leaveLimit)
 		defer timer.Stop()
 		select {

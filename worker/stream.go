@@ -49,13 +49,13 @@ func (w *worker) stream(ctx context.Context, conn grpc.ClientConnInterface) erro
 	if err != nil {
 		return err
 	}
+	w.open.Store(true)
+	defer w.open.Store(false)
 	s := &stream{w: w, grpc: gs, end: cancel, began: time.Now(), beat: defaultBeat}
 	first, err := s.attach()
 	if err != nil {
 		return s.why(ctx, err)
 	}
-	w.attached.Store(true)
-	defer w.attached.Store(false)
 
 	var helpers sync.WaitGroup
 	helpers.Go(func() { s.send(ctx) })

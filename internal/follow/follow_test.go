@@ -95,7 +95,8 @@ func TestDNSName(t *testing.T) {
 
 func TestRedirectsAloneLeadToTheLeader(t *testing.T) {
 	c := followtest.New(t, 3)
-	c.Call, c.Silent = echo, true
+	c.Call = echo
+	c.Silent.Store(true)
 	f := start(t, c.Addrs()[0])
 	for _, i := range []int{2, 0, 1, 2} {
 		c.Lead(c.Masters[i])
@@ -160,7 +161,8 @@ func TestHangingCallsAreAbandoned(t *testing.T) {
 // leader out.
 func TestAHungMasterIsLeft(t *testing.T) {
 	c := followtest.New(t, 3)
-	c.Call, c.Silent = echo, true
+	c.Call = echo
+	c.Silent.Store(true)
 	c.Lead(c.Masters[0])
 	f := start(t, c.Addrs()...)
 	wantAnswerOf(t, f, "n1")
@@ -214,7 +216,7 @@ func TestARestoredClusterStartsOver(t *testing.T) {
 
 func TestRedirectLoopPauses(t *testing.T) {
 	c := followtest.New(t, 2)
-	c.Silent = true
+	c.Silent.Store(true)
 	var calls, term atomic.Uint64
 	c.EveryMaster = func(proto.Message) bool { return true }
 	c.Call = func(_ context.Context, m *followtest.Master, _ proto.Message) (proto.Message, error) {
@@ -321,7 +323,7 @@ func TestFinalAnswersAreNotRepeated(t *testing.T) {
 
 func TestDoOnce(t *testing.T) {
 	c := followtest.New(t, 2)
-	c.Silent = true
+	c.Silent.Store(true)
 	c.Lead(c.Masters[1])
 	var calls atomic.Int32
 	c.Call = func(context.Context, *followtest.Master, proto.Message) (proto.Message, error) {

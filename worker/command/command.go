@@ -2,6 +2,7 @@ package command
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -52,6 +53,7 @@ type runner struct {
 	env    []string
 	log    *slog.Logger
 	signal func(pgid int, sig syscall.Signal)
+	marked func(mark string) // kills what carries the mark
 }
 
 // New checks the configuration and returns the handler. Its error names every
@@ -89,7 +91,7 @@ func newRunner(cfg Config) (*runner, error) {
 	}
 	r := &runner{
 		allow: allow, grace: cfg.Grace, stuck: 5 * time.Second,
-		output: (cfg.MaxResult - resultOverhead) / 2, log: cfg.Logger, signal: signalGroup,
+		output: (cfg.MaxResult - resultOverhead) / 2, log: cfg.Logger, signal: signalGroup, marked: killMarked,
 	}
 	for _, name := range slices.Concat(passEnv, cfg.PassEnv) {
 		if value, ok := os.LookupEnv(name); ok {
@@ -110,8 +112,9 @@ func (r *runner) handle(ctx context.Context, t *worker.Task) (worker.Result, err
 		return worker.Result{}, worker.Permanent(err)
 	}
 	stdout, stderr := newCapped(r.output), newCapped(r.output)
+	mark := "TASKRAFT_RUN=" + rand.Text() // of this run and no other on the host
 	cmd := &exec.Cmd{
-		Path: path, Args: p.Argv, Dir: p.Dir, Env: r.environ(p, t),
+		Path: path, Args: p.Argv, Dir: p.Dir, Env: append(r.environ(p, t), mark),
 		Stdout: stdout, Stderr: stderr,
 		SysProcAttr: processAttributes(), WaitDelay: pipeDelay,
 	}
@@ -119,7 +122,7 @@ func (r *runner) handle(ctx context.Context, t *worker.Task) (worker.Result, err
 		cmd.Stdin = strings.NewReader(p.Stdin)
 	}
 	began := time.Now()
-	err = r.supervise(ctx, cmd, t)
+	err = r.supervise(ctx, cmd, t, mark)
 	if cmd.Process == nil {
 		return worker.Result{}, startError(p, err)
 	}
@@ -138,14 +141,10 @@ func (r *runner) environ(p *payload, t *worker.Task) []string {
 	}
 	return append(env,
 		"TASKRAFT_TASK="+strconv.FormatUint(t.ID, 10),
-		fenceVariable(t.Fence),
+		"TASKRAFT_FENCE="+strconv.FormatUint(t.Fence, 10),
 		"TASKRAFT_ATTEMPT="+strconv.Itoa(t.Attempt),
 		"TASKRAFT_WORKER="+t.Worker,
 	)
-}
-
-func fenceVariable(fence uint64) string {
-	return "TASKRAFT_FENCE=" + strconv.FormatUint(fence, 10)
 }
 
 // startError tells what will never work from what may work later or elsewhere.

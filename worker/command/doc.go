@@ -12,7 +12,7 @@
 // No shell is involved: argv reaches the program byte for byte. Which programs may
 // run is decided when the worker starts. The child gets PATH, HOME, LANG and a few
 // more of the worker's variables, the payload's, and TASKRAFT_TASK,
-// TASKRAFT_FENCE, TASKRAFT_ATTEMPT and TASKRAFT_WORKER.
+// TASKRAFT_FENCE, TASKRAFT_ATTEMPT and TASKRAFT_WORKER (and TASKRAFT_RUN, see below).
 //
 // What the exit says:
 //
@@ -24,7 +24,7 @@
 // The program has its own process group. When its time is over, or the execution
 // is void, the group gets SIGTERM, and SIGKILL after a grace period. Whatever is
 // left of the group when the program itself ends is killed too. Descendants that
-// left the group are found by their TASKRAFT_FENCE when something had to be killed
+// left the group are found by their TASKRAFT_RUN when something had to be killed
 // or still holds the output (Linux only, and best effort). On Linux a worker that
 // is killed takes the program with it.
 //

@@ -14,9 +14,9 @@ import (
 // pipeDelay is how long the output may stay open after the program has ended.
 const pipeDelay = 2 * time.Second
 
-// supervise runs cmd in its own process group until nothing of it is left. The
-// error is about the start only: how it ended is in cmd.ProcessState.
-func (r *runner) supervise(ctx context.Context, cmd *exec.Cmd, t *worker.Task) error {
+// supervise runs cmd in its own process group until nothing of it is left, nor
+// of what carries the mark in its environment. The error is about the start only: how it ended is in cmd.ProcessState.
+func (r *runner) supervise(ctx context.Context, cmd *exec.Cmd, t *worker.Task, mark string) error {
 	// The kernel kills the child when the thread that started it ends.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -24,7 +24,6 @@ func (r *runner) supervise(ctx context.Context, cmd *exec.Cmd, t *worker.Task) e
 		return err
 	}
 	pgid := cmd.Process.Pid
-	fence := fenceVariable(t.Fence)
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -33,10 +32,10 @@ func (r *runner) supervise(ctx context.Context, cmd *exec.Cmd, t *worker.Task) e
 			r.signal(pgid, syscall.SIGKILL)
 		}
 		if ctx.Err() != nil {
-			killMarked(fence)
+			r.marked(mark)
 		}
 		if errors.Is(cmd.Wait(), exec.ErrWaitDelay) {
-			killMarked(fence)
+			r.marked(mark)
 		}
 	}()
 	select {
@@ -47,7 +46,7 @@ func (r *runner) supervise(ctx context.Context, cmd *exec.Cmd, t *worker.Task) e
 	r.signal(pgid, syscall.SIGTERM)
 	if !endsWithin(ended, r.grace) {
 		r.signal(pgid, syscall.SIGKILL)
-		killMarked(fence)
+		r.marked(mark)
 		if !endsWithin(ended, r.stuck) {
 			r.log.Error("program is stuck: it survives SIGKILL and keeps its slot", "worker", t.Worker, "task", t.ID, "attempt", t.Attempt, "pid", pgid)
 			<-ended

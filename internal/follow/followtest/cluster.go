@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -32,7 +33,7 @@ type Cluster struct {
 	// Work serves a stream that reaches the leader.
 	Work func(m *Master, s WorkStream) error
 	// Silent keeps the masters from telling their watchers.
-	Silent bool
+	Silent atomic.Bool
 
 	Masters []*Master
 

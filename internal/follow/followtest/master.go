@@ -103,7 +103,7 @@ func (m *Master) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 func (m *Master) WatchLeader(_ *taskraftv1.WatchLeaderRequest, s grpc.ServerStreamingServer[taskraftv1.LeaderInfo]) error {
 	for {
 		info, changed := m.cluster.info()
-		if !m.cluster.Silent {
+		if !m.cluster.Silent.Load() {
 			if err := s.Send(info); err != nil {
 				return err
 			}
