@@ -14,8 +14,9 @@ import (
 // pipeDelay is how long the output may stay open after the program has ended.
 const pipeDelay = 2 * time.Second
 
-// supervise runs cmd in its own process group until nothing of it is left, nor
-// of what carries the mark in its environment. The error is about the start only: how it ended is in cmd.ProcessState.
+// supervise runs cmd in its own process group until nothing of the group is left.
+// What left the group is known by mark, a variable of its environment. The error is
+// about the start only: how the program ended is in cmd.ProcessState.
 func (r *runner) supervise(ctx context.Context, cmd *exec.Cmd, t *worker.Task, mark string) error {
 	// The kernel kills the child when the thread that started it ends.
 	runtime.LockOSThread()
