@@ -19,6 +19,7 @@ type applier struct {
 	log     *slog.Logger
 	applied func(*fsm.Applied) // in log order, with table.mu held for writing
 	renewed func()             // the table was replaced, with table.mu held for writing
+	newTerm func()             // the first entry of a term was applied; must not block
 	fatal   func(*Fault)
 
 	failed bool
@@ -95,7 +96,9 @@ func (a *applier) commit(logs []*raft.Log, entries []*fsm.Entry, out []any) {
 // moved publishes the applied position; with table.mu held for writing.
 func (a *applier) moved(index, term uint64) {
 	a.index.Store(index)
-	a.term.Store(term)
+	if a.term.Swap(term) != term {
+		a.newTerm()
+	}
 }
 
 // fail stops the node before the entry at index takes effect; nothing later is

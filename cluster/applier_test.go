@@ -47,7 +47,7 @@ func wantFault(t *testing.T, err error, kind FaultKind) {
 func testApplier() (a *applier, applied *[]*fsm.Applied, faults *[]*Fault) {
 	applied, faults = new([]*fsm.Applied), new([]*Fault)
 	return &applier{
-		table: &table{m: fsm.New()}, log: discard, renewed: func() {},
+		table: &table{m: fsm.New()}, log: discard, renewed: func() {}, newTerm: func() {},
 		applied: func(x *fsm.Applied) { *applied = append(*applied, x) },
 		fatal:   func(f *Fault) { *faults = append(*faults, f) },
 	}, applied, faults

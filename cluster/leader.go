@@ -27,11 +27,11 @@ type gatekeeper struct {
 	known  *signal[Leader]
 	// locate finds a master's addresses; empty when unknown.
 	locate func(id raft.ServerID) (grpc, http string)
+	// serves reports whether another master has opened its gate in a term. Until
+	// then nobody is named: who goes there would be turned away.
+	serves func(id raft.ServerID, term uint64) bool
 	// yield hands leadership over after a failed begin.
-	yield func(context.Context) error
-	// began is called after the gate has opened.
-	began func()
-
+	yield   func(context.Context) error
 	bell    bell
 	elected atomic.Uint64 // terms that this node served in
 
@@ -152,18 +152,16 @@ func (g *gatekeeper) announce(serving claim) {
 	if leader.Name != "" && (leader.Name != before.Name || leader.Term != before.Term) {
 		g.log.Info("leader", slog.String("leader", leader.Name), slog.Uint64("term", leader.Term), slog.Bool("self", leader.Self))
 	}
-	if leader.Self {
-		g.began()
-		return
+	if !leader.Self {
+		g.engine.leaderChanged(leader)
 	}
-	g.engine.leaderChanged(leader)
 }
 
-// other returns the leader if it is another master.
+// other returns the leader if it is another master, and serves.
 func (g *gatekeeper) other() Leader {
 	_, id := g.raft.LeaderWithID()
 	term := g.raft.CurrentTerm()
-	if id == "" || id == g.self {
+	if id == "" || id == g.self || !g.serves(id, term) {
 		return Leader{Term: term}
 	}
 	grpc, http := g.locate(id)

@@ -27,7 +27,7 @@ func (n *Node) newMember(r *raft.Raft, tr *transport.Raft, notices chan bool) *m
 		raft: r, transport: tr, notices: notices,
 		gate: &gatekeeper{
 			raft: r, engine: n.engine, log: n.log, self: n.peers.self, known: n.leader, bell: newBell(),
-			locate: n.locate, yield: func(ctx context.Context) error { return n.handOver(ctx, "") }, began: n.census.ring,
+			locate: n.locate, serves: n.serves, yield: func(ctx context.Context) error { return n.handOver(ctx, "") },
 		},
 		failover: &failover{
 			raft: r, transport: tr, port: n.port, peers: n.peers, log: n.log, fsyncP99: n.fsyncP99,

@@ -82,7 +82,7 @@ func (n *Node) open() error {
 	n.peers = &peers{log: n.log, heard: n.heard}
 	n.replica = &replica{peers: n.peers, leader: n.leader, isolated: n.isolated, closing: n.ctx.Done()}
 	n.engine = newEngine(n.cfg, &n.table, n.replica)
-	n.applier = &applier{table: &n.table, log: n.log, applied: n.engine.applied, renewed: n.engine.restored, fatal: n.fail}
+	n.applier = &applier{table: &n.table, log: n.log, applied: n.engine.applied, renewed: n.engine.restored, newTerm: n.heard, fatal: n.fail}
 	n.disk = &diskWatch{
 		engine: n.engine, log: n.log, fsyncP99: n.fsyncP99,
 		limit: time.Duration(slowDisk * float64(n.cfg.Heartbeat)),
@@ -160,6 +160,7 @@ func (n *Node) listen() error {
 	transport.Handle(p, transport.Members, methodPing, n.pinged)
 	transport.Handle(p, transport.Members, methodTerm, n.termAsked)
 	transport.Handle(p, transport.Members, methodDeath, n.deathReported)
+	transport.Handle(p, transport.Members, methodServing, n.servingHeard)
 	if err := p.Listen(); err != nil {
 		return &Fault{Kind: FaultBind, Err: fmt.Errorf("listen for masters on %s: %w", n.cfg.Bind, err)}
 	}
@@ -200,11 +201,12 @@ func (n *Node) run(m *member, fixed bool) {
 	wg.Go(func() { n.peers.run(n.ctx) })
 	wg.Go(func() { n.disk.run(n.ctx, n.makeRoom) })
 	wg.Go(func() { n.recordMembers(n.ctx) })
+	wg.Go(func() { n.herald(n.ctx) })
 	wg.Go(func() { m.kick(n.ctx, n, fixed) })
 	wg.Wait()
 }
 
-// heard is called when a peer has said something new.
+// heard is called when there is something new that bears on who leads, or where.
 func (n *Node) heard() {
 	if m := n.member.Load(); m != nil {
 		m.gate.bell.ring()

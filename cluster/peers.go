@@ -20,6 +20,7 @@ const (
 	methodPing     = "ping"
 	methodTerm     = "confirm-term"
 	methodDeath    = "death-report"
+	methodServing  = "serving"
 )
 
 // about is what a master says of itself.
@@ -48,10 +49,14 @@ type pong struct {
 	Wall     int64 // Unix nanoseconds
 	Running  bool  // its Raft runs
 	Term     uint64
+	Serves   uint64 // the term in which its gate is open, 0: it is not
 	Applied  uint64
 	FsyncP99 time.Duration
 	DiskLow  bool
 }
+
+// serving says that the caller's gate is open in a term.
+type serving struct{ Term uint64 }
 
 type termQuery struct{ Term uint64 }
 
@@ -71,9 +76,10 @@ type peers struct {
 	log   *slog.Logger
 	heard func() // something new about a peer
 
-	mu   sync.Mutex
-	list []datadir.Peer // the other masters
-	seen map[raft.ServerID]sight
+	mu     sync.Mutex
+	list   []datadir.Peer // the other masters
+	seen   map[raft.ServerID]sight
+	served map[raft.ServerID]uint64 // the last term each was heard to serve in
 }
 
 const (
@@ -88,7 +94,7 @@ func (p *peers) adopt(self datadir.State) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.self = raft.ServerID(self.ServerID())
-	p.seen = map[raft.ServerID]sight{}
+	p.seen, p.served = map[raft.ServerID]sight{}, map[raft.ServerID]uint64{}
 	for _, o := range self.Peers {
 		if o.ServerID() != self.ServerID() {
 			p.list = append(p.list, o)
@@ -145,10 +151,47 @@ func (p *peers) ping(ctx context.Context, to datadir.Peer) error {
 	before, known := p.seen[id]
 	p.seen[id] = s
 	p.mu.Unlock()
+	p.serving(id, a.Serves)
 	if !known || before.about != a.about || before.Running != a.Running {
 		p.heard()
 	}
 	return nil
+}
+
+// serving notes the term that a master says it serves in.
+func (p *peers) serving(id raft.ServerID, term uint64) {
+	p.mu.Lock()
+	news := term > p.served[id]
+	if news {
+		p.served[id] = term
+	}
+	p.mu.Unlock()
+	if news {
+		p.heard()
+	}
+}
+
+// servedIn returns the last term that a master was heard to serve in.
+func (p *peers) servedIn(id raft.ServerID) uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.served[id]
+}
+
+// herald tells every other master that this one serves.
+func (p *peers) herald(ctx context.Context, term uint64) {
+	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
+	defer cancel()
+	var wg sync.WaitGroup
+	for _, o := range p.others() {
+		wg.Go(func() {
+			to := transport.Peer{ID: o.ServerID(), Addr: o.Raft}
+			if err := p.port.Call(ctx, to, methodServing, serving{term}, nil); err != nil {
+				p.log.Debug("peer not told of this leader", slog.String("peer", o.Name), slog.Any("err", err))
+			}
+		})
+	}
+	wg.Wait()
 }
 
 // of returns the last sight of a master.

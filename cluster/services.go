@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"github.com/hashicorp/raft"
+
 	"github.com/taskraft/taskraft/cluster/transport"
 )
 
@@ -18,6 +20,9 @@ func (n *Node) pinged(context.Context, transport.Caller, struct{}) (pong, error)
 	}
 	if m := n.member.Load(); m != nil {
 		p.Running, p.Term = true, m.raft.CurrentTerm()
+	}
+	if l, _ := n.leader.get(); l.Self {
+		p.Serves = l.Term
 	}
 	return p, nil
 }
@@ -39,4 +44,36 @@ func (n *Node) deathReported(_ context.Context, from transport.Caller, r deathRe
 	}
 	m.failover.heard(from.ID, r)
 	return struct{}{}, nil
+}
+
+// servingHeard takes the news that a new leader serves.
+func (n *Node) servingHeard(_ context.Context, from transport.Caller, s serving) (struct{}, error) {
+	if n.member.Load() == nil {
+		return struct{}{}, errors.New("raft does not run yet")
+	}
+	n.peers.serving(raft.ServerID(from.ID), s.Term)
+	return struct{}{}, nil
+}
+
+// serves reports whether another master's gate is known to have opened in a
+// term: it said so, or an entry of the term was applied here.
+func (n *Node) serves(id raft.ServerID, term uint64) bool {
+	return n.peers.servedIn(id) == term || n.applier.term.Load() == term
+}
+
+// herald tells the others each time this node begins to serve, so that they send
+// clients here at once.
+func (n *Node) herald(ctx context.Context) {
+	for {
+		l, changed := n.leader.get()
+		if l.Self {
+			n.census.ring()
+			n.peers.herald(ctx, l.Term)
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
