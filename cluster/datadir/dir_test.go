@@ -6,8 +6,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"golang.org/x/sys/unix"
 )
 
 const (
@@ -235,18 +233,6 @@ func remove(name string) func(*testing.T, string) {
 			t.Fatal(err)
 		}
 	}
-}
-
-func mountReadOnly(t *testing.T, path string) {
-	t.Helper()
-	if err := unix.Mount("tmpfs", path, "tmpfs", unix.MS_RDONLY, "mode=0700"); err != nil {
-		t.Skipf("cannot mount a file system here: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := unix.Unmount(path, 0); err != nil {
-			t.Error(err)
-		}
-	})
 }
 
 func TestSpaceLow(t *testing.T) {
