@@ -32,7 +32,7 @@ var ErrCorrupt = errors.New("corrupt")
 type Header struct {
 	Level uint16
 	Term  uint64 // the proposer's term; another raft term makes the entry a no-op
-	Now   int64  // the table's clock, Unix nanoseconds
+	Now   int64  // the table's clock, Unix nanoseconds, > 0
 }
 
 // Entry is one log entry: a header and the commands in the order of §2.1:
@@ -87,7 +87,7 @@ func DecodeEntry(b []byte) (*Entry, error) {
 	if e.Level > Level {
 		return nil, fmt.Errorf("entry of feature level %d: %w", e.Level, ErrNewer)
 	}
-	if e.Level == 0 || e.Now < 0 {
+	if e.Level == 0 || e.Now <= 0 { // a time of zero means none
 		return nil, fmt.Errorf("entry header: %w", ErrCorrupt)
 	}
 	var body fsmpb.Commands

@@ -164,7 +164,8 @@ func (l *loader) task(r *fsmpb.TaskRecord) error {
 func (l *loader) consistent(t *Task) bool {
 	ok := t.State != 0 && t.Generation > 0 && t.Timeout > 0 && t.MaxAttempts > 0 && t.Retain >= 0 &&
 		t.FinishedAt >= 0 && t.EligibleAt >= 0 && t.ExpiresAt >= 0 &&
-		len(t.Ended) <= KeepEnded && len(t.Superseded) <= KeepSuperseded
+		len(t.Ended) <= KeepEnded && len(t.Superseded) <= KeepSuperseded &&
+		t.Failures <= t.MaxAttempts && t.SoloCrashes <= PoisonCrashes && (t.FinishedAt != 0) == t.State.Terminal()
 	for _, e := range t.Ended {
 		ok = ok && e.Fence != 0 && e.Fence <= l.m.lastFence
 	}
@@ -247,10 +248,22 @@ func (l *loader) end(counts []byte, r io.Reader) error {
 		last = t.Fence
 		l.m.reindex(l.m.lines[t.Queue], nil, t)
 	}
-	l.m.queues.Scan(func(name string, _ *queueRecord) bool {
-		l.m.setTrimDue(l.m.lines[name])
+	trimmed := l.m.trimmed
+	conserved := true
+	l.m.queues.Scan(func(name string, rec *queueRecord) bool {
+		q := l.m.lines[name]
+		l.m.setTrimDue(q)
+		trimmed -= rec.trimmed
+		total := rec.trimmed
+		for _, n := range q.counts {
+			total += uint64(n)
+		}
+		conserved = conserved && total == rec.submitted // S16
 		return true
 	})
+	if !conserved || trimmed != 0 {
+		return fmt.Errorf("snapshot's queues miss tasks: %w", ErrCorrupt)
+	}
 	l.m.workers.Scan(func(name string, _ *workerRecord) bool {
 		l.m.setNameDue(dueWorker, name, 0, l.m.known[name].due())
 		return true
