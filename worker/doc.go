@@ -35,7 +35,10 @@
 //	task.go      what a handler gets and returns
 //	context.go   a handler's context, made only when it is looked at
 //	report.go    from a handler's return to a message
-//	table.go     the attempts without a seen outcome, and the pool that runs them
-//	stream.go    one stream: attach, receive, send, heartbeat
-//	run.go       streams one after another; draining and the end
+//	table.go     the attempts without a seen outcome
+//	pool.go      the goroutines that run them
+//	stream.go    one stream: attach, receive, listen for silence
+//	send.go      one stream: reports and heartbeats
+//	run.go       streams one after another, and the end
+//	drain.go     what becomes of the attempts at the end
 package worker

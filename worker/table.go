@@ -109,63 +109,6 @@ func (t *table) assign(in []*taskraftv1.Assignment) {
 	t.wakeOne()
 }
 
-// wakeOne sees to it that somebody takes the head of the queue. Called with mu held.
-func (t *table) wakeOne() {
-	switch {
-	case len(t.queue) == 0 || t.waking:
-	case t.idle > 0:
-		t.waking = true
-		t.wake.Signal()
-	case t.size < t.slots:
-		t.waking = true
-		t.size++
-		t.wg.Go(t.work)
-	}
-}
-
-// work is one slot: it runs what is queued until close.
-func (t *table) work() {
-	t.mu.Lock()
-	t.waking = false
-	defer func() {
-		t.size--
-		t.wakeOne() // a handler may have ended this goroutine with runtime.Goexit
-		t.mu.Unlock()
-	}()
-	for {
-		for len(t.queue) == 0 && !t.closed {
-			t.idle++
-			t.wake.Wait()
-			t.idle--
-			t.waking = false
-		}
-		if t.closed {
-			return
-		}
-		a := t.queue[0]
-		t.queue[0] = nil
-		t.queue = t.queue[1:]
-		a.stage = running
-		t.wakeOne()
-		t.execute(a)
-	}
-}
-
-// execute runs one handler. It is called and returns with mu held.
-func (t *table) execute(a *attempt) {
-	t.mu.Unlock()
-	r := report{fail: &taskraftv1.Failure{Task: a.task.ID, Fence: a.task.Fence, Error: "the handler ended its goroutine"}}
-	defer func() {
-		a.ctx.end(nil)
-		t.mu.Lock()
-		a.task.Payload = nil
-		if a.stage == running { // else it was handed back already
-			t.finish(a, r)
-		}
-	}()
-	r = t.run(a)
-}
-
 // finish notes the report of an attempt and puts it up for sending. Called with
 // mu held.
 func (t *table) finish(a *attempt, r report) {
@@ -267,41 +210,6 @@ func (t *table) summary() (count int, hash uint64) {
 	return len(t.held), t.hash
 }
 
-// drain hands back what has not begun, now and from now on.
-func (t *table) drain() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.draining = true
-	for _, a := range t.queue {
-		t.finish(a, release(&a.task))
-	}
-	t.queue = nil
-}
-
-// cancelAll ends the contexts of all running handlers.
-func (t *table) cancelAll(cause error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for _, a := range t.held {
-		if a.stage == running {
-			a.ctx.end(cause)
-		}
-	}
-}
-
-// releaseAll hands back what still runs and returns how many there were.
-func (t *table) releaseAll() (n int) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for _, a := range t.held {
-		if a.stage == running {
-			t.finish(a, release(&a.task))
-			n++
-		}
-	}
-	return n
-}
-
 // dropLargest replaces the report with the largest result by a failure that says
 // why: the master refuses something, and size is what masters differ about.
 func (t *table) dropLargest(why error) {
@@ -322,50 +230,6 @@ func (t *table) dropLargest(why error) {
 		Error: trim("the master refused the report: "+why.Error(), maxError),
 	}}
 	t.spool += largest.size()
-}
-
-// inactive and settled are conditions for wait.
-func (t *table) inactive() bool { return t.active == 0 }
-func (t *table) settled() bool  { return len(t.held) == 0 }
-
-// wait waits until cond, which is called with mu held, is true, or ctx ends.
-func (t *table) wait(ctx context.Context, cond func() bool) bool {
-	for {
-		t.mu.Lock()
-		if cond() {
-			t.mu.Unlock()
-			return true
-		}
-		if t.changed == nil {
-			t.changed = make(chan struct{})
-		}
-		changed := t.changed
-		t.mu.Unlock()
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return false
-		}
-	}
-}
-
-func (t *table) notify() {
-	if t.changed != nil {
-		close(t.changed)
-		t.changed = nil
-	}
-}
-
-// close ends the pool. With join it waits for its goroutines; a handler that does
-// not return would hold that up.
-func (t *table) close(join bool) {
-	t.mu.Lock()
-	t.closed = true
-	t.wake.Broadcast()
-	t.mu.Unlock()
-	if join {
-		t.wg.Wait()
-	}
 }
 
 // splitmix64 spreads fences so that the XOR of a set tells it from others.
