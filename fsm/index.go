@@ -16,7 +16,6 @@ func (m *Machine) put(l *line, old, t *Task) {
 
 // drop removes a terminal record.
 func (m *Machine) drop(l *line, t *Task) {
-	m.budget--
 	m.tasks.Delete(t.ID)
 	l.counts[t.State]--
 	l.terminal.DeleteHint(trimItem{t.trimAt(), t.ID}, &l.terminalHint)

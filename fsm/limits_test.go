@@ -1,14 +1,12 @@
 package fsm
 
 import (
-	"bytes"
 	"fmt"
 	"strings"
 	"testing"
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/proto"
-	"pgregory.net/rapid"
 
 	"github.com/taskraft/taskraft/fsm/fsmpb"
 )
@@ -240,132 +238,4 @@ func TestSizesAreBounded(t *testing.T) {
 		t.Errorf("kept %d bytes, truncated=%v, %v", len(p.Result), p.Truncated, p.Outcome)
 	}
 	check(t, w.m)
-}
-
-// TestBackoff holds the formula of §3 (S10).
-func TestBackoff(t *testing.T) {
-	for _, c := range []struct {
-		task        uint64
-		k           uint32
-		base, limit int64
-		want        int64
-	}{
-		{1, 1, Second, 10 * Minute, 1_040_210_818},
-		{1, 2, Second, 10 * Minute, 2_331_194_602},
-		{7, 5, Second, 10 * Minute, 13_381_388_473},
-		{7, 99, Second, 10 * Minute, 505_625_504_123},
-		{1, 1, 0, Minute, 0},
-		{1, 80, 0, Minute, 0},
-		{1, 1, -5, Minute, 0},
-		{1, 1, 5, -1, 0},
-	} {
-		if got := backoff(c.task, c.k, c.base, c.limit); got != c.want {
-			t.Errorf("backoff(%d, %d, %d, %d) = %d, want %d", c.task, c.k, c.base, c.limit, got, c.want)
-		}
-	}
-	rapid.Check(t, func(t *rapid.T) {
-		task, k := rapid.Uint64().Draw(t, "task"), rapid.Uint32Min(1).Draw(t, "k")
-		base, limit := rapid.Int64Min(0).Draw(t, "base"), rapid.Int64Min(0).Draw(t, "limit")
-		d := base
-		for range min(k-1, 64) {
-			d = min(addTime(d, d), limit)
-		}
-		d = min(d, limit)
-		got := backoff(task, k, base, limit)
-		if got < d-d/5 || got > addTime(d, d/5) || got != backoff(task, k, base, limit) {
-			t.Fatalf("backoff = %d, want %d ± 20 %%", got, d)
-		}
-	})
-}
-
-// TestFences compares the list with a map.
-func TestFences(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		var f fences
-		want := map[uint64]uint64{}
-		for range rapid.IntRange(0, 300).Draw(t, "steps") {
-			fence := rapid.Uint64Range(1, 90).Draw(t, "fence")
-			if _, ok := want[fence]; ok {
-				f.remove(fence)
-				delete(want, fence)
-			} else {
-				f.add(fence, fence+1000)
-				want[fence] = fence + 1000
-			}
-		}
-		last, n := uint64(0), 0
-		for fence, task := range f.all() {
-			if got, ok := f.get(fence); fence <= last || want[fence] != task || !ok || got != task {
-				t.Fatalf("fence %d after %d is task %d, want %d", fence, last, task, want[fence])
-			}
-			last = fence
-			n++
-		}
-		if n != len(want) || f.len() != n || len(f.tasks()) != n {
-			t.Fatalf("%d of %d fences", n, len(want))
-		}
-	})
-}
-
-// TestViews reads the table as the edges do.
-func TestViews(t *testing.T) {
-	w := fullTable(t)
-	var b bytes.Buffer
-	for task := range w.m.TasksBefore(4) {
-		fmt.Fprint(&b, task.ID, " ")
-	}
-	for task := range w.m.TasksBefore(0) {
-		fmt.Fprint(&b, task.ID, " ")
-		break
-	}
-	for s := range w.m.Sessions() {
-		fmt.Fprint(&b, s.Worker, " ", s.Held, " ")
-	}
-	for task := range w.m.Held(2) {
-		fmt.Fprint(&b, "#", task.Fence, " ")
-	}
-	for range w.m.Held(99) {
-		b.WriteString("held by nobody")
-	}
-	for q := range w.m.QueuesAfter("default") {
-		fmt.Fprint(&b, q.Name, " ", q.Unfinished(), " ")
-	}
-	for member := range w.m.Members() {
-		fmt.Fprint(&b, member.Name, " ")
-	}
-	for _, id := range []uint64{0, 1, w.m.lastTask + 1} {
-		task, known := w.m.Task(id)
-		fmt.Fprint(&b, task != nil, known, " ")
-	}
-	fmt.Fprint(&b, w.m.Session(1) == nil, w.m.SessionOf("w1").ID, w.m.SessionOf("w9") == nil, w.m.Queue("nowhere") == nil)
-	w.m.SetApplied(1000, 3)
-	index, term, now := w.m.Position()
-	fmt.Fprint(&b, " ", index, term, now == w.now, w.m.FeatureLevel(), w.m.Assignable(99, 1))
-	const want = "3 2 1 13 w1 6 w3 1 #2 #5 #6 #7 #8 #9 mail 1 n1 n2 false false true true false false true 2 true true 1000 3 true 1 0"
-	if got := b.String(); got != want {
-		t.Errorf("got  %s\nwant %s", got, want)
-	}
-}
-
-// TestApplyPanics on a programmer's error only: an index applied before.
-func TestApplyPanics(t *testing.T) {
-	w := newTable(t)
-	w.do(tickCmd())
-	defer func() {
-		if recover() == nil {
-			t.Error("no panic")
-		}
-	}()
-	w.m.Apply(1, 1, &Entry{})
-}
-
-// TestNames: every number of the closed sets has a name.
-func TestNames(t *testing.T) {
-	if len(outcomeNames) != int(lastOutcome)+1 || len(causeNames) != int(lastCause)+1 ||
-		len(stateNames) != int(Cancelled)+1 || len(eventNames) != int(TaskTrimmed)+1 {
-		t.Error("a number without a name, or a name without a number")
-	}
-	if s := State(99).String() + Outcome(99).String() + Cause(99).String() + EventKind(99).String(); s != strings.Repeat("unknown", 4) {
-		t.Error(s)
-	}
 }

@@ -2,7 +2,8 @@ package fsm
 
 // trimsPerFinish is how many old records the end of a task may remove in the
 // same entry; more is left to ticks. Above 1, so that a queue at its limit in
-// bytes shrinks even under load.
+// bytes shrinks even under load. They are not counted as transitions: who plans
+// an entry need not know how full a queue is.
 const trimsPerFinish = 4
 
 // retain removes records above the queue's limits, oldest first.
@@ -23,6 +24,7 @@ func (m *Machine) trimDue(l *line) {
 		if at := l.trimAt(); at == 0 || at > m.now {
 			break
 		}
+		m.budget--
 		m.trim(l)
 	}
 	m.setTrimDue(l)

@@ -1,0 +1,86 @@
+package fsm
+
+import (
+	"cmp"
+	"strings"
+
+	"github.com/taskraft/taskraft/fsm/fsmpb"
+)
+
+// splitWorker reads "w01" or "w01/b2"; the boot id is "a" unless said.
+func splitWorker(s string) (worker, boot string) {
+	worker, boot, ok := strings.Cut(s, "/")
+	if !ok {
+		boot = "a"
+	}
+	return worker, boot
+}
+
+// The commands, short.
+
+func submitCmd(specs ...*fsmpb.TaskSpec) *fsmpb.Command {
+	return &fsmpb.Command{Kind: &fsmpb.Command_Submit{Submit: &fsmpb.Submit{Tasks: specs}}}
+}
+
+func assignCmd(session uint64, n uint32) *fsmpb.Command {
+	return &fsmpb.Command{Kind: &fsmpb.Command_Assign{Assign: &fsmpb.Assign{Session: session, N: n}}}
+}
+
+func completeCmd(who string, items ...*fsmpb.Completion) *fsmpb.Command {
+	worker, boot := splitWorker(who)
+	return &fsmpb.Command{Kind: &fsmpb.Command_Complete{Complete: &fsmpb.Complete{Worker: worker, Boot: boot, Items: items}}}
+}
+
+func failCmd(who string, items ...*fsmpb.Failure) *fsmpb.Command {
+	worker, boot := splitWorker(who)
+	return &fsmpb.Command{Kind: &fsmpb.Command_Fail{Fail: &fsmpb.Fail{Worker: worker, Boot: boot, Items: items}}}
+}
+
+func releaseCmd(who string, items ...*fsmpb.Handback) *fsmpb.Command {
+	worker, boot := splitWorker(who)
+	return &fsmpb.Command{Kind: &fsmpb.Command_Release{Release: &fsmpb.Release{Worker: worker, Boot: boot, Items: items}}}
+}
+
+func cancelCmd(reason string, ids ...uint64) *fsmpb.Command {
+	return &fsmpb.Command{Kind: &fsmpb.Command_Cancel{Cancel: &fsmpb.Cancel{Tasks: ids, Reason: reason}}}
+}
+
+func retryCmd(ids ...uint64) *fsmpb.Command {
+	return &fsmpb.Command{Kind: &fsmpb.Command_Retry{Retry: &fsmpb.Retry{Tasks: ids}}}
+}
+
+func openCmd(o *fsmpb.OpenSession) *fsmpb.Command {
+	if len(o.Queues) == 0 {
+		o.Queues = []*fsmpb.QueueWeight{{Queue: DefaultQueue, Weight: 1}}
+	}
+	o.Slots = cmp.Or(o.Slots, 1)
+	return &fsmpb.Command{Kind: &fsmpb.Command_OpenSession{OpenSession: o}}
+}
+
+func updateCmd(u *fsmpb.UpdateSession) *fsmpb.Command {
+	return &fsmpb.Command{Kind: &fsmpb.Command_UpdateSession{UpdateSession: u}}
+}
+
+func closeCmd(session uint64) *fsmpb.Command {
+	return &fsmpb.Command{Kind: &fsmpb.Command_CloseSession{CloseSession: &fsmpb.CloseSession{Session: session}}}
+}
+
+func expireCmd(session uint64) *fsmpb.Command {
+	return &fsmpb.Command{Kind: &fsmpb.Command_ExpireSession{ExpireSession: &fsmpb.ExpireSession{Session: session}}}
+}
+
+func tickCmd() *fsmpb.Command {
+	return &fsmpb.Command{Kind: &fsmpb.Command_Tick{Tick: &fsmpb.Tick{}}}
+}
+
+func queueCmd(q *fsmpb.SetQueue) *fsmpb.Command {
+	return &fsmpb.Command{Kind: &fsmpb.Command_SetQueue{SetQueue: q}}
+}
+
+func memberCmd(member *fsmpb.SetMember) *fsmpb.Command {
+	return &fsmpb.Command{Kind: &fsmpb.Command_SetMember{SetMember: member}}
+}
+
+func finalizeCmd(level uint32) *fsmpb.Command {
+	return &fsmpb.Command{Kind: &fsmpb.Command_Finalize{Finalize: &fsmpb.Finalize{Level: level}}}
+}

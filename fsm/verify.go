@@ -1,0 +1,86 @@
+package fsm
+
+import (
+	"fmt"
+
+	"github.com/taskraft/taskraft/fsm/fsmpb"
+)
+
+// What a snapshot's records must keep to, beyond their checksums.
+
+var errInconsistent = fmt.Errorf("inconsistent: %w", ErrCorrupt)
+
+func must(ok bool) error {
+	if !ok {
+		return errInconsistent
+	}
+	return nil
+}
+
+// consistent checks what the verbs rely on.
+func (l *loader) consistent(t *Task) bool {
+	ok := t.State != 0 && t.Generation > 0 && t.Timeout > 0 && t.MaxAttempts > 0 && t.Retain >= 0 &&
+		t.FinishedAt >= 0 && t.EligibleAt >= 0 && t.ExpiresAt >= 0 &&
+		len(t.Ended) <= KeepEnded && len(t.Superseded) <= KeepSuperseded &&
+		t.Failures <= t.MaxAttempts && t.SoloCrashes <= PoisonCrashes && (t.FinishedAt != 0) == t.State.Terminal()
+	for _, e := range t.Ended {
+		ok = ok && e.Fence != 0 && e.Fence <= l.m.lastFence
+	}
+	switch {
+	case t.held():
+		s := l.m.live[t.Session]
+		return ok && s != nil && s.rec.Worker == t.Worker && s.rec.Boot == t.Boot && t.Deadline > 0 &&
+			!t.Redeemable && (t.StopCause != CauseNone) == (t.State == Stopping)
+	case t.Redeemable:
+		if len(t.Ended) == 0 {
+			return false
+		}
+		e := t.Ended[len(t.Ended)-1]
+		return ok && t.State == Ready && e.Fence == t.Fence && t.Session == 0 &&
+			(e.Cause != CauseExpired || t.Crashes > 0 && (!t.Solo || t.SoloCrashes > 0))
+	default:
+		return ok && t.Fence == 0 && t.Session == 0
+	}
+}
+
+// newerInTask refuses numbers of closed sets that this binary does not know.
+func newerInTask(r *fsmpb.TaskRecord) error {
+	newer := r.State > uint32(Cancelled) || r.StopCause > uint32(lastCause)
+	for _, e := range r.Ended {
+		newer = newer || e.Cause > uint32(lastCause) || e.Verb > uint32(VerbRelease)
+	}
+	for _, s := range r.Superseded {
+		newer = newer || s.Outcome > uint32(lastOutcome)
+	}
+	if newer {
+		return fmt.Errorf("task %d: unknown state, cause, verb or outcome: %w", r.Id, ErrNewer)
+	}
+	return nil
+}
+
+// unknownInRecord is unknownInKind for records.
+func unknownInRecord(r *fsmpb.Record) bool {
+	if unknown(r) {
+		return true
+	}
+	switch k := r.Kind.(type) {
+	case *fsmpb.Record_Meta:
+		return unknown(k.Meta)
+	case *fsmpb.Record_Member:
+		return unknown(k.Member) || k.Member.Member != nil && unknown(k.Member.Member)
+	case *fsmpb.Record_Queue:
+		return unknown(k.Queue) || k.Queue.Defaults != nil && unknown(k.Queue.Defaults)
+	case *fsmpb.Record_Worker:
+		return unknown(k.Worker)
+	case *fsmpb.Record_Session:
+		return unknown(k.Session) || anyUnknown(k.Session.Queues)
+	case *fsmpb.Record_Task:
+		return unknown(k.Task) || anyUnknown(k.Task.Ended) || anyUnknown(k.Task.Superseded)
+	case *fsmpb.Record_Request:
+		return unknown(k.Request)
+	case *fsmpb.Record_Client:
+		return unknown(k.Client) || anyUnknown(k.Client.Calls)
+	default:
+		return false
+	}
+}
