@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"os/signal"
 	"syscall"
 	"time"
 
@@ -32,6 +31,7 @@ type masterRun struct {
 	edge   *rpc.Server // nil while the node is isolated
 	failed chan error  // what ended the edge by itself
 	addr   string      // gRPC listen address with its real port
+	atOnce chan struct{}
 }
 
 func (a *app) runMaster(ctx context.Context) error {
@@ -42,15 +42,16 @@ func (a *app) runMaster(ctx context.Context) error {
 	}
 	a.checkTimeZone(log)
 	gogc, limit := tuneMemory(a.Env)
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	defer signal.Stop(signals)
+	planned, stop := context.WithCancel(ctx)
+	defer stop()
+	atOnce := make(chan struct{})
+	defer onSignals(stop, func() { close(atOnce) }, os.Interrupt, syscall.SIGTERM)()
 
 	l, err := listen(ctx, "grpc-addr", m.grpcAddr)
 	if err != nil {
 		return err
 	}
-	r := &masterRun{app: a, log: log, failed: make(chan error, 1), addr: l.Addr().String()}
+	r := &masterRun{app: a, log: log, failed: make(chan error, 1), addr: l.Addr().String(), atOnce: atOnce}
 	cfg := m.clusterConfig(a.version)
 	cfg.Logger = log
 	cfg.GRPC = m.advertiseGRPC
@@ -59,12 +60,12 @@ func (a *app) runMaster(ctx context.Context) error {
 	}
 	log.Info("master starts", "node", m.name, "version", a.version, "pid", os.Getpid(), "grpc", r.addr, "raft", m.raftAddr,
 		"data", m.dataDir, "gomaxprocs", gomaxprocs(), "gogc", gogc, "gomemlimit", limit)
-	if r.node, err = cluster.Start(ctx, cfg); err != nil {
+	if r.node, err = cluster.Start(planned, cfg); err != nil {
 		return errors.Join(startFailure(m, err), l.Close())
 	}
 	r.serve(l)
 	notifySystemd(log, daemon.SdNotifyReady)
-	return r.run(ctx, signals)
+	return r.run(planned)
 }
 
 // boundAddress is the configured address with the port that was really bound.
@@ -85,9 +86,9 @@ func startFailure(m *masterConfig, err error) error {
 	return err
 }
 
-// run keeps the edge open, except while the node is isolated, until a signal or
-// the node's end.
-func (r *masterRun) run(ctx context.Context, signals <-chan os.Signal) error {
+// run keeps the edge open, except while the node is isolated, until ctx or the
+// node ends.
+func (r *masterRun) run(ctx context.Context) error {
 	for {
 		isolated, changed := r.node.Isolated()
 		if isolated && r.edge != nil {
@@ -98,7 +99,7 @@ func (r *masterRun) run(ctx context.Context, signals <-chan os.Signal) error {
 		if !isolated && r.edge == nil {
 			l, err := listen(ctx, "grpc-addr", r.addr)
 			if err != nil {
-				return errors.Join(err, r.stop(signals))
+				return errors.Join(err, r.stop())
 			}
 			r.serve(l)
 			r.log.Info("gRPC is open again", "node", r.app.config.master.name)
@@ -109,12 +110,10 @@ func (r *masterRun) run(ctx context.Context, signals <-chan os.Signal) error {
 			r.closeEdge()
 			return r.node.Err()
 		case err := <-r.failed:
-			return errors.Join(fmt.Errorf("serve gRPC: %w", err), r.stop(signals))
-		case sig := <-signals:
-			r.log.Info("stopping", "signal", sig.String())
-			return r.stop(signals)
+			return errors.Join(fmt.Errorf("serve gRPC: %w", err), r.stop())
 		case <-ctx.Done():
-			return r.stop(signals)
+			r.log.Info("stopping", "node", r.app.config.master.name)
+			return r.stop()
 		}
 	}
 }
@@ -141,9 +140,9 @@ func (r *masterRun) closeEdge() {
 	}
 }
 
-// stop hands leadership over, ends the node and then the edge. A further signal
+// stop hands leadership over, ends the node and then the edge. A second signal
 // ends the program at once.
-func (r *masterRun) stop(signals <-chan os.Signal) error {
+func (r *masterRun) stop() error {
 	notifySystemd(r.log, daemon.SdNotifyStopping)
 	done := make(chan error, 1)
 	go func() {
@@ -160,10 +159,10 @@ func (r *masterRun) stop(signals <-chan os.Signal) error {
 	select {
 	case err := <-done:
 		if err == nil {
-			r.log.Info("stopped")
+			r.log.Info("stopped", "node", r.app.config.master.name)
 		}
 		return err
-	case <-signals:
+	case <-r.atOnce:
 		r.log.Warn("second signal: ending at once")
 		return quietly(exitInterrupted)
 	}

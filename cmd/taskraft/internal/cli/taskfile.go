@@ -81,7 +81,7 @@ func nextJSON(r io.Reader, array bool) func() ([]byte, error) {
 		}
 		if array && !dec.More() {
 			if _, err := dec.Token(); err != nil {
-				return nil, err
+				return nil, errors.New("the text ends inside the array")
 			}
 			if dec.More() {
 				return nil, errors.New("text after the end of the array")

@@ -4,13 +4,10 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"os"
-	"os/signal"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -194,28 +191,4 @@ func defaultWorkerID() string {
 	var b [3]byte
 	rand.Read(b[:])
 	return fmt.Sprintf("%.80s-%d-%s", strings.TrimLeft(host, "-."), os.Getpid(), hex.EncodeToString(b[:]))
-}
-
-// drainable ends the context at the first SIGTERM or SIGINT, and the program at
-// the second.
-func drainable(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	done := make(chan struct{})
-	go func() {
-		for _, act := range []func(){func() { cancel(errors.New("told to stop")) }, func() { os.Exit(exitInterrupted) }} {
-			select {
-			case <-signals:
-				act()
-			case <-done:
-				return
-			}
-		}
-	}()
-	return ctx, func() {
-		signal.Stop(signals)
-		close(done)
-		cancel(nil)
-	}
 }

@@ -5,7 +5,7 @@ import "iter"
 // Nearest returns the known name that is most like the given one, "" if none is
 // close enough to be meant.
 func Nearest(given string, known iter.Seq[string]) string {
-	best, bestCost := "", max(len(given)/3, 1)+1
+	best, bestCost := "", max(len(given)/3, min(len(given)/2, 2))+1
 	for name := range known {
 		if cost := distance(given, name); cost < bestCost {
 			best, bestCost = name, cost
