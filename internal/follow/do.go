@@ -90,7 +90,12 @@ func (t *tries) one(to target, call Call) (done bool, err error) {
 	}
 	ctx, cancel := context.WithCancelCause(t.ctx)
 	unbind := context.AfterFunc(to.bound, func() { cancel(errOver) })
+	began := time.Now()
 	err = call(ctx, to.master)
+	if time.Since(began) > maxPause { // a stream that was served: what ended it is new
+		t.p.Reset()
+		t.hops = 0
+	}
 	unbind()
 	cancel(nil)
 	if err == nil {
