@@ -13,7 +13,8 @@ import (
 // fault is one thing that was done to the cluster, and when.
 type fault struct {
 	kind   string
-	at, to time.Time // until the cluster was whole again
+	at, to time.Time     // until the cluster was whole again
+	leader time.Duration // until another leader served
 }
 
 // TestFailover does to a cluster under continuous submits and completions what
@@ -27,25 +28,36 @@ func TestFailover(t *testing.T) {
 	l := startLoad(t, c.Addrs(), "load", 10*time.Millisecond)
 	tally := proc.NewTally()
 	var faults []fault
-	inject := func(kind string, f func(*testing.T)) {
+	inject := func(kind string, f func(*testing.T, *proc.Cluster, *proc.Master)) {
 		t.Helper()
 		steady(t, c, tally)
+		leader, err := c.Leader(within(t, time.Minute))
+		must(t, err)
 		one := fault{kind: kind, at: time.Now()}
-		f(t)
-		one.to = time.Now()
+		heir := make(chan time.Duration, 1)
+		go func() { heir <- untilNextLeader(t, c, leader) }()
+		f(t, c, leader)
+		must(t, c.Rejoined(within(t, time.Minute), leader))
+		one.to, one.leader = time.Now(), <-heir
 		faults = append(faults, one)
 	}
+	for range 10 { // what the machine itself does to the gaps
+		steady(t, c, tally)
+		at := time.Now()
+		pass(t, 300*time.Millisecond)
+		faults = append(faults, fault{kind: "nothing, for comparison", at: at, to: time.Now()})
+	}
 	for range 10 {
-		inject("kill -9 of the leader", func(t *testing.T) { killLeader(t, c) })
+		inject("kill -9 of the leader", killAndRestart)
 	}
 	before := l.failures()
 	for range 5 {
-		inject("SIGTERM to the leader", func(t *testing.T) { stopLeader(t, c) })
+		inject("SIGTERM to the leader", stopAndRestart)
 	}
 	if n := l.failures() - before; n > 0 {
 		t.Errorf("%d client calls failed while leaders were stopped with SIGTERM, want none", n)
 	}
-	inject("SIGSTOP of the leader for 3 s", func(t *testing.T) { freezeLeader(t, c, 3*time.Second) })
+	inject("SIGSTOP of the leader for 3 s", freeze)
 	t.Run("worker killed and restarted", func(t *testing.T) { workerKilled(t, c, true) })
 	t.Run("worker killed for good", func(t *testing.T) { workerKilled(t, c, false) })
 	steady(t, c, tally)
@@ -73,40 +85,38 @@ func steady(t *testing.T, c *proc.Cluster, tally *proc.Tally) {
 	}))
 }
 
-func killLeader(t *testing.T, c *proc.Cluster) {
-	t.Helper()
-	ctx := within(t, time.Minute)
-	leader, err := c.Leader(ctx)
-	must(t, err)
-	must(t, leader.Kill())
-	_, err = c.Leader(ctx)
-	must(t, err)
-	must(t, leader.Start())
-	must(t, c.Rejoined(ctx, leader))
+// untilNextLeader returns how long it takes from now until another master serves
+// as leader in a later term.
+func untilNextLeader(t *testing.T, c *proc.Cluster, old *proc.Master) time.Duration {
+	began := time.Now()
+	if _, err := c.NextLeader(within(t, time.Minute), old); err != nil {
+		t.Error(err)
+	}
+	return time.Since(began)
 }
 
-func stopLeader(t *testing.T, c *proc.Cluster) {
+func killAndRestart(t *testing.T, c *proc.Cluster, leader *proc.Master) {
 	t.Helper()
-	ctx := within(t, time.Minute)
-	leader, err := c.Leader(ctx)
+	must(t, leader.Kill())
+	_, err := c.NextLeader(within(t, time.Minute), leader)
 	must(t, err)
+	must(t, leader.Start())
+}
+
+func stopAndRestart(t *testing.T, _ *proc.Cluster, leader *proc.Master) {
+	t.Helper()
 	must(t, leader.Stop())
 	if exit := leader.Process().Exit(); exit != "exit status 0" {
 		t.Errorf("%s after SIGTERM: %s, want exit status 0", leader.Name, exit)
 	}
 	must(t, leader.Start())
-	must(t, c.Rejoined(ctx, leader))
 }
 
-func freezeLeader(t *testing.T, c *proc.Cluster, d time.Duration) {
+func freeze(t *testing.T, _ *proc.Cluster, leader *proc.Master) {
 	t.Helper()
-	ctx := within(t, time.Minute)
-	leader, err := c.Leader(ctx)
-	must(t, err)
 	must(t, leader.Process().Signal(syscall.SIGSTOP))
-	pass(t, d)
+	pass(t, 3*time.Second)
 	must(t, leader.Process().Signal(syscall.SIGCONT))
-	must(t, c.Rejoined(ctx, leader))
 }
 
 // workerKilled kills a worker in the middle of a task. The task must run again:
@@ -146,21 +156,26 @@ func workerKilled(t *testing.T, c *proc.Cluster, restart bool) {
 	must(t, heir.Stop(time.Minute))
 }
 
-// report prints the gaps between completions around each kind of fault.
+// report prints, for each kind of fault, the longest gap between two completions
+// around it and the time until another leader served.
 func report(t *testing.T, faults []fault, tally *proc.Tally) {
 	t.Helper()
-	gaps := make(map[string][]time.Duration)
+	gaps, leaders := make(map[string][]time.Duration), make(map[string][]time.Duration)
 	var kinds []string
 	for _, f := range faults {
 		if gaps[f.kind] == nil {
 			kinds = append(kinds, f.kind)
 		}
 		gaps[f.kind] = append(gaps[f.kind], tally.Gap(f.at, f.to))
+		leaders[f.kind] = append(leaders[f.kind], f.leader)
 	}
-	t.Log("longest gap between two completions, under load:")
+	t.Log("under load, in ms:              times  longest gap in completions  until the next leader")
 	for _, kind := range kinds {
-		g := gaps[kind]
-		slices.Sort(g)
-		t.Logf("  %-30s %2d times  p50 %4d ms  max %4d ms", kind, len(g), g[len(g)/2].Milliseconds(), g[len(g)-1].Milliseconds())
+		t.Logf("  %-30s %4d  %s  %s", kind, len(gaps[kind]), percentiles(gaps[kind]), percentiles(leaders[kind]))
 	}
+}
+
+func percentiles(d []time.Duration) string {
+	slices.Sort(d)
+	return fmt.Sprintf("p50 %5d  max %5d       ", d[len(d)/2].Milliseconds(), d[len(d)-1].Milliseconds())
 }

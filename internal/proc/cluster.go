@@ -110,6 +110,16 @@ func (c *Cluster) leaderNow(ctx context.Context) *Master {
 	return leader
 }
 
+// NextLeader waits for a serving leader other than old.
+func (c *Cluster) NextLeader(ctx context.Context, old *Master) (*Master, error) {
+	var leader *Master
+	err := Poll(ctx, pollEvery, "a leader other than "+old.Name+" serves", func() bool {
+		leader = c.leaderNow(ctx)
+		return leader != nil && leader != old
+	})
+	return leader, err
+}
+
 // Followers waits for a leader and returns the other running masters.
 func (c *Cluster) Followers(ctx context.Context) ([]*Master, error) {
 	leader, err := c.Leader(ctx)

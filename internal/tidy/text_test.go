@@ -32,7 +32,7 @@ func TestLines(t *testing.T) {
 			return err
 		}
 		if d.IsDir() {
-			if slices.Contains([]string{".git", ".tools", ".data", "bin", "taskraft-dev"}, d.Name()) {
+			if slices.Contains([]string{".git", ".tools", ".data", "bin", "taskraft-dev", "testdata"}, d.Name()) {
 				return fs.SkipDir
 			}
 			return nil
