@@ -10,6 +10,7 @@ import (
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
@@ -379,5 +380,55 @@ func TestAddresses(t *testing.T) {
 	}
 	if _, err := New(Config{}); err == nil {
 		t.Error("no address was accepted")
+	}
+}
+
+// TestAServedCallStartsOver shows that a worker's stream that lived through
+// failovers before is not slower at the next one.
+func TestAServedCallStartsOver(t *testing.T) {
+	f := start(t, followtest.New(t, 1).Addrs()...)
+	broken := status.Error(codes.Unavailable, "connection lost")
+	for _, tt := range []struct {
+		served time.Duration
+		want   time.Duration
+	}{{0, maxPause}, {maxPause + time.Millisecond, 0}} {
+		tr := tries{f: f, ctx: t.Context(), p: Pause{limit: maxPause}}
+		done, err := tr.one(f.leader(), func(context.Context, grpc.ClientConnInterface) error {
+			timer := time.NewTimer(tt.served)
+			defer timer.Stop()
+			<-timer.C
+			return broken
+		})
+		if done || err != nil {
+			t.Fatalf("a broken stream ended the tries: %v", err)
+		}
+		if tr.p.limit != tt.want {
+			t.Errorf("after %v of service the longest pause is %v, want %v", tt.served, tr.p.limit, tt.want)
+		}
+	}
+}
+
+// A master that comes back and leads is not kept waiting by the back-off of the
+// time when it was down.
+func TestANewLeaderIsDialledAtOnce(t *testing.T) {
+	c := followtest.New(t, 2)
+	c.Call = echo
+	c.Lead(c.Masters[0])
+	f := start(t, c.Addrs()...)
+	wantAnswerOf(t, f, "n1")
+	conn := func() *grpc.ClientConn {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		return f.masters[c.Masters[1].Addr].conn.Load()
+	}
+	c.Masters[1].Kill()
+	eventually(t, "the connection is given up for a while", func() bool { return conn().GetState() == connectivity.TransientFailure })
+	old := conn()
+	c.Lead(c.Masters[1])
+	eventually(t, "there is a new connection", func() bool { return conn() != old })
+	c.Masters[1].Start()
+	wantAnswerOf(t, f, "n2")
+	if old.GetState() != connectivity.Shutdown {
+		t.Fatal("the old connection is still open")
 	}
 }
