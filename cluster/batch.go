@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"slices"
+	"time"
 
 	"github.com/taskraft/taskraft/fsm"
 	"github.com/taskraft/taskraft/fsm/fsmpb"
@@ -89,7 +90,7 @@ func (l *reign) build() (*flight, *fsm.Entry) {
 		l.addOrder(&b)
 	}
 	now := l.e.clock.now()
-	if l.nextDue != 0 && l.nextDue <= now && !l.ticking && l.tickAllowed() {
+	if l.nextDue != 0 && l.nextDue <= now && !l.ticking && l.tickWait() <= 0 {
 		l.addTick(&b)
 	}
 	l.addAssigns(&b)
@@ -205,14 +206,15 @@ func (l *reign) addTick(b *building) {
 	l.e.count.ticks.Add(1)
 }
 
-// tickAllowed holds Ticks back for one TTL while attempts live whose timeouts
-// fell due without a leader: their workers get the time to report.
-func (l *reign) tickAllowed() bool {
-	if len(l.spared) > 0 && l.e.mono() < l.spareTo {
-		return false
+// tickWait is how long Ticks are held back: one TTL while attempts live whose
+// timeouts fell due without a leader, so that their workers get the time to
+// report; and a moment after an entry failed.
+func (l *reign) tickWait() time.Duration {
+	until := l.tickFrom
+	if len(l.spared) > 0 {
+		until = max(until, l.spareTo)
 	}
-	l.spared = nil
-	return true
+	return until - l.e.mono()
 }
 
 // addExpired ends the sessions whose heartbeats stopped, if they still do.
@@ -235,7 +237,7 @@ func (l *reign) addExpired(b *building) {
 // hasWork reports whether build would find something.
 func (l *reign) hasWork() bool {
 	return l.inbox.waiting.Load() > 0 || len(l.dirty) > 0 || len(l.expired) > 0 || len(l.planned) > 0 ||
-		(l.nextDue != 0 && !l.ticking && l.nextDue <= l.e.clock.now() && l.tickAllowed())
+		(l.nextDue != 0 && !l.ticking && l.nextDue <= l.e.clock.now() && l.tickWait() <= 0)
 }
 
 // match finds the entry that was applied among those in flight.
@@ -280,8 +282,13 @@ func (l *reign) deliver(m *fsm.Machine, x *part, res *fsm.Result, pos Position) 
 	p.finish(answer{res: *res, pos: pos})
 }
 
+// retryPause keeps the leader's own commands from spinning while entries fail
+// and nobody has said yet that leadership moved.
+const retryPause = 50 * time.Millisecond
+
 // fail tells everybody in an entry that it was not applied, or may have been.
 func (l *reign) fail(f *flight, err error) {
+	l.tickFrom = l.e.mono() + retryPause
 	for i := range f.parts {
 		x := &f.parts[i]
 		switch {
@@ -291,7 +298,7 @@ func (l *reign) fail(f *flight, err error) {
 			l.broken(x.report.stream)
 		}
 		for _, in := range x.assign.lines {
-			l.doubtNow(in.line)
+			l.doubt(in.line)
 		}
 	}
 }

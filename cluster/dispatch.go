@@ -162,7 +162,13 @@ func (l *reign) touchLine(name string) {
 	if n := len(l.changed); n > 0 && l.changed[n-1].name == name {
 		return
 	}
-	if q := l.lines[name]; q != nil && q.round != l.round {
+	if q := l.lines[name]; q != nil {
+		l.stir(q)
+	}
+}
+
+func (l *reign) stir(q *line) {
+	if q.round != l.round {
 		q.round = l.round
 		l.changed = append(l.changed, q)
 	}
@@ -272,6 +278,7 @@ func (l *reign) unreserve(g *grant) {
 	g.to.reserved -= g.n
 	for _, in := range g.lines {
 		in.line.reserved -= in.n
+		l.stir(in.line) // the tasks may have come from another queue
 	}
 	if !g.to.gone {
 		l.offer(g.to)

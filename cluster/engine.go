@@ -53,9 +53,11 @@ type engine struct {
 	waits *waits
 	count counters
 
+	proposals sync.Pool
+
 	diskLow  atomic.Bool
 	lead     atomic.Pointer[reign] // the newest; nil before the first
-	stopping chan struct{}              // closed by stop
+	stopping chan struct{}         // closed by stop
 	wg       sync.WaitGroup
 
 	mu      sync.Mutex

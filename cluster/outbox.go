@@ -52,7 +52,7 @@ func (l *reign) flushLater(s *Stream) {
 func (l *reign) flushStreams() {
 	for _, s := range l.flush {
 		s.flush = false
-		if s.oldest == 0 {
+		if s.oldest == 0 && !s.out.empty() {
 			s.oldest = max(l.now(), 1)
 		}
 		s.wake.ring()

@@ -105,7 +105,19 @@ type answer struct {
 	err error
 }
 
-var proposals = sync.Pool{New: func() any { return &proposal{done: make(chan answer, 1)} }}
+// newProposal returns one from the pool, or a new one.
+func (e *engine) newProposal() *proposal {
+	if p, ok := e.proposals.Get().(*proposal); ok {
+		return p
+	}
+	return &proposal{done: make(chan answer, 1)}
+}
+
+// recycle takes a proposal back whose answer was received.
+func (e *engine) recycle(p *proposal) {
+	p.cmd, p.tie = nil, tie{}
+	e.proposals.Put(p)
+}
 
 func (p *proposal) finish(a answer) { p.done <- a }
 
@@ -134,16 +146,16 @@ func (l *reign) order(ctx context.Context, cmd *fsmpb.Command, t tie) (fsm.Resul
 	if size > maxCommandBytes {
 		return fsm.Result{}, Position{}, fmt.Errorf("propose %d bytes: %w", size, errTooLarge)
 	}
-	p := proposals.Get().(*proposal)
+	p := l.e.newProposal()
 	p.cmd, p.class, p.size, p.weight, p.tie = cmd, c, size, weightOf(cmd), t
 	p.state.Store(queued)
 	if err := l.enqueue(p); err != nil {
-		p.recycle()
+		l.e.recycle(p)
 		return fsm.Result{}, Position{}, err
 	}
 	select {
 	case a := <-p.done:
-		p.recycle()
+		l.e.recycle(p)
 		return a.res, a.pos, a.err
 	case <-ctx.Done():
 		return p.abandon(ctx)
@@ -162,11 +174,6 @@ func (p *proposal) abandon(ctx context.Context) (fsm.Result, Position, error) {
 	default:
 		return fsm.Result{}, Position{}, fmt.Errorf("%w: %w", ErrUncertain, context.Cause(ctx))
 	}
-}
-
-func (p *proposal) recycle() {
-	p.cmd, p.tie = nil, tie{}
-	proposals.Put(p)
 }
 
 // enqueue puts a proposal into the queue or says why not: it is not proposed.

@@ -31,12 +31,13 @@ type reign struct {
 	dispatch
 	sessions
 	batcher
-	nextDue int64               // table time of the next Tick, 0: none
-	spared  map[uint64]struct{} // fences whose timeouts fell due without a leader
-	spareTo time.Duration       // monotonic time until which that holds ticks back
-	ending  error               // why, once closed; nil: leadership moved
-	moved   bool                // the streams have been told where to
-	skewed  bool
+	nextDue  int64               // table time of the next Tick, 0: none
+	spared   map[uint64]struct{} // fences whose timeouts fell due without a leader
+	spareTo  time.Duration       // monotonic time until which that holds ticks back
+	tickFrom time.Duration       // monotonic time of the next try after a failure
+	ending   error               // why, once closed; nil: leadership moved
+	moved    bool                // the streams have been told where to
+	skewed   bool
 }
 
 func newReign(e *engine, term uint64) *reign {

@@ -239,11 +239,11 @@ func (l *reign) farewell() {
 func (l *reign) untilDue() time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	switch {
-	case l.nextDue == 0 || l.ticking:
+	if l.nextDue == 0 || l.ticking {
 		return time.Hour // applied rings
-	case !l.tickAllowed():
-		return max(l.spareTo-l.e.mono(), time.Millisecond)
+	}
+	if wait := l.tickWait(); wait > 0 {
+		return wait
 	}
 	left := time.Duration(l.nextDue - l.e.clock.now())
 	if left <= 0 {
