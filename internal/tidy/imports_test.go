@@ -57,6 +57,7 @@ var layers = []layer{
 		dir: "e2e", mine: []string{"client", "worker/…", "rpc/taskraftv1", "rpc/reason", "internal/proc"},
 		why: "end-to-end tests use what users have: the binary, the SDKs, the API",
 	},
+	{dir: "internal/badinput", foreign: []string{}, why: "a list, and a test that reads sources"},
 	{dir: "internal/tidy", foreign: []string{}, why: "the style test depends on nothing that it judges"},
 }
 
