@@ -101,7 +101,7 @@ func (f *Follower) enthrone() {
 		}
 	}
 	f.log.Debug("following the leader", "addr", m.addr, "term", f.belief.term)
-	m.conn.ResetConnectBackoff() // it was down until a moment ago, but leads now
+	m.reconnect() // it may have been down until a moment ago, but leads now
 	f.replaceReign(m)
 	for _, other := range f.order {
 		if other != m {

@@ -8,6 +8,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/credentials/insecure"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
@@ -27,7 +28,7 @@ const (
 type master struct {
 	f    *Follower
 	addr string
-	conn *grpc.ClientConn
+	conn atomic.Pointer[grpc.ClientConn]
 	ctx  context.Context // ends when the address is dropped
 	stop context.CancelFunc
 
@@ -52,6 +53,19 @@ func newSpan(parent context.Context) (s span) {
 }
 
 func newMaster(f *Follower, addr string) (*master, error) {
+	conn, err := f.dial(addr)
+	if err != nil {
+		return nil, err
+	}
+	m := &master{f: f, addr: addr}
+	m.conn.Store(conn)
+	m.ctx, m.stop = context.WithCancel(f.ctx)
+	m.life = newSpan(m.ctx)
+	m.tenure = newSpan(m.life.ctx)
+	return m, nil
+}
+
+func (f *Follower) dial(addr string) (*grpc.ClientConn, error) {
 	opts := append([]grpc.DialOption{
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 3 * time.Second, PermitWithoutStream: true}),
@@ -63,15 +77,24 @@ func newMaster(f *Follower, addr string) (*master, error) {
 		grpc.WithDisableServiceConfig(),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage), grpc.MaxCallSendMsgSize(maxMessage)),
 	}, f.cfg.Dial...)
-	conn, err := grpc.NewClient(uri(addr), opts...)
-	if err != nil {
-		return nil, err
+	return grpc.NewClient(uri(addr), opts...)
+}
+
+// reconnect replaces a connection that waits for its next attempt. (grpc's
+// ResetConnectBackoff would do, but walks a map that another goroutine may write.)
+// Called with Follower.mu held.
+func (m *master) reconnect() {
+	old := m.conn.Load()
+	if old.GetState() != connectivity.TransientFailure {
+		return
 	}
-	m := &master{f: f, addr: addr, conn: conn}
-	m.ctx, m.stop = context.WithCancel(f.ctx)
-	m.life = newSpan(m.ctx)
-	m.tenure = newSpan(m.life.ctx)
-	return m, nil
+	conn, err := m.f.dial(m.addr)
+	if err != nil {
+		return // the old one will do, a little later
+	}
+	m.conn.Store(conn)
+	conn.Connect()
+	old.Close()
 }
 
 // uri spares addresses that are literal IPs the resolver.
@@ -85,7 +108,7 @@ func uri(addr string) string {
 
 func (m *master) close() {
 	m.stop()
-	m.conn.Close()
+	m.conn.Load().Close()
 }
 
 // endLife and endTenure are called with Follower.mu held.
@@ -102,9 +125,9 @@ func (m *master) endTenure() {
 
 // watch holds the WatchLeader stream until m is closed.
 func (m *master) watch() {
-	cc := taskraftv1.NewClusterServiceClient(m.conn)
 	var p Pause
 	for m.ctx.Err() == nil {
+		cc := taskraftv1.NewClusterServiceClient(m.conn.Load())
 		stream, err := cc.WatchLeader(m.ctx, &taskraftv1.WatchLeaderRequest{})
 		for err == nil {
 			var info *taskraftv1.LeaderInfo
@@ -122,7 +145,7 @@ func (m *master) Invoke(ctx context.Context, method string, args, reply any, opt
 	m.begin()
 	defer m.waiting.Add(-1)
 	var p peer.Peer
-	err := m.conn.Invoke(ctx, method, args, reply, append(opts, grpc.Peer(&p))...)
+	err := m.conn.Load().Invoke(ctx, method, args, reply, append(opts, grpc.Peer(&p))...)
 	if err == nil {
 		m.hear()
 		return nil
@@ -140,7 +163,7 @@ func (m *master) Invoke(ctx context.Context, method string, args, reply any, opt
 // call; from then on its user looks after its liveness, and must receive.
 func (m *master) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
 	m.begin()
-	s, err := m.conn.NewStream(ctx, desc, method, opts...)
+	s, err := m.conn.Load().NewStream(ctx, desc, method, opts...)
 	if err != nil {
 		m.waiting.Add(-1)
 		return nil, err
@@ -204,7 +227,7 @@ func (m *master) probe() {
 	ctx, cancel := context.WithTimeout(m.ctx, probeLimit)
 	defer cancel()
 	var p peer.Peer
-	_, err := healthpb.NewHealthClient(m.conn).Check(ctx, &healthpb.HealthCheckRequest{}, grpc.Peer(&p))
+	_, err := healthpb.NewHealthClient(m.conn.Load()).Check(ctx, &healthpb.HealthCheckRequest{}, grpc.Peer(&p))
 	if err == nil || ctx.Err() == nil {
 		m.hear()
 		return
