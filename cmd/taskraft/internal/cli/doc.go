@@ -9,9 +9,10 @@
 //	submit.go     submit; taskfile.go reads tasks from a file
 //	task.go       task list, get, wait, cancel, retry
 //	queue.go      queue list, get, set, pause, resume
-//	clustercmd.go cluster status, members, transfer, digest
-//	dev.go        masters and workers in one terminal
-//	bench.go      load, by package load
+//	clustercmd.go cluster status, members, transfer, digest; clusterview.go asks
+//	dev.go        masters and workers in one terminal; devrun.go watches them
+//	bench.go      load, by package load; benchrun.go kills, benchreport.go tells
+//	signals.go    what a first and a second signal do
 //
 // stdout carries data, stderr talk. Commands get their streams and environment
 // from the caller, so tests run the real tree in their own process.

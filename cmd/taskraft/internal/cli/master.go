@@ -15,20 +15,21 @@ import (
 
 // masterConfig is the settings of `taskraft master`.
 type masterConfig struct {
-	name, dataDir               string
-	peers                       []string
-	grpcAddr, raftAddr          string
-	httpAddr                    string
-	advertiseGRPC               string
-	advertiseRaft               string
-	raftTiming                  string
-	observedDeath               bool
-	sessionTTL                  time.Duration
-	snapshotBytes, tailBytes    int64
-	maxPayload, maxResult       int64
-	insecure, allowTwoNodes     bool
-	grpcRow, raftRow, peersRow  *settings.Row
-	adGRPCRow, adRaftRow, twoOK *settings.Row
+	name, dataDir            string
+	peers                    []string
+	grpcAddr, raftAddr       string
+	httpAddr                 string
+	advertiseGRPC            string
+	advertiseRaft            string
+	raftTiming               string
+	observedDeath            bool
+	sessionTTL               time.Duration
+	snapshotBytes, tailBytes int64
+	maxPayload, maxResult    int64
+	insecure, allowTwoNodes  bool
+
+	// Rows that problems of several settings name.
+	grpcRow, raftRow, peersRow, adGRPCRow, adRaftRow *settings.Row
 }
 
 // raftTimings are the values of --raft-timing: HeartbeatTimeout, ElectionTimeout
@@ -41,8 +42,10 @@ var raftTimings = map[string]time.Duration{
 
 const nameForm = `[a-z0-9][a-z0-9-]{0,62}`
 
-func (m *masterConfig) rows() settings.Table {
-	defaults := cluster.DefaultConfig()
+func (m *masterConfig) rows() settings.Table { return concat(m.placeRows(), m.tuningRows()) }
+
+// placeRows say who the master is and where.
+func (m *masterConfig) placeRows() settings.Table {
 	m.peersRow = setting("master.peers", settings.Row{
 		Flag: "peers", Arg: "NAME=HOST:PORT,...", Required: true, List: true, Value: settings.List(&m.peers, checkPeer),
 		Doc: "every master's name and Raft address, the same list on each of them", Example: "n1=127.0.0.1:7401",
@@ -63,10 +66,6 @@ func (m *masterConfig) rows() settings.Table {
 		Flag: "advertise-raft", Arg: "HOST:PORT", Value: settings.Text(&m.advertiseRaft, settings.Dial),
 		Doc: "the Raft address that others dial (default this master's line of --peers)", Example: "n1.example:7401",
 	})
-	m.twoOK = setting("master.allow_two_nodes", settings.Row{
-		Flag: "allow-two-nodes", Value: settings.Switch(&m.allowTwoNodes),
-		Doc: "accept two masters, of which neither may fail",
-	})
 	return settings.Table{
 		setting("master.name", settings.Row{
 			Flag: "name", Arg: "NAME", Required: true, Value: settings.Text(&m.name, settings.Match("a name", nameForm)),
@@ -82,6 +81,13 @@ func (m *masterConfig) rows() settings.Table {
 			Doc: "reserved for the HTTP API: nothing listens there yet", Example: "127.0.0.1:7402",
 		}),
 		m.adGRPCRow, m.adRaftRow,
+	}
+}
+
+// tuningRows say how it behaves.
+func (m *masterConfig) tuningRows() settings.Table {
+	defaults := cluster.DefaultConfig()
+	return settings.Table{
 		setting("master.raft_timing", settings.Row{
 			Flag: "raft-timing", Arg: "default|lan|wan", Default: "default", Value: settings.Text(&m.raftTiming, settings.OneOf("default", "lan", "wan")),
 			Doc: "election and lease time: 500ms, 250ms or 2s; the same on every master",
@@ -114,7 +120,10 @@ func (m *masterConfig) rows() settings.Table {
 			Flag: "insecure", Value: settings.Switch(&m.insecure),
 			Doc: "listen in plain text on addresses that other machines reach",
 		}),
-		m.twoOK,
+		setting("master.allow_two_nodes", settings.Row{
+			Flag: "allow-two-nodes", Value: settings.Switch(&m.allowTwoNodes),
+			Doc: "accept two masters, of which neither may fail",
+		}),
 	}
 }
 
