@@ -32,7 +32,7 @@ func systemSource() source {
 	}
 }
 
-// clock is the table's clock while this master leads (DESIGN.md §2.4). Within a
+// clock is the table's clock while this master leads. Within a
 // term it is base + monotonic elapsed, slewed towards the median wall clock of
 // the reachable masters; it never goes back and never refuses.
 type clock struct {

@@ -1,14 +1,12 @@
 package cluster
 
 import (
-	"time"
-
 	"github.com/taskraft/taskraft/fsm"
 	"github.com/taskraft/taskraft/fsm/fsmpb"
 )
 
 // The dispatcher decides how many tasks to ask for and for whom; which tasks,
-// the state machine decides (DESIGN.md §2.2). It follows the table through
+// the state machine decides. It follows the table through
 // applied, so that it knows at every index who has room and which queues have
 // tasks, and it asks the table itself before it causes an entry of its own.
 //
@@ -33,125 +31,14 @@ func (d *dispatch) init() {
 	d.exits = make(map[*taker]struct{})
 }
 
-// maxAsked bounds how many takers of one queue are asked in one apply.
-const maxAsked = 32
-
-// line is a queue that somebody here serves.
-type line struct {
-	name       string
-	ready      int64 // in the table, after the last apply
-	unfinished int64
-	paused     bool
-	incoming   int // will get ready by submits in flight
-	reserved   int // will be taken by assignments planned or in flight
-	push, pull ring
-	seats      int // in a ring or not
-	round      uint64
-	unsure     bool
-	wanted     bool
-}
-
-// demand is how many tasks nobody is meant for yet, ahead: those of submits in
-// flight included.
-func (q *line) demand(ahead bool) int {
-	if q.paused {
-		return 0
-	}
-	n := int(q.ready) - q.reserved
-	if ahead {
-		n += q.incoming
-	}
-	return max(n, 0)
-}
-
-// taker is who can be given tasks.
-type taker struct {
-	session  uint64
-	stream   *Stream // or
-	poll     *pollWait
-	slots    int
-	held     int // per table after the last apply
-	freeing  int // reports in flight
-	reserved int // planned or in flight
-	plan     []intent
-	planned  int // the plan's sum
-	seats    []seat
-	seen     bool // its session was given a task, ever
-	blocked  bool // drains, runs a task alone, or its poll is under way
-	gone     bool
-	round    uint64
-}
-
-func (t *taker) free() int {
-	if t.blocked || t.gone {
-		return 0
-	}
-	return max(min(t.slots, t.slots-t.held+t.freeing)-t.reserved, 0)
-}
-
-// intent is a number of tasks expected from, or for, a queue.
-type intent struct {
-	line *line
-	n    int
-}
-
-// grant is an assignment in flight.
-type grant struct {
-	to    *taker
-	n     int
-	lines []intent
-}
-
-// seat is a taker's place at one of its queues.
-type seat struct {
-	taker      *taker
-	line       *line
-	next, prev *seat // in the ring; nil outside
-}
-
-// ring holds the seats of takers with room; the one served longest ago is first.
-type ring struct {
-	root seat
-	n    int
-}
-
-func (r *ring) push(s *seat) {
-	if r.root.next == nil {
-		r.root.next, r.root.prev = &r.root, &r.root
-	}
-	last := r.root.prev
-	s.prev, s.next = last, &r.root
-	last.next, r.root.prev = s, s
-	r.n++
-}
-
-func (r *ring) remove(s *seat) {
-	s.prev.next, s.next.prev = s.next, s.prev
-	s.next, s.prev = nil, nil
-	r.n--
-}
-
-// turn returns the first seat and puts it last.
-func (r *ring) turn() *seat {
-	s := r.root.next
-	r.remove(s)
-	r.push(s)
-	return s
-}
-
-func (s *seat) ring() *ring {
-	if s.taker.poll != nil {
-		return &s.line.pull
-	}
-	return &s.line.push
-}
-
 // lineOf returns the line of a queue, made when somebody serves it first.
 func (l *reign) lineOf(m *fsm.Machine, name string) *line {
 	q := l.lines[name]
 	if q == nil {
 		q = &line{name: name}
 		l.lines[name] = q
+	}
+	if q.seats == 0 {
 		q.refresh(m)
 	}
 	return q
@@ -180,15 +67,6 @@ func (l *reign) touchTaker(t *taker) {
 		t.round = l.round
 		l.stirred = append(l.stirred, t)
 	}
-}
-
-func (q *line) refresh(m *fsm.Machine) {
-	rec := m.Queue(q.name)
-	if rec == nil {
-		q.ready, q.unfinished, q.paused = 0, 0, false
-		return
-	}
-	q.ready, q.unfinished, q.paused = rec.Counts[fsm.Ready], rec.Unfinished(), rec.Paused
 }
 
 // sit gives a taker its seats.
@@ -227,20 +105,6 @@ func (l *reign) forgetPlan(t *taker) {
 	}
 	t.reserved -= t.planned
 	t.plan, t.planned = nil, 0
-}
-
-// nothingLeft reports whether the taker's queues have nothing unfinished, after
-// it has had a task.
-func (t *taker) nothingLeft() bool {
-	if !t.seen {
-		return false
-	}
-	for i := range t.seats {
-		if t.seats[i].line.unfinished > 0 {
-			return false
-		}
-	}
-	return true
 }
 
 // offer puts the taker's seats into the rings, or takes them out, by its room.
@@ -374,120 +238,3 @@ func (l *reign) spread(q *line, n int) int {
 	}
 	return max(n, 0) - max(left, 0)
 }
-
-// refresh brings lines and takers up to date with the table after an apply and
-// sees to it that no free slot stays beside an eligible task (L6). Called with
-// table.mu held.
-func (l *reign) refresh(m *fsm.Machine) {
-	finished := false
-	for _, q := range l.changed {
-		q.refresh(m)
-		finished = finished || q.unfinished == 0
-	}
-	for _, t := range l.stirred {
-		l.askTaker(m, t)
-	}
-	for _, q := range l.changed {
-		l.ask(m, q, maxAsked)
-	}
-	l.askUnsure(m, maxAsked)
-	if finished {
-		l.noMoreTasks()
-	}
-	clear(l.changed)
-	clear(l.stirred)
-	l.changed, l.stirred = l.changed[:0], l.stirred[:0]
-}
-
-// askTaker plans for a taker that may have got room.
-func (l *reign) askTaker(m *fsm.Machine, t *taker) {
-	if t.gone {
-		return
-	}
-	for i := range t.seats {
-		if t.free() == 0 {
-			return
-		}
-		if q := t.seats[i].line; q.demand(false) > 0 && !l.plan(m, t, q) {
-			return
-		}
-	}
-}
-
-// plan asks the table how much of the queue's demand the taker would get, and
-// reserves that. It reports whether there was any.
-func (l *reign) plan(m *fsm.Machine, t *taker, q *line) bool {
-	n := min(q.demand(false), t.free())
-	n = min(n, m.Assignable(t.session, t.reserved+n)-t.reserved)
-	if n <= 0 {
-		return false
-	}
-	l.reserve(t, q, n)
-	if t.poll != nil {
-		t.poll.ready.ring()
-	}
-	return true
-}
-
-// ask looks for takers of what a queue has, at most limit; streams first, since
-// their tasks travel in the entry itself.
-func (l *reign) ask(m *fsm.Machine, q *line, limit int) {
-	for _, r := range []*ring{&q.push, &q.pull} {
-		for k := r.n; k > 0 && r.n > 0 && q.demand(false) > 0; k-- {
-			if limit--; limit < 0 {
-				l.doubt(q)
-				return
-			}
-			l.plan(m, r.turn().taker, q)
-		}
-	}
-}
-
-// doubtNow has the keeper look at a queue at once.
-func (l *reign) doubtNow(q *line) {
-	l.doubt(q)
-	l.due.ring()
-}
-
-// doubt has a queue looked at again: with the next apply, or by the keeper.
-func (l *reign) doubt(q *line) {
-	if !q.unsure {
-		q.unsure = true
-		l.unsure = append(l.unsure, q)
-	}
-}
-
-func (l *reign) askUnsure(m *fsm.Machine, limit int) {
-	if len(l.unsure) == 0 {
-		return
-	}
-	again := l.unsure
-	l.unsure = nil
-	for _, q := range again {
-		q.unsure = false
-		q.refresh(m)
-		l.ask(m, q, limit)
-	}
-}
-
-// lookAgain settles what applied left open. Called by the keeper.
-func (l *reign) lookAgain() {
-	l.mu.Lock()
-	open := len(l.unsure) > 0
-	l.mu.Unlock()
-	if !open {
-		return
-	}
-	t := l.e.t
-	t.mu.RLock()
-	defer t.mu.RUnlock()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.askUnsure(t.m, 1<<20)
-	if len(l.planned) > 0 {
-		l.work.ring()
-	}
-}
-
-// lookEvery is how often the keeper settles doubts and sweeps.
-const lookEvery = 250 * time.Millisecond

@@ -7,9 +7,9 @@ import (
 	"github.com/taskraft/taskraft/fsm"
 )
 
-// rounds shares the confirmations of leadership between linearizable reads
-// (DESIGN.md §2.5): whoever arrived before a round began takes part in it, whoever
-// comes later waits for the next. One round runs at a time.
+// rounds shares the confirmations of leadership between linearizable reads:
+// whoever arrived before a round began takes part in it, whoever comes later
+// waits for the next. One round runs at a time.
 type rounds struct {
 	wake bell
 

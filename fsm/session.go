@@ -119,7 +119,7 @@ func (m *Machine) openSession(c *fsmpb.OpenSession) Result {
 }
 
 // attach brings the session to what its process says of itself and compares the
-// attempts that it has with those the table knows (DESIGN.md §2.3).
+// attempts that it has with those the table knows.
 func (m *Machine) attach(s *session, c *fsmpb.OpenSession) Result {
 	rec := m.editSession(s)
 	rec.Labels, rec.Draining, rec.Pull = c.GetLabels(), false, c.GetPull()

@@ -113,7 +113,7 @@ func TestSymlinkToDirectory(t *testing.T) {
 	mustOpen(t, link, Options{Name: "n1", space: plenty})
 }
 
-// TestBadInput are the rows of BADINPUT.md about the directory and its identity.
+// TestBadInput are the rows of the bad-input table about the directory and its identity.
 func TestBadInput(t *testing.T) {
 	fresh := func(t *testing.T) string { return t.TempDir() }
 	in := func(name string) func(t *testing.T) string {

@@ -62,7 +62,7 @@ func damaged(t testing.TB) Config {
 	return s.cfg
 }
 
-// TestBadInput are the rows of BADINPUT.md about the log store's file.
+// TestBadInput are the rows of the bad-input table about the log store's file.
 func TestBadInput(t *testing.T) {
 	resize := func(by func(size int64) int64) func(*testing.T, string) {
 		return func(t *testing.T, path string) {

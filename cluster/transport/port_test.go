@@ -53,7 +53,7 @@ func TestUnadoptedAnswersOnlyIdentify(t *testing.T) {
 	}
 }
 
-// TestServerRefusesStrangers: RAFT.md 10 – no wiped, foreign or misdirected
+// TestServerRefusesStrangers: no wiped, foreign or misdirected
 // master gets a connection.
 func TestServerRefusesStrangers(t *testing.T) {
 	n2 := listen(t, "n2/b", config())
