@@ -78,6 +78,8 @@ func (a *app) runBench(ctx context.Context, f *benchFlags) error {
 		if err := b.start(ctx); err != nil {
 			return err
 		}
+	} else if err := b.reach(ctx); err != nil {
+		return err
 	}
 	cfg := load.Config{
 		Masters: b.masters, Producers: f.producers, Batch: f.batch, Workers: f.workers, Slots: f.slots,

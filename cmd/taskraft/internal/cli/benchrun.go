@@ -7,8 +7,10 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
+	"github.com/taskraft/taskraft/client"
 	"github.com/taskraft/taskraft/cluster/datadir"
 	"github.com/taskraft/taskraft/cmd/taskraft/internal/load"
 	"github.com/taskraft/taskraft/internal/proc"
@@ -21,6 +23,8 @@ const (
 	settle = 2 * time.Second
 	// flowing is the silence below which completions flow.
 	flowing = 100 * time.Millisecond
+	// benchReach is how long a running cluster may take to answer.
+	benchReach = 5 * time.Second
 	// benchReady is how long the started cluster may take to have a leader.
 	benchReady = 30 * time.Second
 )
@@ -76,6 +80,22 @@ func (b *benchRun) start(ctx context.Context) error {
 	b.masters = b.cluster.Addrs()
 	b.app.talk("%s up, %s leads", plural(n, "master"), leader.Name)
 	return nil
+}
+
+// reach makes sure that the given cluster has a leader.
+func (b *benchRun) reach(ctx context.Context) error {
+	c, err := client.New(client.Config{Masters: b.masters})
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	ctx, cancel := context.WithTimeout(ctx, benchReach)
+	defer cancel()
+	_, err = c.Queues(ctx)
+	if errors.Is(err, client.ErrNoLeader) {
+		return fail(exitNoLeader, "taskraft bench --start 3, or taskraft cluster status", "no leader at %s within %s", strings.Join(b.masters, ", "), benchReach)
+	}
+	return err
 }
 
 // explain adds the started masters' last words to an error.

@@ -26,10 +26,8 @@ func (a *app) withClient(ctx context.Context, f func(context.Context, *client.Cl
 	ctx, stop := interruptible(ctx)
 	defer stop()
 	err = f(ctx, c)
-	if err != nil && errors.Is(context.Cause(ctx), errInterrupted) {
-		if _, said := errors.AsType[quietly](err); said {
-			return err
-		}
+	_, said := errors.AsType[*failure](err)
+	if _, quiet := errors.AsType[quietly](err); err != nil && !said && !quiet && errors.Is(context.Cause(ctx), errInterrupted) {
 		return &failure{code: exitInterrupted, err: errInterrupted}
 	}
 	return err

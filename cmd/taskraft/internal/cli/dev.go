@@ -104,7 +104,7 @@ func devPorts(dir string, keep bool, masters int) (devState, error) {
 			return s, fail(exitConflict, fmt.Sprintf("--masters %d, or another --keep directory", s.Masters), "%s holds a cluster of %d masters", dir, s.Masters)
 		}
 		if busy := busyPort(s.FirstPort, masters); busy != "" {
-			return s, bindFailure("keep", busy, errInUse)
+			return s, fail(exitBind, "stopping what listens there, or another --keep directory", "address in use %s: the masters in %s have that address for good", busy, dir)
 		}
 		return s, nil
 	case !errors.Is(err, fs.ErrNotExist):

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/taskraft/taskraft/client"
@@ -28,8 +27,6 @@ const (
 	// devReady is how long the first leader may take.
 	devReady = 30 * time.Second
 )
-
-var errInUse error = syscall.EADDRINUSE
 
 // child is one process of `taskraft dev`.
 type child struct {
@@ -175,7 +172,10 @@ func (d *dev) summary(leader client.Leader) {
 		}
 	}
 	_ = list.Close()
-	flag := ""
+	flag, then := "", "the others go on"
+	if len(d.masters) == 1 {
+		then = "it comes back with all it had"
+	}
 	if !slices.Contains(strings.Split(defaultMasters, ","), d.addrs[0]) {
 		flag = " --masters " + d.addrs[0]
 	}
@@ -183,10 +183,10 @@ func (d *dev) summary(leader client.Leader) {
 Try in another terminal:
   taskraft submit%s --wait -- echo hello
   taskraft cluster status%s
-  kill -9 %d        # the leader: the others go on
+  kill -9 %d        # the leader: %s
 
 Ctrl-C stops everything.
-`, flag, flag, leaderPID)
+`, flag, flag, leaderPID, then)
 }
 
 // supervise starts again what ends and tells who leads, until ctx ends.

@@ -14,9 +14,9 @@ import (
 // stampBytes at the start of a payload hold when its submit began.
 const stampBytes = 8
 
-// produce submits until ctx ends. Batches of its own are reused: a call has sent
-// them for good when it returns.
-func (r *run) produce(ctx context.Context) {
+// produce submits until ctx ends; a call under way may then still end, until
+// calls ends. Its tasks are reused: a call has sent them for good when it returns.
+func (r *run) produce(ctx, calls context.Context) {
 	tasks := make([]client.Task, r.cfg.Batch)
 	for i := range tasks {
 		tasks[i] = client.Task{Queue: r.queue, Payload: make([]byte, max(r.cfg.Payload, stampBytes))}
@@ -30,7 +30,7 @@ func (r *run) produce(ctx context.Context) {
 		for i := range tasks {
 			binary.LittleEndian.PutUint64(tasks[i].Payload, uint64(start))
 		}
-		receipts, err := r.submit(ctx, tasks)
+		receipts, err := r.submit(calls, tasks)
 		if err != nil {
 			if !r.refused(ctx, err, len(tasks)) {
 				return

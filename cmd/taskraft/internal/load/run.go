@@ -58,6 +58,8 @@ type Report struct {
 }
 
 const (
+	// lastCalls is how long submits under way may take after the measurement.
+	lastCalls = 30 * time.Second
 	// drainPatience is how long the drain waits without any completion.
 	drainPatience = 15 * time.Second
 	shownLost     = 10
@@ -134,9 +136,11 @@ func (r *run) run(ctx context.Context) (*Report, error) {
 	}
 	loadCtx, stopLoad := context.WithCancelCause(ctx)
 	defer stopLoad(nil)
+	calls, cutCalls := context.WithCancel(ctx)
+	defer cutCalls()
 	var producers sync.WaitGroup
 	for range r.cfg.Producers {
-		producers.Go(func() { r.produce(loadCtx) })
+		producers.Go(func() { r.produce(loadCtx, calls) })
 	}
 	go func() {
 		select {
@@ -149,7 +153,9 @@ func (r *run) run(ctx context.Context) (*Report, error) {
 	stopProgress := r.progress(ctx)
 	elapsed, err := r.measure(loadCtx)
 	stopLoad(errors.New("measured"))
+	late := time.AfterFunc(lastCalls, cutCalls)
 	producers.Wait()
+	late.Stop()
 	if err == nil {
 		r.enter("drain")
 		err = r.drain(ctx)
