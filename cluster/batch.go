@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"slices"
-	"time"
 
 	"github.com/taskraft/taskraft/fsm"
 	"github.com/taskraft/taskraft/fsm/fsmpb"
@@ -17,25 +16,6 @@ const (
 	assignBytes       = 16 // an Assign in an entry, at most
 )
 
-// flight is an entry from its building to its result.
-type flight struct {
-	now    int64 // its stamp: names it within the term
-	bytes  int
-	parts  []part // one per command
-	fut    future
-	landed bool // applied or failed: everybody has been answered
-}
-
-// part says whom a command's result is for; one of the fields is set.
-type part struct {
-	cmd    *fsmpb.Command
-	order  *proposal
-	report report
-	assign grant
-	expire *session
-	lines  []intent // of a submit: tasks that queues will get
-}
-
 // batcher is what the proposer gathers from and what it has in flight.
 type batcher struct {
 	backlog []*proposal // taken out of the inbox; from head on, oldest first
@@ -47,8 +27,8 @@ type batcher struct {
 	flights  chan *flight // to settle, in log order
 	air      []*flight    // not landed yet, in log order
 	airBytes int
-	ticking  bool            // a Tick is in flight
-	landed   []*flight       // to be used again
+	ticking  bool // a Tick is in flight
+	unused   []*flight
 	byClass  [classes][]part // scratch
 }
 
@@ -66,7 +46,7 @@ func (b *building) add(bytes, transitions int) {
 
 // build makes the next entry of whatever waits, or returns nil when there is
 // nothing, or no room in flight. Order inside an entry: session changes, reports,
-// tick, submits, assignments (DESIGN.md §2.1).
+// tick, submits, assignments.
 func (l *reign) build() (*flight, *fsm.Entry) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -103,8 +83,8 @@ func (l *reign) build() (*flight, *fsm.Entry) {
 // launch puts the gathered parts in their order and the entry among those in flight.
 func (l *reign) launch(b *building) (*flight, *fsm.Entry) {
 	f := &flight{}
-	if n := len(l.landed); n > 0 {
-		f, l.landed = l.landed[n-1], l.landed[:n-1]
+	if n := len(l.unused); n > 0 {
+		f, l.unused = l.unused[n-1], l.unused[:n-1]
 	}
 	for c := range l.byClass {
 		f.parts = append(f.parts, l.byClass[c]...)
@@ -206,17 +186,6 @@ func (l *reign) addTick(b *building) {
 	l.e.count.ticks.Add(1)
 }
 
-// tickWait is how long Ticks are held back: one TTL while attempts live whose
-// timeouts fell due without a leader, so that their workers get the time to
-// report; and a moment after an entry failed.
-func (l *reign) tickWait() time.Duration {
-	until := l.tickFrom
-	if len(l.spared) > 0 {
-		until = max(until, l.spareTo)
-	}
-	return until - l.e.mono()
-}
-
 // addExpired ends the sessions whose heartbeats stopped, if they still do.
 func (l *reign) addExpired(b *building) {
 	for _, s := range l.expired {
@@ -240,102 +209,6 @@ func (l *reign) hasWork() bool {
 		(l.nextDue != 0 && !l.ticking && l.nextDue <= l.e.clock.now() && l.tickWait() <= 0)
 }
 
-// match finds the entry that was applied among those in flight.
-func (l *reign) match(m *fsm.Machine, a *fsm.Applied) *flight {
-	if a.NotLeader || a.Term != l.term {
-		return nil
-	}
-	_, _, now := m.Position()
-	for _, f := range l.air {
-		if f.now == now {
-			return f
-		}
-	}
-	return nil
-}
-
-// answer hands the results of an applied entry to whom they belong.
-func (l *reign) answer(m *fsm.Machine, f *flight, a *fsm.Applied) {
-	pos := Position{Term: a.Term, Index: a.Index}
-	for i := range f.parts {
-		x, res := &f.parts[i], &a.Results[i]
-		switch {
-		case x.order != nil:
-			l.deliver(m, x, res, pos)
-		case x.report.stream != nil:
-			l.reported(x, res)
-		case x.assign.to != nil:
-			l.e.count.assigned.Add(uint64(len(res.Tasks)))
-		}
-	}
-}
-
-// deliver answers a caller, after what has to happen in the same apply.
-func (l *reign) deliver(m *fsm.Machine, x *part, res *fsm.Result, pos Position) {
-	p := x.order
-	if p.tie.attach != nil && m != nil {
-		l.register(m, p.tie.attach, res)
-	}
-	if p.tie.poll != nil {
-		l.polled(p.tie.poll)
-	}
-	p.finish(answer{res: *res, pos: pos})
-}
-
-// retryPause keeps the leader's own commands from spinning while entries fail
-// and nobody has said yet that leadership moved.
-const retryPause = 50 * time.Millisecond
-
-// fail tells everybody in an entry that it was not applied, or may have been.
-func (l *reign) fail(f *flight, err error) {
-	l.tickFrom = l.e.mono() + retryPause
-	for i := range f.parts {
-		x := &f.parts[i]
-		switch {
-		case x.order != nil:
-			x.order.finish(answer{err: err})
-		case x.report.stream != nil:
-			l.broken(x.report.stream)
-		}
-		for _, in := range x.assign.lines {
-			l.doubt(in.line)
-		}
-	}
-}
-
-// land takes an entry out of flight and returns what was reserved for it.
-func (l *reign) land(f *flight) {
-	f.landed = true
-	l.air = slices.DeleteFunc(l.air, func(x *flight) bool { return x == f })
-	l.airBytes -= f.bytes
-	for i := range f.parts {
-		x := &f.parts[i]
-		for _, in := range x.lines {
-			in.line.incoming -= in.n
-		}
-		switch {
-		case x.report.stream != nil:
-			l.freed(&x.report)
-		case x.assign.to != nil:
-			l.unreserve(&x.assign)
-		case x.expire != nil:
-			x.expire.expiring = false
-		case x.cmd == tickCommand:
-			l.ticking = false
-			l.due.ring()
-		}
-	}
-}
-
-// release keeps the memory of a flight that both sides are done with.
-func (l *reign) release(f *flight) {
-	clear(f.parts)
-	f.parts, f.fut, f.landed = f.parts[:0], nil, false
-	if len(l.landed) < 2*maxInFlight {
-		l.landed = append(l.landed, f)
-	}
-}
-
 // failQueued answers what waits in front of the proposer: it is not applied.
 func (l *reign) failQueued(err error) {
 	l.inbox.close()
@@ -347,23 +220,4 @@ func (l *reign) failQueued(err error) {
 		}
 	}
 	l.dirty, l.expired = nil, nil
-}
-
-// spare notes the attempts whose timeouts fell due while nobody led.
-func (l *reign) spare(m *fsm.Machine) {
-	_, _, now := m.Position()
-	if due := m.NextDue(); due == 0 || due > now {
-		return
-	}
-	for s := range m.Sessions() {
-		for t := range m.Held(s.ID) {
-			if t.State == fsm.Running && t.Deadline <= now {
-				if l.spared == nil {
-					l.spared = make(map[uint64]struct{})
-				}
-				l.spared[t.Fence] = struct{}{}
-			}
-		}
-	}
-	l.spareTo = l.e.mono() + l.e.cfg.SessionTTL
 }

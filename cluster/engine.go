@@ -115,8 +115,9 @@ func (e *engine) begin(term uint64) error {
 		l.cancel()
 		return ErrStopped
 	}
-	if old := e.lead.Load(); old != nil {
-		old.close(Leader{}, nil)
+	e.leader = Leader{}
+	if old := e.lead.Load(); old != nil { // its streams need not look far
+		old.close(Leader{Name: e.cfg.Name, GRPC: e.cfg.GRPC, HTTP: e.cfg.HTTP, Term: term}, nil)
 	}
 	l.load(e.t.m)
 	e.lead.Store(l)

@@ -16,6 +16,7 @@ import (
 type pollWait struct {
 	session *session
 	seq     uint64
+	ttl     time.Duration
 	ready   bell // look at the fields below
 
 	// Guarded by reign.mu.
@@ -126,7 +127,7 @@ func (l *reign) addPoll(session uint64, p Poll) (*pollWait, error) {
 	if s.poll != nil {
 		l.endPoll(s.poll, ErrStreamReplaced)
 	}
-	w := &pollWait{session: s, seq: p.Seq, ready: newBell()}
+	w := &pollWait{session: s, seq: p.Seq, ttl: s.ttl, ready: newBell()}
 	w.taker = taker{session: session, poll: w, slots: p.Max, seen: rec.AssignedTotal > 0}
 	s.poll = w
 	l.heardOf(s)
@@ -189,13 +190,13 @@ func (l *reign) pollOnce(ctx context.Context, w *pollWait, p Poll) (PollResult, 
 	case res.Outcome != fsm.Accepted:
 		return PollResult{}, Position{}, &RefusedError{Outcome: res.Outcome}
 	}
-	return PollResult{Tasks: res.Tasks, TTL: w.session.ttl}, pos, nil
+	return PollResult{Tasks: res.Tasks, TTL: w.ttl}, pos, nil
 }
 
 // pollEmpty answers without tasks; that nothing is left must be sure.
 func (l *reign) pollEmpty(ctx context.Context, w *pollWait) (PollResult, Position, error) {
 	l.mu.Lock()
-	r := PollResult{TTL: w.session.ttl, NoMoreTasks: w.taker.nothingLeft()}
+	r := PollResult{TTL: w.ttl, NoMoreTasks: w.taker.nothingLeft()}
 	l.mu.Unlock()
 	if r.NoMoreTasks {
 		if _, err := l.e.confirm(ctx); err != nil {

@@ -147,6 +147,7 @@ func (l *reign) applied(m *fsm.Machine, a *fsm.Applied) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.round++
+	l.level = m.FeatureLevel()
 	for i := range a.Events {
 		l.event(m, &a.Events[i])
 	}
