@@ -74,7 +74,7 @@ func newFaultyCluster(t *testing.T, n int, heartbeat time.Duration) (*testCluste
 	return c, disks
 }
 
-func TestHungDiskOfTheLeader(t *testing.T) {
+func TestB16HungDiskOfTheLeader(t *testing.T) {
 	c, disks := newFaultyCluster(t, 3, slowTimers)
 	c.startAll()
 	first := c.submit("before")
@@ -108,7 +108,7 @@ func TestHungDiskOfTheLeader(t *testing.T) {
 	c.sameDigest()
 }
 
-func TestAllDisksHangAtOnce(t *testing.T) {
+func TestB16AllDisksHangAtOnce(t *testing.T) {
 	c, disks := newFaultyCluster(t, 3, 500*time.Millisecond)
 	c.startAll()
 	c.submit("before")
@@ -125,7 +125,7 @@ func TestAllDisksHangAtOnce(t *testing.T) {
 	c.sameDigest()
 }
 
-func TestHungDiskOfASingleMaster(t *testing.T) {
+func TestB16HungDiskOfASingleMaster(t *testing.T) {
 	c, disks := newFaultyCluster(t, 1, 500*time.Millisecond)
 	c.startAll()
 	c.submit("before")
@@ -136,7 +136,7 @@ func TestHungDiskOfASingleMaster(t *testing.T) {
 	c.submit("after")
 }
 
-func TestFailedWriteEndsTheNode(t *testing.T) {
+func TestB15FailedWriteEndsTheNode(t *testing.T) {
 	c, disks := newFaultyCluster(t, 3, slowTimers)
 	c.startAll()
 	c.submit("before")
@@ -151,7 +151,7 @@ func TestFailedWriteEndsTheNode(t *testing.T) {
 	c.submit("after")
 }
 
-func TestLowDiskMovesLeadershipOn(t *testing.T) {
+func TestB14LowDiskMovesLeadershipOn(t *testing.T) {
 	c, disks := newFaultyCluster(t, 3, slowTimers)
 	c.startAll()
 	old := c.leader()
@@ -163,7 +163,7 @@ func TestLowDiskMovesLeadershipOn(t *testing.T) {
 	c.submit("on a master with space")
 }
 
-func TestLowDisksEverywhereRefuseSubmits(t *testing.T) {
+func TestB14LowDisksEverywhereRefuseSubmits(t *testing.T) {
 	c, disks := newFaultyCluster(t, 3, slowTimers)
 	for _, d := range disks {
 		d.low.Store(true)

@@ -152,7 +152,7 @@ func TestDifferentListsNeverForm(t *testing.T) {
 	}
 }
 
-func TestForeignDataEndsOnContact(t *testing.T) {
+func TestD01ForeignDataEndsOnContact(t *testing.T) {
 	c := newTestCluster(t, 3, nil)
 	c.startAll()
 	ours := c.nodes[c.leader()].ClusterID()
@@ -177,7 +177,7 @@ func TestForeignDataEndsOnContact(t *testing.T) {
 	c.submit("the cluster works on")
 }
 
-func TestCloneOfALiveMasterEnds(t *testing.T) {
+func TestB12CloneOfALiveMasterEnds(t *testing.T) {
 	c := newTestCluster(t, 3, nil)
 	c.startAll()
 	c.leader()
@@ -202,7 +202,7 @@ func TestCloneOfALiveMasterEnds(t *testing.T) {
 	c.submit("the cluster works on")
 }
 
-func TestFormedClusterKeepsItsList(t *testing.T) {
+func TestD06FormedClusterKeepsItsList(t *testing.T) {
 	c := newTestCluster(t, 1, nil)
 	c.startAll()
 	c.leader()

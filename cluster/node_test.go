@@ -204,7 +204,7 @@ func TestSecondProcessOnTheSameDirectory(t *testing.T) {
 	}
 }
 
-func TestPortInUse(t *testing.T) {
+func TestA09PortInUse(t *testing.T) {
 	c := newTestCluster(t, 1, nil)
 	c.startAll()
 	cfg := c.cfgs[0]

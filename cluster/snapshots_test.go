@@ -104,7 +104,7 @@ func replayed(t *testing.T, n *Node, index uint64) *fsm.Machine {
 	return m
 }
 
-func TestBrokenSnapshotsNeverStartEmpty(t *testing.T) {
+func TestB09BrokenSnapshotsNeverStartEmpty(t *testing.T) {
 	c := newTestCluster(t, 1, smallSnapshots)
 	c.startAll()
 	c.bulk(minTrailing + 100)
