@@ -1,9 +1,11 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"os/exec"
 	"slices"
 	"strconv"
@@ -33,7 +35,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "serving": serving, "until": until, "term": term,
+			"exits": exits, "serving": serving, "until": until, "term": term, "devmasters": devMasters,
 		},
 	})
 }
@@ -78,6 +80,22 @@ func term(ts *testscript.TestScript, _ bool, args []string) {
 			ts.Check(cmd.Process.Signal(syscall.SIGTERM))
 		}
 	}
+}
+
+// devmasters DIR waits until `taskraft dev --keep DIR` has chosen its ports, and
+// has client commands use them.
+func devMasters(ts *testscript.TestScript, _ bool, args []string) {
+	var state struct {
+		FirstPort int `json:"first_port"`
+	}
+	poll(ts, "dev.json is there", func() error {
+		data, err := os.ReadFile(ts.MkAbs(args[0] + "/dev.json"))
+		if err != nil {
+			return err
+		}
+		return json.Unmarshal(data, &state)
+	})
+	ts.Setenv("TASKRAFT_MASTERS", net.JoinHostPort("127.0.0.1", strconv.Itoa(state.FirstPort)))
 }
 
 // serving waits until a leader serves.

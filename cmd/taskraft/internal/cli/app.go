@@ -132,6 +132,12 @@ func (a *app) command(c commandSpec) *cobra.Command {
 	}
 	cmd.Flags().SortFlags = false
 	c.rows.Bind(cmd.Flags())
+	for _, r := range c.rows {
+		if words := r.Words(); words != nil && cmd.Flags().Lookup(r.Flag) != nil {
+			// An error only says that another row has completed the flag already.
+			_ = cmd.RegisterFlagCompletionFunc(r.Flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp))
+		}
+	}
 	return cmd
 }
 

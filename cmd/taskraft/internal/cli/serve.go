@@ -58,7 +58,7 @@ func (a *app) runMaster(ctx context.Context) error {
 	if cfg.GRPC == "" {
 		cfg.GRPC = boundAddress(m.grpcAddr, r.addr)
 	}
-	log.Info("master starts", "node", m.name, "version", a.version, "pid", os.Getpid(), "grpc", r.addr, "raft", m.raftAddr,
+	log.Info("starting", "node", m.name, "version", a.version, "pid", os.Getpid(), "grpc", r.addr, "raft", m.raftAddr,
 		"data", m.dataDir, "gomaxprocs", gomaxprocs(), "gogc", gogc, "gomemlimit", limit)
 	if r.node, err = cluster.Start(planned, cfg); err != nil {
 		return errors.Join(startFailure(m, err), l.Close())

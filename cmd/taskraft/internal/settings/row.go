@@ -58,6 +58,14 @@ func (r *Row) Where() string {
 	return where
 }
 
+// Words are the values that Arg lists, as in "text|json"; nil if it lists none.
+func (r *Row) Words() []string {
+	if !strings.Contains(r.Arg, "|") || strings.Contains(r.Arg, "FILE") {
+		return nil
+	}
+	return strings.Split(r.Arg, "|")
+}
+
 // IsSwitch tells whether the flag takes no argument.
 func (r *Row) IsSwitch() bool {
 	_, ok := r.Value.(*switchValue)
