@@ -66,9 +66,10 @@ func running(t *testing.T, c *client.Client, id, above uint64) *taskraftv1.Task 
 func sum(text string) string { return fmt.Sprintf("%x  -\n", sha256.Sum256([]byte(text))) }
 
 // load submits tasks at a steady pace, whatever happens to the masters, and keeps
-// its own list of those that were acknowledged.
+// its own list of those that were acknowledged. Nobody else uses its queue.
 type load struct {
 	client *client.Client
+	queue  string
 	stop   context.CancelFunc
 	done   sync.WaitGroup
 
@@ -83,7 +84,7 @@ type load struct {
 func startLoad(t *testing.T, masters []string, queue string, interval time.Duration) *load {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	l := &load{client: newClient(t, masters), stop: cancel, want: make(map[uint64]string)}
+	l := &load{client: newClient(t, masters), queue: queue, stop: cancel, want: make(map[uint64]string)}
 	calls := make(chan struct{}, 256)
 	l.done.Go(func() {
 		ticker := time.NewTicker(interval)
@@ -167,6 +168,11 @@ func (l *load) check(t *testing.T, c *proc.Cluster, tally *proc.Tally, killed ma
 		}
 		if n := len(task.GetEnded()); n > 0 && killed[task.GetEnded()[n-1].GetWorkerId()] {
 			unwritten[id] = true
+		}
+	}
+	for task, err := range l.client.List(ctx, "queue="+l.queue, client.WithLinearizable()) {
+		if _, ours := l.want[task.GetId()]; err != nil || !ours {
+			t.Errorf("the masters list task %d, which nobody submitted (S2), or fail: %v", task.GetId(), err)
 		}
 	}
 	var broken error

@@ -40,7 +40,7 @@ func (s *stand) wait(what string, ready func(*taskraftv1.Task, error) bool) {
 	}))
 }
 
-// TestEveryAnswer gets each outcome that a completion can have (DESIGN §3).
+// TestEveryAnswer gets each outcome that a completion can have.
 func TestEveryAnswer(t *testing.T) {
 	c := newCluster(t)
 	tests := []struct {

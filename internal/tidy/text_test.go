@@ -26,7 +26,51 @@ var lineRules = []struct {
 	{regexp.MustCompile(`[ \t]+$`), "white space at the end of a line"},
 }
 
+// document finds names of Markdown files, and links to files.
+var (
+	document = regexp.MustCompile(`[A-Za-z0-9][A-Za-z0-9_./-]*\.md\b`)
+	link     = regexp.MustCompile(`\]\(([^)#:]+)\)`)
+)
+
+// TestDocumentsExist looks for every document that a source file names, and
+// every file that a document links to.
+func TestDocumentsExist(t *testing.T) {
+	eachText(t, func(name string, n int, line string) {
+		switch {
+		case strings.HasSuffix(name, ".go") && !strings.HasPrefix(name, "internal/tidy/"):
+			for _, doc := range document.FindAllString(line, -1) {
+				if !exists(doc) && !exists("docs/"+doc) && !exists(filepath.Join(filepath.Dir(name), doc)) {
+					t.Errorf("%s:%d names %s, which is not here: explain in place", name, n, doc)
+				}
+			}
+		case strings.HasSuffix(name, ".md"):
+			for _, m := range link.FindAllStringSubmatch(line, -1) {
+				if !exists(filepath.Join(filepath.Dir(name), m[1])) {
+					t.Errorf("%s:%d links to %s, which is not here", name, n, m[1])
+				}
+			}
+		}
+	})
+}
+
+func exists(name string) bool {
+	_, err := os.Stat(filepath.Join(root, name))
+	return err == nil
+}
+
 func TestLines(t *testing.T) {
+	eachText(t, func(name string, n int, line string) {
+		for _, rule := range lineRules {
+			if found := rule.pattern.FindString(line); found != "" {
+				t.Errorf("%s:%d: %q: %s", name, n, found, rule.why)
+			}
+		}
+	})
+}
+
+// eachText visits every line of the module's text files.
+func eachText(t *testing.T, visit func(name string, n int, line string)) {
+	t.Helper()
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -40,31 +84,27 @@ func TestLines(t *testing.T) {
 		if !d.Type().IsRegular() || !slices.ContainsFunc(texts, func(end string) bool { return strings.HasSuffix(path, end) }) {
 			return nil
 		}
-		return checkLines(t, path)
+		name, err := filepath.Rel(root, path)
+		if err != nil {
+			return err
+		}
+		return eachLine(path, func(n int, line string) { visit(filepath.ToSlash(name), n, line) })
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 }
 
-func checkLines(t *testing.T, path string) error {
+func eachLine(path string, visit func(n int, line string)) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	name, err := filepath.Rel(root, path)
-	if err != nil {
-		return err
-	}
 	lines := bufio.NewScanner(f)
 	lines.Buffer(nil, 1<<20)
 	for n := 1; lines.Scan(); n++ {
-		for _, rule := range lineRules {
-			if found := rule.pattern.FindString(lines.Text()); found != "" {
-				t.Errorf("%s:%d: %q: %s", name, n, found, rule.why)
-			}
-		}
+		visit(n, lines.Text())
 	}
 	return lines.Err()
 }
