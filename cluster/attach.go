@@ -10,7 +10,7 @@ import (
 
 // attach is an OpenSession on its way: its stream is registered in the very
 // apply of the command, so that what the session holds then is sent again and
-// what comes later arrives as events (DESIGN.md §2.3).
+// what comes later arrives as events.
 type attach struct {
 	hello  Hello
 	stream *Stream // set with reign.mu held, once registered

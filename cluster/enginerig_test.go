@@ -120,7 +120,7 @@ func (f *fakeRaft) Append(b []byte) future {
 func (f *fakeRaft) run() {
 	for x := range f.queue {
 		if f.latency > 0 {
-			time.Sleep(f.latency)
+			<-time.After(f.latency)
 		}
 		f.mu.Lock()
 		resumed := f.resumed
