@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"time"
 
@@ -102,6 +103,9 @@ func (a *app) clusterTransferCommand() *cobra.Command {
 				to := ""
 				if len(args) > 0 {
 					to = args[0]
+					if err := isMember(ctx, c, to); err != nil {
+						return err
+					}
 				}
 				l, err := c.Transfer(ctx, to)
 				if err != nil {
@@ -114,6 +118,15 @@ func (a *app) clusterTransferCommand() *cobra.Command {
 			})
 		},
 	})
+}
+
+// isMember tells a mistyped name from a transfer that fails.
+func isMember(ctx context.Context, c *client.Client, name string) error {
+	members, err := c.Members(ctx)
+	if err != nil || slices.ContainsFunc(members, func(m *taskraftv1.Member) bool { return m.GetName() == name }) {
+		return err
+	}
+	return fail(exitNotFound, "taskraft cluster members", "no master is named %q", name)
 }
 
 // digestView is one master's answer to `cluster digest`.
