@@ -20,8 +20,8 @@ const askTimeout = 250 * time.Millisecond
 // Master is one master of a Cluster. Its process is replaced by every Start, its
 // name, addresses and data stay.
 type Master struct {
-	Name             string
-	GRPC, Raft, HTTP string
+	Name       string
+	GRPC, Raft string
 
 	cluster *Cluster
 	mu      sync.Mutex // guards the two below
@@ -35,7 +35,7 @@ func (m *Master) Start() error {
 		"master", "--name", m.Name,
 		"--data-dir", filepath.Join(m.cluster.dir, m.Name),
 		"--peers", m.cluster.peers(),
-		"--grpc-addr", m.GRPC, "--raft-addr", m.Raft, "--http-addr", m.HTTP,
+		"--grpc-addr", m.GRPC, "--raft-addr", m.Raft,
 	}, m.cluster.args...)
 	p, err := Start(Spec{
 		Name: m.Name, Path: m.cluster.binary, Args: args,

@@ -61,9 +61,6 @@ func (a *app) configShowCommand() *cobra.Command {
 			}
 			list := show.NewList(a.printer(), "settings", func(s S) string { return s.Path }, columns)
 			for _, r := range rows {
-				if r.Hidden {
-					continue
-				}
 				if err := list.Add(S{r.Path, r.Value.String(), r.Origin().String(), r.Flag, r.Env, r.Doc}); err != nil {
 					return err
 				}

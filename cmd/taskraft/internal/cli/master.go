@@ -18,7 +18,6 @@ type masterConfig struct {
 	name, dataDir            string
 	peers                    []string
 	grpcAddr, raftAddr       string
-	httpAddr                 string
 	advertiseGRPC            string
 	advertiseRaft            string
 	raftTiming               string
@@ -76,10 +75,6 @@ func (m *masterConfig) placeRows() settings.Table {
 			Doc: "where its log and snapshots lie", Example: "/var/lib/taskraft",
 		}),
 		m.peersRow, m.grpcRow, m.raftRow,
-		setting("master.http_addr", settings.Row{
-			Flag: "http-addr", Arg: "HOST:PORT", Value: settings.Text(&m.httpAddr, settings.Listen), Hidden: true,
-			Doc: "reserved for the HTTP API: nothing listens there yet", Example: "127.0.0.1:7402",
-		}),
 		m.adGRPCRow, m.adRaftRow,
 	}
 }

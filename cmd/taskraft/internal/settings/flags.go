@@ -38,7 +38,6 @@ func (t Table) Bind(flags *pflag.FlagSet) {
 			continue
 		}
 		f := flags.VarPF(&given{row: r}, r.Flag, r.Short, r.usage())
-		f.Hidden = r.Hidden
 		if r.IsSwitch() {
 			f.NoOptDefVal = "true"
 		}

@@ -30,8 +30,6 @@ type Row struct {
 	Required bool
 	// Example is a value to suggest when the given one is wrong.
 	Example string
-	// Hidden rows are left out of usage texts.
-	Hidden bool
 
 	origin Origin
 }
