@@ -33,9 +33,11 @@
 // DecodeEntry refuses what it does not know entirely, down to nested fields: a
 // command half understood would split the tables.
 //
-// One entry makes no more than MaxTransitions transitions beyond what its own
-// items ask for. A session's end, a tick and an assignment stop there; what is
-// left stays due and following ticks carry it on (Session.Ending is such a mark).
+// Each submitted, completed, failed, released, cancelled, retried and assigned
+// task is one transition (two when a refused report also ends STOPPING). At
+// MaxTransitions per entry, assignments, ticks and ends of sessions stop; what
+// is left stays due and following ticks carry it on (Session.Ending is such a
+// mark). What an entry's own items ask for is always done.
 //
 // # The table
 //
@@ -61,6 +63,7 @@
 //	tick.go retain.go              what is due, retention
 //	calls.go                       a repeated call gets its first answer
 //	index.go queue.go fences.go    indexes and counters
-//	snapshot.go record.go restore.go load.go  the snapshot's format, both ways
+//	snapshot.go record.go          the snapshot's format, writing
+//	restore.go load.go verify.go   reading it
 //	view.go                        reads
 package fsm

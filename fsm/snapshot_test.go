@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -79,8 +80,13 @@ func TestSnapshotGolden(t *testing.T) {
 // TestSnapshotIsFrozen writes a snapshot while later entries apply; run it with -race.
 func TestSnapshotIsFrozen(t *testing.T) {
 	w := fullTable(t)
-	want := snapshotBytes(t, w.m)
-	for range 20 {
+	for i := range 20 {
+		w.do(openCmd(&fsmpb.OpenSession{Worker: "w6", Boot: "a"}))
+		w.do(submitCmd(&fsmpb.TaskSpec{Priority: proto.Int32(99)}))
+		w.do(assignCmd(w.m.lastSession, 1))
+		w.do(expireCmd(w.m.lastSession))
+		want := snapshotBytes(t, w.m)
+		redeem := &fsmpb.Completion{Task: w.m.lastTask, Fence: w.m.lastFence}
 		s := w.m.Snapshot()
 		index, term := s.Position()
 		done := make(chan []byte)
@@ -93,6 +99,8 @@ func TestSnapshotIsFrozen(t *testing.T) {
 		}()
 		for range 10 {
 			w.now += Second
+			w.do(completeCmd("w6", redeem))
+			w.do(openCmd(&fsmpb.OpenSession{Worker: "w7", Boot: fmt.Sprint(i), Takeover: true}))
 			w.do(submitCmd(&fsmpb.TaskSpec{Payload: []byte("x")}, &fsmpb.TaskSpec{RequestId: "r3"}))
 			w.do(assignCmd(5, 1))
 			w.do(&fsmpb.Command{
@@ -110,7 +118,6 @@ func TestSnapshotIsFrozen(t *testing.T) {
 		if i, tm := s.Position(); i != index || tm != term {
 			t.Fatalf("its position moved from %d/%d to %d/%d", index, term, i, tm)
 		}
-		want = snapshotBytes(t, w.m)
 	}
 	check(t, w.m)
 }

@@ -1405,6 +1405,8 @@ func (x *OpenSession) GetVersion() string {
 	return ""
 }
 
+// UpdateSession changes what is set: queues, labels and slots when not empty or
+// zero, draining only to true (the next OpenSession of the process ends it).
 type UpdateSession struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Session  uint64                 `protobuf:"varint,1,opt,name=session,proto3" json:"session,omitempty"`
