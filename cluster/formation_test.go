@@ -87,8 +87,9 @@ func TestWipedMasterElectsNobody(t *testing.T) {
 	c := newTestCluster(t, 3, func(i int, cfg *Config) {
 		cfg.Heartbeat = 200 * time.Millisecond
 	})
+	addrB := c.cfgs[b].Bind
 	c.cfgs[2].hooks.dial = func(ctx context.Context, addr string) (net.Conn, error) {
-		if addr == c.cfgs[b].Bind {
+		if addr == addrB {
 			asked.Add(1)
 		}
 		return new(net.Dialer).DialContext(ctx, "tcp", addr)
