@@ -15,10 +15,9 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 GOBUILD := env CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)'
 TIMED   := @scripts/timed.sh
 
-# What `make fuzz` and `make bench` may be told, as in `make fuzz FUZZTIME=10m`.
-FUZZTIME  ?= 20s
-BENCHARGS ?= --producers 64 --batch 1 --slots 64 --payload 256 --duration 10s
-BASE      ?= HEAD
+# What targets may be told, as in `make fuzz FUZZTIME=10m`; also BENCHARGS, TESTARGS.
+FUZZTIME ?= 20s
+BASE     ?= HEAD
 
 .PHONY: help
 help: ## print this help
@@ -56,7 +55,12 @@ demo: build ## three masters, three workers, 300 real tasks, one kill -9 of the 
 
 .PHONY: bench
 bench: build ## load a cluster of three processes that it starts itself (BENCHARGS=…)
-	$(TIMED) bench $(BIN) bench --start 3 $(BENCHARGS)
+	$(TIMED) bench $(BIN) bench --start 3 $(or $(BENCHARGS),--producers 64 --batch 1 --slots 64 --payload 256 --duration 10s)
+
+.PHONY: bench-peers
+bench-peers: build ## Taskraft and its peers on the same work, side by side (BENCHARGS=…)
+	@go -C bench build -o ../bin/bench-peers .
+	$(TIMED) bench-peers bin/bench-peers $(BENCHARGS)
 
 .PHONY: bench-compare
 bench-compare: tools ## Go benchmarks of the tree against BASE (default HEAD), by benchstat
