@@ -34,7 +34,7 @@ func run(ctx context.Context, o options) (err error) {
 	}
 	file := &report.File{
 		Time: time.Now().UTC(), Command: "make bench-peers BENCHARGS='" + strings.Join(os.Args[1:], " ") + "'",
-		Rounds: o.rounds, Seconds: o.measure.Seconds(), Versions: versions(ctx, o.taskraft), Settings: settings(o.systems),
+		Rounds: o.rounds, Seconds: o.measure.Seconds(), Backlog: o.backlog, Versions: versions(ctx, o.taskraft), Settings: settings(o.systems),
 	}
 	if file.Machine, err = machine(dir); err != nil {
 		return err

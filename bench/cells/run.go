@@ -62,6 +62,9 @@ func (p *Plan) run(ctx context.Context, c Cell, s peer.Spec, r *Result) (err err
 	// The rest of a long queue is of no interest.
 	err = l.stop(loadCtx, c.Kind != Backlog, err)
 	l.record.fill(r)
+	if c.Kind == Backlog {
+		r.Unfinished = 0
+	}
 	return err
 }
 

@@ -11,6 +11,12 @@ import (
 
 const asynqKind = "bench"
 
+// The ways to run asynq: each of its servers takes one task at a time from Redis.
+const (
+	wayServer  = "Enqueue, 1 server"
+	wayServers = "Enqueue, 4 servers"
+)
+
 // asynqSystem is asynq on one redis-server.
 type asynqSystem struct {
 	daemon
@@ -75,22 +81,34 @@ func (p asynqProducer) Submit(ctx context.Context, payloads [][]byte) error {
 func (p asynqProducer) Close() error { return nil }
 
 func (a *asynqSystem) Consume(ctx context.Context, w Work) error {
-	server := asynq.NewServer(a.redis(), asynq.Config{
-		Concurrency: a.setup.Slots, LogLevel: asynq.FatalLevel,
-		// The default of 1 s is how long an empty queue stays unseen.
-		TaskCheckInterval: time.Millisecond,
-	})
 	mux := asynq.NewServeMux()
 	mux.HandleFunc(asynqKind, func(_ context.Context, task *asynq.Task) error {
 		w.Handle(task.Payload())
 		w.Confirmed(number(task.Payload())) // as far as the client tells: see Completed
 		return nil
 	})
-	if err := server.Start(mux); err != nil {
-		return err
+	n := 1
+	if a.setup.Way == wayServers {
+		n = min(processes, a.setup.Slots)
+	}
+	var servers []*asynq.Server
+	defer func() {
+		for _, s := range servers {
+			s.Shutdown()
+		}
+	}()
+	for i := range n {
+		s := asynq.NewServer(a.redis(), asynq.Config{
+			Concurrency: share(a.setup.Slots, n, i), LogLevel: asynq.FatalLevel,
+			// The default of 1 s is how long an empty queue stays unseen.
+			TaskCheckInterval: time.Millisecond,
+		})
+		if err := s.Start(mux); err != nil {
+			return err
+		}
+		servers = append(servers, s)
 	}
 	<-ctx.Done()
-	server.Shutdown()
 	return nil
 }
 

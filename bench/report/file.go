@@ -17,6 +17,7 @@ type File struct {
 	Machine  Machine             `json:"machine"`
 	Rounds   int                 `json:"rounds"`
 	Seconds  float64             `json:"seconds_per_run"`
+	Backlog  int                 `json:"backlog"` // queued tasks in the cell of that name
 	Versions map[string]string   `json:"versions"`
 	Settings map[string][]string `json:"settings"` // by system
 	Summary  []Line              `json:"summary"`
