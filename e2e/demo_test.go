@@ -14,6 +14,8 @@ import (
 	"github.com/taskraft/taskraft/internal/proc"
 )
 
+var goodDemo = regexp.MustCompile(`(?m)^demo: submitted=300 completed=300 wrong=0 lost=0 duplicate_completions=0 leader_kills=1 gap_ms=\d+$`)
+
 // TestDemo runs what `make demo` runs and looks at its last line and its status.
 func TestDemo(t *testing.T) {
 	program, data := buildDemo(t)
@@ -26,9 +28,13 @@ func TestDemo(t *testing.T) {
 		t.Fatalf("demo: %v\n%s\n%s", err, out, &stderr)
 	}
 	lines := strings.Split(strings.TrimRight(string(out), "\n"), "\n")
-	want := regexp.MustCompile(`^demo: submitted=300 completed=300 wrong=0 lost=0 duplicate_completions=0 leader_kills=1 gap_ms=\d+$`)
-	if last := lines[len(lines)-1]; !want.MatchString(last) {
+	if last := lines[len(lines)-1]; !goodDemo.MatchString(last) {
 		t.Errorf("the last line is %q\n%s", last, out)
+	}
+	readme, err := os.ReadFile(filepath.Join(repository, "README.md"))
+	must(t, err)
+	if !goodDemo.Match(readme) {
+		t.Error("README.md has no recording of the demo with this last line")
 	}
 	t.Log(lines[len(lines)-1])
 	empty(t, data)
