@@ -59,8 +59,7 @@ bench: build ## load a cluster of three processes that it starts itself (BENCHAR
 
 .PHONY: bench-peers
 bench-peers: build ## Taskraft and its peers on the same work, side by side (BENCHARGS=…)
-	@go -C bench build -o ../bin/bench-peers .
-	$(TIMED) bench-peers bin/bench-peers $(BENCHARGS)
+	$(TIMED) bench-peers scripts/bench-peers.sh $(BENCHARGS)
 
 .PHONY: bench-compare
 bench-compare: tools ## Go benchmarks of the tree against BASE (default HEAD), by benchstat
