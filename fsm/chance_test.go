@@ -84,9 +84,9 @@ func (c *chance) attempt() (worker, boot string, task, fence uint64) {
 func (c *chance) spec() *fsmpb.TaskSpec {
 	s := &fsmpb.TaskSpec{
 		Queue: c.queue(), Payload: make([]byte, c.n(0, 3)), RequestId: c.pick("", "", "", "r1", "r2"),
-		ContentDigest: uint64(c.n(0, 1)), Timeout: proto.Int64(c.n(1, 20) * Second),
-		Priority: proto.Int32(int32(c.n(-1, 1))), MaxAttempts: proto.Uint32(uint32(c.n(1, 4))),
-		BackoffBase: proto.Int64(c.n(0, 3) * Second),
+		ContentDigest: uint64(c.n(0, 1)), Timeout: new(c.n(1, 20) * Second),
+		Priority: new(int32(c.n(-1, 1))), MaxAttempts: new(uint32(c.n(1, 4))),
+		BackoffBase: new(c.n(0, 3) * Second),
 	}
 	switch c.n(0, 5) {
 	case 0:
@@ -95,7 +95,7 @@ func (c *chance) spec() *fsmpb.TaskSpec {
 		s.ExpiresIn = c.n(1, 20) * Second
 	}
 	if c.one(2) {
-		s.Retain = proto.Int64(c.n(0, 60) * Second)
+		s.Retain = new(c.n(0, 60) * Second)
 	}
 	return s
 }
@@ -156,9 +156,9 @@ func (c *chance) command() *fsmpb.Command {
 	case 23:
 		return tickCmd()
 	default:
-		q := &fsmpb.SetQueue{Queue: c.queue(), Paused: proto.Bool(c.one(3))}
+		q := &fsmpb.SetQueue{Queue: c.queue(), Paused: new(c.one(3))}
 		if c.one(2) {
-			q.Defaults = &fsmpb.QueueDefaults{RetainCount: proto.Uint64(uint64(c.n(0, 5))), RetainBytes: proto.Uint64(9)}
+			q.Defaults = &fsmpb.QueueDefaults{RetainCount: new(uint64(c.n(0, 5))), RetainBytes: proto.Uint64(9)}
 		}
 		cmd = queueCmd(q)
 	}

@@ -20,7 +20,7 @@ func fullTable(tb reporter) *table {
 	w := newTable(tb)
 	w.do(memberCmd(&fsmpb.SetMember{Name: "n1", ServerId: "n1/1", Raft: "a:1", Grpc: "a:2", Level: 1}))
 	w.do(memberCmd(&fsmpb.SetMember{Name: "n2", Level: 1}))
-	w.do(queueCmd(&fsmpb.SetQueue{Queue: "mail", Paused: proto.Bool(true), Defaults: &fsmpb.QueueDefaults{Priority: proto.Int32(2)}}))
+	w.do(queueCmd(&fsmpb.SetQueue{Queue: "mail", Paused: new(true), Defaults: &fsmpb.QueueDefaults{Priority: proto.Int32(2)}}))
 	w.do(openCmd(&fsmpb.OpenSession{Worker: "w1", Boot: "a", Slots: 8, Labels: map[string]string{"x": "1", "y": "2", "z": "3"}}))
 	w.do(openCmd(&fsmpb.OpenSession{Worker: "w1", Boot: "b", Slots: 8, Takeover: true, Labels: map[string]string{"x": "1", "y": "2", "z": "3"}}))
 	w.do(openCmd(&fsmpb.OpenSession{Worker: "w2", Boot: "a", Slots: 2}))
@@ -108,7 +108,7 @@ func TestSnapshotIsFrozen(t *testing.T) {
 				Kind: cancelCmd("", w.m.lastTask).Kind,
 			})
 			w.do(openCmd(&fsmpb.OpenSession{Worker: "w1", Boot: "b", Slots: uint32(w.index%5) + 1}))
-			w.do(queueCmd(&fsmpb.SetQueue{Queue: "mail", Paused: proto.Bool(w.index%2 == 0)}))
+			w.do(queueCmd(&fsmpb.SetQueue{Queue: "mail", Paused: new(w.index%2 == 0)}))
 			w.do(tickCmd())
 		}
 		got := <-done

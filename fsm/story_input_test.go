@@ -3,6 +3,7 @@ package fsm
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -31,12 +32,7 @@ func (s *story) options(words []string) options {
 }
 
 func (o options) flag(name string) bool {
-	for _, w := range o.rest {
-		if w == name {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(o.rest, name)
 }
 
 func (o options) num(name string) uint64 { return o.number(cmp.Or(o.set[name], "0")) }
@@ -48,14 +44,14 @@ func (o options) optDur(name string) *int64 {
 	if _, ok := o.set[name]; !ok {
 		return nil
 	}
-	return proto.Int64(o.dur(name))
+	return new(o.dur(name))
 }
 
 func (o options) optNum(name string) *uint32 {
 	if _, ok := o.set[name]; !ok {
 		return nil
 	}
-	return proto.Uint32(uint32(o.num(name)))
+	return new(uint32(o.num(name)))
 }
 
 func (o options) optPriority() *int32 {
@@ -67,7 +63,7 @@ func (o options) optPriority() *int32 {
 	if err != nil {
 		o.Fatal(err)
 	}
-	return proto.Int32(int32(n))
+	return new(int32(n))
 }
 
 // numbers reads "3,5".
@@ -202,16 +198,16 @@ func (o options) open() *fsmpb.OpenSession {
 func (o options) queue() *fsmpb.SetQueue {
 	q := &fsmpb.SetQueue{Queue: o.rest[0]}
 	if o.flag("pause") || o.flag("resume") {
-		q.Paused = proto.Bool(o.flag("pause"))
+		q.Paused = new(o.flag("pause"))
 	}
 	d := &fsmpb.QueueDefaults{
 		Priority: o.optPriority(), Timeout: o.optDur("timeout"), MaxAttempts: o.optNum("attempts"), Retain: o.optDur("retain"),
 	}
 	if _, ok := o.set["retain_count"]; ok {
-		d.RetainCount = proto.Uint64(o.num("retain_count"))
+		d.RetainCount = new(o.num("retain_count"))
 	}
 	if _, ok := o.set["retain_bytes"]; ok {
-		d.RetainBytes = proto.Uint64(o.num("retain_bytes"))
+		d.RetainBytes = new(o.num("retain_bytes"))
 	}
 	if proto.Size(d) > 0 {
 		q.Defaults = d

@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"fmt"
+	"slices"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 
@@ -70,10 +71,5 @@ type message interface{ ProtoReflect() protoreflect.Message }
 func unknown[M message](m M) bool { return len(m.ProtoReflect().GetUnknown()) != 0 }
 
 func anyUnknown[M message](ms []M) bool {
-	for _, m := range ms {
-		if unknown(m) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(ms, unknown)
 }

@@ -3,7 +3,6 @@ package rpc
 import (
 	"time"
 
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -99,8 +98,8 @@ func task(t *fsm.Task, whole bool) *taskraftv1.Task {
 // taskSpec is the spec with the defaults filled in, without the payload.
 func taskSpec(t *fsm.Task) *taskraftv1.TaskSpec {
 	return &taskraftv1.TaskSpec{
-		Queue: t.Queue, Kind: t.Kind, ContentType: t.ContentType, Priority: proto.Int32(t.Priority),
-		Timeout: duration(t.Timeout), MaxAttempts: proto.Int32(int32(t.MaxAttempts)),
+		Queue: t.Queue, Kind: t.Kind, ContentType: t.ContentType, Priority: new(t.Priority),
+		Timeout: duration(t.Timeout), MaxAttempts: new(int32(t.MaxAttempts)),
 		Backoff:   &taskraftv1.Backoff{Base: duration(t.BackoffBase), Max: duration(t.BackoffMax)},
 		RequestId: t.RequestID, Retain: duration(t.Retain),
 	}
@@ -149,7 +148,7 @@ func queueDefaults(d *fsmpb.QueueDefaults) *taskraftv1.QueueDefaults {
 		out.Timeout = duration(*d.Timeout)
 	}
 	if d.MaxAttempts != nil {
-		out.MaxAttempts = proto.Int32(int32(*d.MaxAttempts))
+		out.MaxAttempts = new(int32(*d.MaxAttempts))
 	}
 	if d.BackoffBase != nil || d.BackoffMax != nil {
 		out.Backoff = &taskraftv1.Backoff{}

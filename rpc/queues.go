@@ -4,8 +4,6 @@ import (
 	"context"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
 	"github.com/taskraft/taskraft/cluster"
 	"github.com/taskraft/taskraft/fsm"
 	"github.com/taskraft/taskraft/fsm/fsmpb"
@@ -35,7 +33,7 @@ func (s *Server) GetQueue(ctx context.Context, req *taskraftv1.GetQueueRequest) 
 
 // PauseQueue stops assignments from a queue; running tasks go on.
 func (s *Server) PauseQueue(ctx context.Context, req *taskraftv1.PauseQueueRequest) (*taskraftv1.PauseQueueResponse, error) {
-	q, pos, err := s.setQueue(ctx, req.GetName(), req.GetCall(), &fsmpb.SetQueue{Paused: proto.Bool(true)}, nil)
+	q, pos, err := s.setQueue(ctx, req.GetName(), req.GetCall(), &fsmpb.SetQueue{Paused: new(true)}, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -44,7 +42,7 @@ func (s *Server) PauseQueue(ctx context.Context, req *taskraftv1.PauseQueueReque
 
 // ResumeQueue lets a paused queue be assigned from again.
 func (s *Server) ResumeQueue(ctx context.Context, req *taskraftv1.ResumeQueueRequest) (*taskraftv1.ResumeQueueResponse, error) {
-	q, pos, err := s.setQueue(ctx, req.GetName(), req.GetCall(), &fsmpb.SetQueue{Paused: proto.Bool(false)}, nil)
+	q, pos, err := s.setQueue(ctx, req.GetName(), req.GetCall(), &fsmpb.SetQueue{Paused: new(false)}, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -96,11 +94,11 @@ func (v *violations) queueDefaults(prefix string, in *taskraftv1.QueueDefaults) 
 		RetainCount: in.RetainCount, RetainBytes: in.RetainBytes,
 	}
 	if d := in.GetTimeout(); d != nil {
-		out.Timeout = proto.Int64(v.duration(prefix+"timeout", d, time.Millisecond, maxTimeout))
+		out.Timeout = new(v.duration(prefix+"timeout", d, time.Millisecond, maxTimeout))
 	}
 	out.BackoffBase, out.BackoffMax = v.backoff(prefix+"backoff", in.GetBackoff())
 	if d := in.GetRetain(); d != nil {
-		out.Retain = proto.Int64(v.duration(prefix+"retain", d, time.Second, year))
+		out.Retain = new(v.duration(prefix+"retain", d, time.Second, year))
 	}
 	return out
 }

@@ -54,12 +54,12 @@ func (s *Server) spec(v *violations, prefix string, in *taskraftv1.TaskSpec) *fs
 		out.RunAt = v.runAt(prefix+"run_at", start.RunAt)
 	}
 	if d := in.GetTimeout(); d != nil {
-		out.Timeout = proto.Int64(v.duration(prefix+"timeout", d, time.Millisecond, maxTimeout))
+		out.Timeout = new(v.duration(prefix+"timeout", d, time.Millisecond, maxTimeout))
 	}
 	out.BackoffBase, out.BackoffMax = v.backoff(prefix+"backoff", in.GetBackoff())
 	out.ExpiresIn = v.duration(prefix+"expires_in", in.GetExpiresIn(), time.Millisecond, year)
 	if d := in.GetRetain(); d != nil {
-		out.Retain = proto.Int64(v.duration(prefix+"retain", d, time.Second, year))
+		out.Retain = new(v.duration(prefix+"retain", d, time.Second, year))
 	}
 	if out.RequestId != "" {
 		out.ContentDigest = specDigest(out)
@@ -117,7 +117,7 @@ func (v *violations) attempts(field string, n *int32) *uint32 {
 		v.add(field, "got %d, want 1 to %d", *n, maxAttempts)
 		return nil
 	}
-	return proto.Uint32(uint32(*n))
+	return new(uint32(*n))
 }
 
 // runAt returns Unix nanoseconds; the past means now.
@@ -138,10 +138,10 @@ func (v *violations) backoff(field string, b *taskraftv1.Backoff) (base, most *i
 		return nil, nil
 	}
 	if b.GetBase() != nil {
-		base = proto.Int64(v.duration(field+".base", b.GetBase(), time.Millisecond, maxBackoff))
+		base = new(v.duration(field+".base", b.GetBase(), time.Millisecond, maxBackoff))
 	}
 	if b.GetMax() != nil {
-		most = proto.Int64(v.duration(field+".max", b.GetMax(), time.Millisecond, maxBackoff))
+		most = new(v.duration(field+".max", b.GetMax(), time.Millisecond, maxBackoff))
 	}
 	if base != nil && most != nil && *base > *most {
 		v.add(field+".max", "got %v, want at least the base %v", time.Duration(*most), time.Duration(*base))

@@ -13,8 +13,8 @@ import (
 const (
 	chartWidth = 860
 	margin     = 28
-	barLeft    = 290 // names are written to the left of it
-	barWidth   = 400 // of the longest bar
+	barLeft    = 312 // names are written to the left of it
+	barWidth   = 380 // of the longest bar
 	rowHeight  = 24
 	barHeight  = 14
 	headHeight = 94
@@ -95,7 +95,7 @@ func panel(b *strings.Builder, y int, c cells.Cell, bars []Line) int {
 			class, barLeft, y+(rowHeight-barHeight)/2, width, barHeight, html.EscapeString(l.Title+", "+l.Way))
 		label := number(v, digits)
 		if l.Factor > 0 {
-			label += fmt.Sprintf("  (%s ×)", number(l.Factor, 1))
+			label += fmt.Sprintf("  (%s ×)", number(l.Factor, 2))
 		}
 		text(b, strings.TrimSpace(class), barLeft+int(width)+8, base, label)
 		y += rowHeight

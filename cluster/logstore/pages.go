@@ -176,7 +176,7 @@ func (p *pages) walk(id uint64, depth int, lo, hi []byte, visit visitor) error {
 		return fmt.Errorf("page %d: a branch without children: %w", id, errDamaged)
 	}
 	key, child, err := branchElement(b, 0)
-	for i := 0; i < n; i++ {
+	for i := range n {
 		if err != nil {
 			return fmt.Errorf("page %d: %w", id, err)
 		}
