@@ -236,7 +236,8 @@ func (f *failover) stand(ctx context.Context, t watched) {
 	if !allowed {
 		return
 	}
-	if err := f.transport.InjectTimeoutNow(ctx); err != nil {
+	// The new term ends ctx, perhaps before the answer has come: that counts too.
+	if err := f.transport.InjectTimeoutNow(ctx); err != nil && ctx.Err() == nil {
 		f.log.Debug("not standing for election", slog.Any("err", err))
 		return
 	}
