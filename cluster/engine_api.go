@@ -40,11 +40,16 @@ func (n *Node) Read(ctx context.Context, o ReadOptions, f func(*fsm.Machine)) (P
 	return p, err
 }
 
-// WaitTask returns the task once it is terminal, or as it is when ctx ends.
-// known is as in fsm.Machine.Task.
-func (n *Node) WaitTask(ctx context.Context, id uint64) (t *fsm.Task, known bool, p Position, err error) {
-	return n.engine.waitTask(ctx, id)
+// WaitTask returns the task once it is terminal, or as it is after wait. It is
+// nil when there is none; known is as in fsm.Machine.Task. Errors: *NotLeaderError,
+// and ctx's.
+func (n *Node) WaitTask(ctx context.Context, id uint64, wait time.Duration) (t *fsm.Task, known bool, p Position, err error) {
+	return n.engine.waitTask(ctx, id, wait)
 }
+
+// Now is the table's clock as this node tells it while it leads, Unix nanoseconds:
+// deadlines of tasks are compared with it.
+func (n *Node) Now() int64 { return n.engine.clock.now() }
 
 // Hello is what a worker process says of itself when it attaches or polls.
 type Hello struct {

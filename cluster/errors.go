@@ -20,6 +20,10 @@ var (
 	ErrStreamReplaced = errors.New("replaced by a newer stream")
 	// ErrSlowConsumer: the worker does not read its stream.
 	ErrSlowConsumer = errors.New("the worker does not read its stream")
+	// ErrNoMember: no other voter has that name.
+	ErrNoMember = errors.New("no other voter has this name")
+	// ErrNoSuccessor: no other voter can lead at the moment.
+	ErrNoSuccessor = errors.New("no other voter can take over")
 	// ErrStopped: this node has stopped.
 	ErrStopped = errors.New("the node has stopped")
 )

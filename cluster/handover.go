@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -81,11 +80,11 @@ func (n *Node) heir(ctx context.Context, m *member, to string) (raft.Server, err
 	}
 	switch {
 	case best.ID == "" && to != "" && !named:
-		return best, fmt.Errorf("no voter is named %q", to)
+		return best, fmt.Errorf("%w: %q", ErrNoMember, to)
 	case best.ID == "":
-		return best, errors.New("no other voter answers")
+		return best, fmt.Errorf("%w: none answers", ErrNoSuccessor)
 	case to == "" && bestSight.DiskLow && n.disk.low.Load():
-		return best, errors.New("every other voter is short of disk space, too")
+		return best, fmt.Errorf("%w: every other one is short of disk space, too", ErrNoSuccessor)
 	}
 	return best, nil
 }

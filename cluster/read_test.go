@@ -141,31 +141,36 @@ func TestWaitTask(t *testing.T) {
 		ids := r.submit("q", 2)
 		held := r.next(s).Assignments
 
+		for _, wait := range []time.Duration{0, time.Second} {
+			if x, known, _, err := r.e.waitTask(t.Context(), ids[0], wait); err != nil || !known || x.State != fsm.Running {
+				t.Errorf("after %v: %v, %v, %v", wait, x, known, err)
+			}
+		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if x, known, _, err := r.e.waitTask(ctx, ids[0]); err != nil || !known || x.State != fsm.Running {
-			t.Errorf("until ctx ends: %v, %v, %v", x, known, err)
+		if x, _, _, err := r.e.waitTask(ctx, ids[0], time.Hour); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("the caller waits no longer: %v, %v", x, err)
 		}
 		go func() {
 			time.Sleep(time.Second)
 			r.complete(s, held[0])
 		}()
 		before := time.Now()
-		x, known, pos, err := r.e.waitTask(t.Context(), ids[0])
+		x, known, pos, err := r.e.waitTask(t.Context(), ids[0], time.Hour)
 		if err != nil || !known || x.State != fsm.Succeeded || pos.Index == 0 || time.Since(before) != time.Second {
 			t.Errorf("got %v, %v, %+v, %v after %v", x, known, pos, err, time.Since(before))
 		}
-		if x, _, _, err := r.e.waitTask(t.Context(), ids[0]); err != nil || x.State != fsm.Succeeded {
+		if x, _, _, err := r.e.waitTask(t.Context(), ids[0], time.Hour); err != nil || x.State != fsm.Succeeded {
 			t.Errorf("already ended: %v, %v", x, err)
 		}
-		if x, known, _, err := r.e.waitTask(t.Context(), 99); x != nil || known || err != nil {
+		if x, known, _, err := r.e.waitTask(t.Context(), 99, time.Hour); x != nil || known || err != nil {
 			t.Errorf("no such task: %v, %v, %v", x, known, err)
 		}
 		go func() {
 			time.Sleep(time.Second)
 			r.e.end(Leader{Name: "n2"})
 		}()
-		_, _, _, err = r.e.waitTask(t.Context(), ids[1])
+		_, _, _, err = r.e.waitTask(t.Context(), ids[1], time.Hour)
 		if _, ok := errors.AsType[*NotLeaderError](err); !ok {
 			t.Errorf("leadership moved: %v", err)
 		}
@@ -183,7 +188,7 @@ func TestRestoredTable(t *testing.T) {
 		ids := r.submit("q", 1)
 		done := make(chan *fsm.Task, 1)
 		go func() {
-			x, _, _, err := r.e.waitTask(t.Context(), ids[0])
+			x, _, _, err := r.e.waitTask(t.Context(), ids[0], time.Hour)
 			if err != nil {
 				t.Error(err)
 			}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/taskraft/taskraft/fsm"
 )
@@ -148,8 +149,8 @@ func (e *engine) waitIndex(ctx context.Context, index uint64) error {
 	}
 }
 
-// waitTask returns the task once it is terminal, or as it is when ctx ends.
-func (e *engine) waitTask(ctx context.Context, id uint64) (*fsm.Task, bool, Position, error) {
+// waitTask returns the task once it is terminal, or as it is after wait.
+func (e *engine) waitTask(ctx context.Context, id uint64, wait time.Duration) (*fsm.Task, bool, Position, error) {
 	l, err := e.confirm(ctx)
 	if err != nil {
 		return nil, false, Position{}, err
@@ -160,13 +161,17 @@ func (e *engine) waitTask(ctx context.Context, id uint64) (*fsm.Task, bool, Posi
 	if t == nil || t.State.Terminal() {
 		return t, known, pos, nil
 	}
+	enough := time.NewTimer(wait)
+	defer enough.Stop()
 	select {
 	case t = <-x.done:
 		_, _, pos = e.look(id)
 		return t, true, pos, nil
-	case <-ctx.Done():
+	case <-enough.C:
 		t, known, pos = e.look(id)
 		return t, known, pos, nil
+	case <-ctx.Done():
+		return nil, false, Position{}, ctx.Err()
 	case <-l.closed:
 		return nil, false, Position{}, e.notLeader()
 	}

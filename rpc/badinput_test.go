@@ -92,9 +92,11 @@ func TestBadSpecs(t *testing.T) {
 func TestPastMeansNow(t *testing.T) {
 	t.Run("E09", func(t *testing.T) {
 		m := startMaster(t)
-		id := submit(t, m, &spec{Start: &taskraftv1.TaskSpec_RunAt{RunAt: timestamppb.New(time.Unix(0, 0))}})
-		if a := pull(t, m, "w1", 1, "default"); a.GetTask() != id {
-			t.Errorf("got task %d, want %d", a.GetTask(), id)
+		for i, year := range []int{1, 1500, 1970, 2001} { // nanoseconds cannot tell the first two
+			id := submit(t, m, &spec{Start: &taskraftv1.TaskSpec_RunAt{RunAt: timestamppb.New(time.Date(year, 1, 1, 0, 0, 0, 0, time.UTC))}})
+			if a := pull(t, m, "w1", uint64(i+1), "default"); a.GetTask() != id {
+				t.Errorf("year %d: got task %d, want %d", year, a.GetTask(), id)
+			}
 		}
 	})
 }
@@ -156,6 +158,14 @@ func TestBadCalls(t *testing.T) {
 			_, err := m.CompleteTask(ctx, &taskraftv1.CompleteTaskRequest{WorkerId: "w", BootId: "b", Completion: &taskraftv1.Completion{Task: 1, Fence: 1, Result: make([]byte, 1<<20+1)}})
 			return err
 		}, codes.ResourceExhausted, reason.InvalidField, ""},
+		{"transfer", "to nobody", func(ctx context.Context) error {
+			_, err := m.TransferLeadership(ctx, &taskraftv1.TransferLeadershipRequest{To: "n9"})
+			return err
+		}, codes.NotFound, reason.MemberNotFound, ""},
+		{"transfer", "without another voter", func(ctx context.Context) error {
+			_, err := m.TransferLeadership(ctx, &taskraftv1.TransferLeadershipRequest{})
+			return err
+		}, codes.FailedPrecondition, reason.NoSuccessor, ""},
 		{"E19", "max 0", func(ctx context.Context) error {
 			_, err := m.RequestTask(ctx, &taskraftv1.RequestTaskRequest{WorkerId: "w", BootId: "b", Queues: queues, PollSeq: 1})
 			return err

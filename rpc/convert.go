@@ -105,7 +105,9 @@ func taskSpec(t *fsm.Task) *taskraftv1.TaskSpec {
 	}
 }
 
-func assignments(tasks []*fsm.Task) []*taskraftv1.Assignment {
+// assignments converts what a worker gets. now is the table's clock: an attempt
+// that is sent again has less of its time left.
+func assignments(tasks []*fsm.Task, now int64) []*taskraftv1.Assignment {
 	if len(tasks) == 0 {
 		return nil
 	}
@@ -115,7 +117,7 @@ func assignments(tasks []*fsm.Task) []*taskraftv1.Assignment {
 		a := &all[i]
 		a.Task, a.Fence, a.Queue, a.Kind = t.ID, t.Fence, t.Queue, t.Kind
 		a.Payload, a.ContentType, a.Attempt = t.Payload, t.ContentType, t.Attempts
-		a.Timeout, a.SubmitTime = duration(t.Timeout), timestamp(t.SubmittedAt)
+		a.Timeout, a.SubmitTime = duration(max(min(t.Timeout, t.Deadline-now), 1)), timestamp(t.SubmittedAt)
 		out[i] = a
 	}
 	return out

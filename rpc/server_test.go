@@ -162,6 +162,13 @@ func TestUnaryLifecycle(t *testing.T) {
 	if again.GetFence() != a.GetFence() {
 		t.Errorf("the same poll_seq gave fence %d, then %d", a.GetFence(), again.GetFence())
 	}
+	if was, is := a.GetTimeout().AsDuration(), again.GetTimeout().AsDuration(); is >= was || is <= 0 {
+		t.Errorf("sent again the attempt has %v left, the first time %v", is, was)
+	}
+	now, err := m.WaitTask(t.Context(), &taskraftv1.WaitTaskRequest{Id: id, Timeout: durationpb.New(0)})
+	if err != nil || now.GetDone() || now.GetTask().GetState() != taskraftv1.TaskState_RUNNING {
+		t.Errorf("wait for no time: %v %v, want the task as it is", now, err)
+	}
 	if o := complete(t, m, "w1", id, a.GetFence(), "HELLO"); o != taskraftv1.Outcome_ACCEPTED {
 		t.Fatalf("complete: %v", o)
 	}

@@ -130,7 +130,10 @@ func (v *violations) runAt(field string, at *timestamppb.Timestamp) int64 {
 		v.add(field, "got %s, want at most one year ahead", t.Format(time.RFC3339))
 		return 0
 	}
-	return max(at.AsTime().UnixNano(), 1)
+	if at.GetSeconds() <= 0 { // before the years that nanoseconds can tell
+		return 1
+	}
+	return at.AsTime().UnixNano()
 }
 
 func (v *violations) backoff(field string, b *taskraftv1.Backoff) (base, most *int64) {

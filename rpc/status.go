@@ -53,6 +53,10 @@ func (s *Server) statusOf(err error) error {
 		return statusError(codes.Aborted, reason.StreamReplaced, err.Error(), nil)
 	case errors.Is(err, cluster.ErrSlowConsumer):
 		return statusError(codes.ResourceExhausted, reason.SlowConsumer, err.Error(), nil)
+	case errors.Is(err, cluster.ErrNoMember):
+		return statusError(codes.NotFound, reason.MemberNotFound, err.Error(), nil)
+	case errors.Is(err, cluster.ErrNoSuccessor):
+		return statusError(codes.FailedPrecondition, reason.NoSuccessor, err.Error(), nil)
 	case errors.Is(err, cluster.ErrStopped):
 		return statusError(codes.Unavailable, reason.Stopping, err.Error(), nil)
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):

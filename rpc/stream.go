@@ -154,7 +154,7 @@ func (s *Server) send(ctx context.Context, stream workStream, ws *cluster.Stream
 			return s.statusOf(err)
 		}
 		for n := spread(batch.Assignments); n < len(batch.Assignments); n = spread(batch.Assignments) {
-			if err := stream.Send(&taskraftv1.MasterMessage{Assignments: assignments(batch.Assignments[:n])}); err != nil {
+			if err := stream.Send(&taskraftv1.MasterMessage{Assignments: assignments(batch.Assignments[:n], s.node.Now())}); err != nil {
 				return err
 			}
 			batch.Assignments = batch.Assignments[n:]
@@ -181,7 +181,10 @@ func spread(tasks []*fsm.Task) int {
 }
 
 func (s *Server) message(b *cluster.Batch) *taskraftv1.MasterMessage {
-	m := &taskraftv1.MasterMessage{Assignments: assignments(b.Assignments), NoMoreTasks: b.NoMoreTasks}
+	m := &taskraftv1.MasterMessage{NoMoreTasks: b.NoMoreTasks}
+	if len(b.Assignments) > 0 {
+		m.Assignments = assignments(b.Assignments, s.node.Now())
+	}
 	if n := len(b.Outcomes); n > 0 {
 		m.Outcomes = make([]*taskraftv1.OutcomeReply, n)
 		all := make([]taskraftv1.OutcomeReply, n)

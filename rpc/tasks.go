@@ -3,7 +3,6 @@ package rpc
 import (
 	"context"
 	"encoding/hex"
-	"errors"
 	"strconv"
 	"time"
 
@@ -119,15 +118,11 @@ func (s *Server) WaitTask(ctx context.Context, req *taskraftv1.WaitTaskRequest) 
 	if req.GetTimeout() == nil {
 		wait = defaultWait
 	}
-	waiting, cancel := context.WithTimeout(ctx, min(wait, maxWait))
-	defer cancel()
-	t, known, pos, err := s.node.WaitTask(waiting, req.GetId())
-	switch {
-	case ctx.Err() != nil:
-		return nil, s.statusOf(ctx.Err())
-	case err != nil && !errors.Is(err, context.DeadlineExceeded):
+	t, known, pos, err := s.node.WaitTask(ctx, req.GetId(), min(wait, maxWait))
+	if err != nil {
 		return nil, s.statusOf(err)
-	case t == nil:
+	}
+	if t == nil {
 		return nil, missing(req.GetId(), known)
 	}
 	return &taskraftv1.WaitTaskResponse{Task: task(t, true), Done: t.State.Terminal(), Position: s.position(pos)}, nil

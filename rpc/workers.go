@@ -53,7 +53,7 @@ func (s *Server) RequestTask(ctx context.Context, req *taskraftv1.RequestTaskReq
 		return nil, s.statusOf(err)
 	}
 	return &taskraftv1.RequestTaskResponse{
-		Assignments: assignments(res.Tasks), NoMoreTasks: res.NoMoreTasks,
+		Assignments: assignments(res.Tasks, s.node.Now()), NoMoreTasks: res.NoMoreTasks,
 		Ttl: durationpb.New(res.TTL), Position: s.position(pos),
 	}, nil
 }

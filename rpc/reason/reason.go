@@ -64,6 +64,13 @@ const (
 	// nothing was set on it.
 	QueueNotFound = "QUEUE_NOT_FOUND"
 
+	// MemberNotFound: NOT_FOUND. No other voter has the name that leadership
+	// should go to.
+	MemberNotFound = "MEMBER_NOT_FOUND"
+	// NoSuccessor: FAILED_PRECONDITION. No other voter can take leadership
+	// over at the moment; it stays where it is.
+	NoSuccessor = "NO_SUCCESSOR"
+
 	// WorkerIDInUse: ALREADY_EXISTS. Another live process has this worker id.
 	WorkerIDInUse = "WORKER_ID_IN_USE"
 	// BootReplaced: FAILED_PRECONDITION. A newer process took this worker's place
