@@ -3,6 +3,7 @@ package follow
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/taskraft/taskraft/rpc/taskraftv1"
 )
@@ -60,10 +61,11 @@ func (f *Follower) learn(info *taskraftv1.LeaderInfo, from string) {
 	if info.GetTerm() < b.term {
 		return
 	}
-	if masters := info.GetMasters(); len(masters) > 0 {
-		f.setMasters(masters)
-	}
 	leader := info.GetGrpc()
+	if masters := info.GetMasters(); len(masters) > 0 {
+		// A list may lack the leader: members announce their addresses one by one.
+		f.setMasters(slices.Concat([]string{leader, b.leader}, masters))
+	}
 	switch {
 	case info.GetTerm() > b.term:
 	case leader == b.leader:
@@ -90,6 +92,7 @@ func (f *Follower) enthrone() {
 	}
 	m := f.masters[f.belief.leader]
 	if m == nil {
+		f.reign.master = nil // whatever comes: the old leader is none any more
 		if checkAddr(f.belief.leader) != nil || len(f.masters) >= maxMasters {
 			f.log.Warn("the leader's address is not usable", "addr", f.belief.leader)
 			return

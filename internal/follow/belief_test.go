@@ -1,6 +1,7 @@
 package follow
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/taskraft/taskraft/rpc/taskraftv1"
@@ -76,6 +77,35 @@ func TestMastersAreReplacedButTheGivenStay(t *testing.T) {
 	learn(3, many...)
 	if n := len(f.Masters()); n > maxMasters {
 		t.Fatalf("%d masters, want at most %d", n, maxMasters)
+	}
+}
+
+// The connection to the leader survives a list of masters without it.
+func TestTheLeaderIsKept(t *testing.T) {
+	const given, leader, other = "127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"
+	f := start(t, given)
+	learn := func(term uint64, leader string, masters ...string) {
+		f.Learn(&taskraftv1.LeaderInfo{Grpc: leader, Term: term, ClusterId: "x", Masters: masters}, given)
+	}
+	learn(1, leader, given, leader, other)
+	to := f.leader()
+	learn(1, leader, given, other)
+	if now := f.leader(); now.master != to.master || now.master.ctx.Err() != nil {
+		t.Fatalf("calls go to %s, closed: %v; want the leader's open connection", now.addr, now.master.ctx.Err())
+	}
+	learn(1, "", given, other) // one that does not know
+	if now := f.leader(); now.master != to.master || now.master.ctx.Err() != nil {
+		t.Fatalf("calls go to %s, closed: %v; want the leader's open connection", now.addr, now.master.ctx.Err())
+	}
+	learn(2, other, given)
+	learn(2, other, given, other)
+	if got, want := f.Masters(), []string{given, other}; !slices.Equal(got, want) {
+		t.Fatalf("masters %q, want %q: the old leader is in no list", got, want)
+	}
+	learn(3, "nowhere", given)
+	learn(3, "nowhere", given)
+	if now := f.leader(); now.addr != given || now.master.ctx.Err() != nil {
+		t.Fatalf("calls go to %s, closed: %v; want the one master there is", now.addr, now.master.ctx.Err())
 	}
 }
 
