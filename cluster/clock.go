@@ -60,6 +60,17 @@ func (c *clock) elect(tableNow int64, peers []time.Duration) {
 	c.last = max(c.last, tableNow)
 }
 
+// raise moves the clock up to the table's now: only once the term's first entry
+// has applied has the table seen all that earlier terms stamped.
+func (c *clock) raise(tableNow int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if mono := c.src.mono(); c.read(mono) < tableNow {
+		c.base, c.at, c.slew = tableNow, mono, 0
+	}
+	c.last = max(c.last, tableNow)
+}
+
 // steer aims at the median wall clock. Call it now and then; without it the
 // clock runs on at the monotonic rate.
 func (c *clock) steer(peers []time.Duration) {

@@ -2,7 +2,11 @@ package cluster
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/taskraft/taskraft/fsm"
+	"github.com/taskraft/taskraft/fsm/fsmpb"
 )
 
 // hands is a clock source that tests turn.
@@ -144,4 +148,46 @@ func TestClockSkewAlarm(t *testing.T) {
 		}
 		h.wall -= test.step
 	}
+}
+
+// After a full restart the log is applied only with the new term's first entry:
+// what it stamped counts, though the wall clock has stepped back since.
+func TestStampsOfALogThatIsReplayedCount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := systemSource()
+		src.wall = func() int64 { return time.Now().Add(-time.Hour).UnixNano() }
+		r := newIdleRig(t, nil, src)
+		defer r.close()
+		delayed := submitTo("q", 1)
+		delayed.GetSubmit().Tasks[0].Delay = int64(time.Minute)
+		stamp := time.Now().UnixNano()
+		r.raft.replay = func() {
+			b, err := fsm.EncodeEntry(nil, &fsm.Entry{
+				Header: fsm.Header{Level: 1, Term: 1, Now: stamp}, Commands: []*fsmpb.Command{delayed},
+			})
+			if err != nil {
+				t.Error(err)
+			}
+			r.raft.apply(1, b)
+		}
+		began := time.Now()
+		r.begin(2)
+		h := hello("w", "b", 1, "q")
+		h.TTL = time.Hour
+		s := r.attach(h)
+		r.submit("q", 1)
+		r.complete(s, r.next(s).Assignments...)
+		if b := r.next(s); len(b.Outcomes) != 1 || b.Outcomes[0].Outcome != fsm.Accepted {
+			t.Errorf("got %+v", b)
+		}
+		b, err := s.Next(t.Context())
+		if err != nil || len(b.Assignments) != 1 || time.Since(began) > time.Minute+time.Second {
+			t.Errorf("got %+v, %v after %v, want the delayed task after 1m", b, err, time.Since(began))
+		}
+		r.noIdleWork()
+		entries, _ := r.raft.since(0)
+		if first, second := entries[0], entries[1]; first.Now >= stamp || second.Now <= stamp {
+			t.Errorf("stamps %d and %d around the log's %d", first.Now, second.Now, stamp)
+		}
+	})
 }

@@ -119,6 +119,8 @@ func (e *engine) begin(term uint64) error {
 	if old := e.lead.Load(); old != nil { // its streams need not look far
 		old.close(Leader{Name: e.cfg.Name, GRPC: e.cfg.GRPC, HTTP: e.cfg.HTTP, Term: term}, nil)
 	}
+	_, _, now = e.t.m.Position()
+	e.clock.raise(now)
 	l.load(e.t.m)
 	e.lead.Store(l)
 	l.start()

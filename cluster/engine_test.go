@@ -109,3 +109,35 @@ func TestFinalizeRaisesTheLevelOfEntries(t *testing.T) {
 		t.Errorf("level %d, the table has %d", got, r.table.m.FeatureLevel())
 	}
 }
+
+// An entry that a leadership did not see apply is answered all the same: its
+// outcomes are sent, and its queues looked at again.
+func TestAnEntryAppliedUnseenIsSettled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		defer r.close()
+		s := r.attach(hello("w", "b", 1, "q"))
+		r.submit("q", 1)
+		held := r.next(s).Assignments
+		l := r.e.lead.Load()
+		r.raft.pause()
+		r.complete(s, held...)
+		synctest.Wait()
+		select {
+		case <-s.wake: // of before
+		default:
+		}
+		r.e.lead.Store(nil)
+		r.raft.resume()
+		synctest.Wait()
+		r.e.lead.Store(l)
+		if b, err := s.take(); err != nil || b == nil || len(b.Outcomes) != 1 {
+			t.Fatalf("got %+v, %v", b, err)
+		}
+		select {
+		case <-s.wake:
+		default:
+			t.Error("the stream's sender was not woken")
+		}
+	})
+}

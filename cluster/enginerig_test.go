@@ -69,7 +69,8 @@ type fakeRaft struct {
 	rig     *rig
 	queue   chan *fakeFuture
 	latency time.Duration
-	lean    bool // for benchmarks: no follower, no record of entries
+	lean    bool   // for benchmarks: no follower, no record of entries
+	replay  func() // applies what the log holds of earlier terms, before the next entry
 	wg      sync.WaitGroup
 
 	mu       sync.Mutex
@@ -130,6 +131,10 @@ func (f *fakeRaft) run() {
 		f.now--
 		term, verdict, applies := f.term, f.verdict, f.applies
 		f.mu.Unlock()
+		if f.replay != nil {
+			f.replay()
+			f.replay = nil
+		}
 		if verdict == nil || applies {
 			x.a = f.apply(term, x.entry)
 		}

@@ -28,13 +28,12 @@ type part struct {
 }
 
 // match finds the entry that was applied among those in flight.
-func (l *reign) match(m *fsm.Machine, a *fsm.Applied) *flight {
+func (l *reign) match(a *fsm.Applied) *flight {
 	if a.NotLeader || a.Term != l.term {
 		return nil
 	}
-	_, _, now := m.Position()
 	for _, f := range l.air {
-		if f.now == now {
+		if f.now == a.Stamp {
 			return f
 		}
 	}
@@ -84,7 +83,15 @@ func (l *reign) fail(f *flight, err error) {
 		case x.report.stream != nil:
 			l.broken(x.report.stream)
 		}
-		for _, in := range x.assign.lines {
+	}
+	l.doubtPlanned(f)
+}
+
+// doubtPlanned has the queues looked at again that an entry's assignments were
+// planned from: no apply did so.
+func (l *reign) doubtPlanned(f *flight) {
+	for i := range f.parts {
+		for _, in := range f.parts[i].assign.lines {
 			l.doubt(in.line)
 		}
 	}

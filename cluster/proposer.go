@@ -232,6 +232,8 @@ func (l *reign) settle() {
 		if !f.landed {
 			if err == nil { // applied, but this reign did not see it
 				l.answer(nil, f, a)
+				l.doubtPlanned(f)
+				l.flushStreams()
 			} else {
 				l.fail(f, err)
 			}

@@ -151,7 +151,7 @@ func (l *reign) applied(m *fsm.Machine, a *fsm.Applied) {
 	for i := range a.Events {
 		l.event(m, &a.Events[i])
 	}
-	if f := l.match(m, a); f != nil {
+	if f := l.match(a); f != nil {
 		l.answer(m, f, a)
 		l.land(f)
 	}

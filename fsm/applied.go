@@ -3,7 +3,8 @@ package fsm
 // Applied is what one entry did.
 type Applied struct {
 	Index, Term uint64
-	NotLeader   bool // header term ≠ raft term: nothing was done
+	Stamp       int64 // the entry's own time; the table's now may be beyond it
+	NotLeader   bool  // header term ≠ raft term: nothing was done
 	Results     []Result
 	Events      []Event
 }

@@ -80,7 +80,7 @@ func (m *Machine) Apply(index, term uint64, e *Entry) *Applied {
 		panic(fmt.Sprintf("apply index %d after index %d", index, m.index))
 	}
 	m.index, m.term = index, term
-	a := &Applied{Index: index, Term: term}
+	a := &Applied{Index: index, Term: term, Stamp: e.Now}
 	if e.Term != term {
 		a.NotLeader = true
 		return a
