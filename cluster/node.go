@@ -41,6 +41,7 @@ type Node struct {
 	handing sync.Mutex     // one hand-over at a time
 
 	storeDead atomic.Bool // the log store has failed: whoever writes to it blocks
+	stuck     bool        // Raft hangs in a write and is left behind; set once nothing else runs
 
 	failed  chan *Fault // the first fatal error
 	stopped sync.Once
@@ -66,18 +67,18 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 		failed: make(chan *Fault, 1), done: make(chan struct{}),
 	}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
-	if err := n.open(); err != nil {
+	if err := n.open(ctx); err != nil {
 		n.cancel()
 		n.engineStop()
-		return nil, errors.Join(err, n.closeStores())
+		return nil, errors.Join(err, n.letGo())
 	}
 	go n.supervise()
 	return n, nil
 }
 
 // open builds the node from the disk up; what it leaves open on an error,
-// closeStores closes.
-func (n *Node) open() error {
+// letGo closes.
+func (n *Node) open(ctx context.Context) error {
 	n.table.m = fsm.New()
 	n.peers = &peers{log: n.log, heard: n.heard}
 	n.replica = &replica{peers: n.peers, leader: n.leader, isolated: n.isolated, closing: n.ctx.Done()}
@@ -116,7 +117,7 @@ func (n *Node) open() error {
 		n.wg.Go(n.formAndRun)
 		return nil
 	}
-	m, err := n.startRaft()
+	m, err := n.launch(ctx, n.failed)
 	if err != nil {
 		return err
 	}
@@ -179,7 +180,7 @@ func (n *Node) formAndRun() {
 	fixed, err := n.form(n.ctx)
 	if err == nil {
 		var m *member
-		if m, err = n.startRaft(); err == nil {
+		if m, err = n.launch(n.ctx, nil); err == nil {
 			n.run(m, fixed)
 			return
 		}

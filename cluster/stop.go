@@ -74,11 +74,8 @@ func (n *Node) shutdown(f *Fault) {
 		n.wg.Wait()
 		ended := n.stopRaft()
 		n.engineStop()
-		if !ended {
-			go n.port.Close() // its handlers may hang with Raft
-			return
-		}
-		if err := n.closeStores(); err != nil && n.err == nil {
+		n.stuck = n.stuck || !ended
+		if err := n.letGo(); err != nil && n.err == nil {
 			n.err = err
 		}
 	})
@@ -93,7 +90,7 @@ func (n *Node) stopRaft() bool {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), raftEndsWithin)
 	defer cancel()
-	if n.storeDead.Load() || n.store.Stats().Hung {
+	if n.diskHangs() {
 		cancel()
 	}
 	f := m.raft.Shutdown()
