@@ -60,7 +60,8 @@ func New(cfg Config) (*Client, error) {
 	return c, nil
 }
 
-// Close fails what is under way and closes the connections.
+// Close fails what is under way and closes the connections. A change that was sent
+// but not answered fails with ErrUncertain.
 func (c *Client) Close() error {
 	c.follow.Close()
 	return nil

@@ -188,6 +188,21 @@ func TestUncertain(t *testing.T) {
 	}
 }
 
+// A submit that Close cut short may have taken effect.
+func TestCloseLeavesASentCallUncertain(t *testing.T) {
+	c := followtest.New(t, 1)
+	c.Lead(c.Masters[0])
+	cl := newClient(t, c.Addrs()...)
+	c.Call = func(ctx context.Context, _ *followtest.Master, _ proto.Message) (proto.Message, error) {
+		go cl.Close()
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	if _, err := cl.Submit(t.Context(), Task{Queue: "q", Kind: "k"}); !errors.Is(err, ErrUncertain) {
+		t.Fatalf("got %v, want ErrUncertain", err)
+	}
+}
+
 func TestNoLeader(t *testing.T) {
 	tb := newTable(t, 2)
 	tb.c.Lead(nil)

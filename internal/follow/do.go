@@ -24,7 +24,7 @@ type Call func(ctx context.Context, conn grpc.ClientConnInterface) error
 
 // Do makes a call on the leader and repeats it until it is answered. It returns
 // nil, the error of an answer that repeating cannot change, or a *GaveUpError when
-// ctx ended first.
+// ctx ended or the Follower was closed first.
 func (f *Follower) Do(ctx context.Context, call Call) error {
 	t := tries{f: f, ctx: ctx}
 	return t.onLeader(call)
@@ -83,7 +83,7 @@ func (t *tries) onLeader(call Call) error {
 // one makes a try. done means that err is Do's answer.
 func (t *tries) one(to target, call Call) (done bool, err error) {
 	if t.f.ctx.Err() != nil {
-		return true, errClosed
+		return true, &GaveUpError{Cause: errClosed, Last: t.last, Maybe: t.unknown}
 	}
 	if t.ctx.Err() != nil {
 		return true, t.gaveUp()

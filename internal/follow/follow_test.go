@@ -371,6 +371,28 @@ func TestClosedFollower(t *testing.T) {
 	}
 }
 
+// A call that was sent may have taken effect, whatever ends it.
+func TestCloseDuringACall(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		last  error
+		maybe bool
+	}{
+		{"sent", status.Error(codes.Unavailable, "transport is closing"), true},
+		{"refused", followtest.Status(codes.Unavailable, reason.NoLeader, nil), false},
+	} {
+		f := start(t, followtest.New(t, 1).Addrs()...)
+		err := f.Do(t.Context(), func(context.Context, grpc.ClientConnInterface) error {
+			f.Close()
+			return tt.last
+		})
+		gave, ok := errors.AsType[*GaveUpError](err)
+		if !ok || !errors.Is(err, errClosed) || gave.Maybe != tt.maybe || gave.NoLeader {
+			t.Errorf("%s: got %v (%+v), want: closed, and maybe %v", tt.name, err, gave, tt.maybe)
+		}
+	}
+}
+
 func TestAddresses(t *testing.T) {
 	for _, addr := range []string{"", "foo", ":7400", "foo:", "foo:0", "foo:99999", "foo:-1", "[::1", "1.2.3.4"} {
 		if f, err := New(Config{Masters: []string{addr}}); err == nil {

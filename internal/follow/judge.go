@@ -24,7 +24,8 @@ type unsentError struct{ error }
 
 func (e *unsentError) Unwrap() error { return e.error }
 
-// GaveUpError says that the context ended before a call got its answer.
+// GaveUpError says that the context ended, or the Follower was closed, before a
+// call got its answer.
 type GaveUpError struct {
 	Cause error // why the context ended
 	Last  error // the last try's error, if there was one before
