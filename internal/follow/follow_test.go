@@ -3,6 +3,7 @@ package follow
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -391,6 +392,38 @@ func TestCloseDuringACall(t *testing.T) {
 			t.Errorf("%s: got %v (%+v), want: closed, and maybe %v", tt.name, err, gave, tt.maybe)
 		}
 	}
+}
+
+// Asking a master of another cluster changes nothing for the calls of this one.
+func TestAForeignMasterIsNotFollowed(t *testing.T) {
+	home, abroad := followtest.New(t, 1), followtest.New(t, 1)
+	for _, c := range []*followtest.Cluster{home, abroad} {
+		c.Call = echo
+		c.Masters[0].Name += c.Masters[0].Addr
+	}
+	home.Lead(home.Masters[0])
+	abroad.Restore("abroad", abroad.Masters[0])
+	f := start(t, home.Addrs()...)
+	wantAnswerOf(t, f, home.Masters[0].Name)
+	foreign := abroad.Addrs()[0]
+	for range 2 {
+		name, err := ask(t.Context(), func(ctx context.Context, call Call) error {
+			conn, err := f.Conn(foreign)
+			if err != nil {
+				return err
+			}
+			return call(ctx, conn)
+		})
+		if err != nil || name != abroad.Masters[0].Name {
+			t.Fatalf("answered by %q, %v; want %q", name, err, abroad.Masters[0].Name)
+		}
+	}
+	if slices.Contains(f.Masters(), foreign) {
+		t.Fatalf("masters %q, want none of the other cluster's", f.Masters())
+	}
+	home.Lead(home.Masters[0])
+	eventually(t, "the next term is known", func() bool { return f.Leader().GetTerm() == home.Info().GetTerm() })
+	wantAnswerOf(t, f, home.Masters[0].Name)
 }
 
 func TestAddresses(t *testing.T) {

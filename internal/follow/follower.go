@@ -40,6 +40,7 @@ type Follower struct {
 
 	mu      sync.Mutex
 	masters map[string]*master
+	guests  map[string]*master // others that Conn was asked for: not watched, never called by Do
 	order   []*master // for rotation; replaced, never changed
 	next    int       // rotation
 	belief  belief
@@ -62,7 +63,7 @@ func New(cfg Config) (*Follower, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	f := &Follower{cfg: cfg, log: cfg.Logger, began: time.Now(), masters: map[string]*master{}, next: rand.IntN(maxMasters)}
+	f := &Follower{cfg: cfg, log: cfg.Logger, began: time.Now(), masters: map[string]*master{}, guests: map[string]*master{}, next: rand.IntN(maxMasters)}
 	f.ctx, f.stop = context.WithCancel(context.Background())
 	f.reign = &reign{over: make(chan struct{})}
 	f.mu.Lock()
@@ -84,6 +85,9 @@ func (f *Follower) Close() {
 	for _, m := range f.masters {
 		m.close()
 	}
+	for _, m := range f.guests {
+		m.close()
+	}
 	f.mu.Unlock()
 	f.wg.Wait()
 }
@@ -100,7 +104,8 @@ func (f *Follower) Masters() []string {
 }
 
 // Conn returns the connection to one master by address. An address that is not
-// a master's gets a connection of its own until Close.
+// known as a master's gets a connection of its own until Close; nothing is
+// believed of what it says, since it may belong to another cluster.
 func (f *Follower) Conn(addr string) (grpc.ClientConnInterface, error) {
 	if err := checkAddr(addr); err != nil {
 		return nil, err
@@ -110,14 +115,20 @@ func (f *Follower) Conn(addr string) (grpc.ClientConnInterface, error) {
 	if m := f.masters[addr]; m != nil {
 		return m, nil
 	}
-	if len(f.masters) >= maxMasters {
-		return nil, fmt.Errorf("too many master addresses: %d", len(f.masters))
+	if m := f.guests[addr]; m != nil {
+		return m, nil
 	}
-	f.cfg.Masters = append(slices.Clip(f.cfg.Masters), addr)
-	m, err := f.addMaster(addr)
+	if f.ctx.Err() != nil {
+		return nil, errClosed
+	}
+	if len(f.guests) >= maxMasters {
+		return nil, fmt.Errorf("too many master addresses: %d", len(f.guests))
+	}
+	m, err := newMaster(f, addr)
 	if err != nil {
 		return nil, err
 	}
+	f.guests[addr] = m
 	return m, nil
 }
 
