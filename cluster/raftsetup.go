@@ -61,9 +61,9 @@ func (n *Node) startRaft() (*member, error) {
 		return nil, fault(err)
 	}
 	log := newRaftLog(n.log)
-	snaps, err := raft.NewFileSnapshotStoreWithLogger(n.dir.SnapshotPath(), keepSnapshots, log)
+	snaps, err := openSnapshots(n.dir.SnapshotPath(), log)
 	if err != nil {
-		return nil, &Fault{Kind: FaultDisk, Err: fmt.Errorf("open snapshots: %w", err)}
+		return nil, &Fault{Kind: FaultDisk, Err: err}
 	}
 	tr, err := n.port.Raft(log)
 	if err != nil {
