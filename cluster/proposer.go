@@ -138,7 +138,7 @@ func (e *engine) propose(ctx context.Context, cmd *fsmpb.Command) (fsm.Result, P
 // order queues a command and waits for its result.
 func (l *reign) order(ctx context.Context, cmd *fsmpb.Command, t tie) (fsm.Result, Position, error) {
 	c := classOf(cmd)
-	if _, submits := cmd.GetKind().(*fsmpb.Command_Submit); submits && l.e.diskLow.Load() {
+	if l.e.diskLow.Load() && refusable(cmd) {
 		return fsm.Result{}, Position{}, ErrDiskLow
 	}
 	size := proto.Size(cmd) + 8 // and its frame
@@ -159,6 +159,14 @@ func (l *reign) order(ctx context.Context, cmd *fsmpb.Command, t tie) (fsm.Resul
 	case <-ctx.Done():
 		return p.abandon(ctx)
 	}
+}
+
+// refusable reports whether a command may be turned away while the disk is low:
+// a submit, unless it is a repeat. Whether that one was applied before only the
+// table knows.
+func refusable(cmd *fsmpb.Command) bool {
+	_, submits := cmd.GetKind().(*fsmpb.Command_Submit)
+	return submits && !cmd.GetCall().GetRepeat()
 }
 
 // abandon withdraws a proposal whose caller waits no longer: before it was put

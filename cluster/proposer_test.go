@@ -363,6 +363,19 @@ func TestDiskLowRefusesSubmitsOnly(t *testing.T) {
 		t.Errorf("cancel: got %v", err)
 	}
 	r.e.refuseSubmits(false)
+	first := submitTo("q", 1)
+	first.Call = &fsmpb.Call{Client: []byte("0123456789abcdef"), Seq: 1}
+	was, _, err := r.e.propose(t.Context(), first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.e.refuseSubmits(true)
+	repeat := submitTo("q", 1)
+	repeat.Call = &fsmpb.Call{Client: first.Call.Client, Seq: 1, Repeat: true}
+	if again, _, err := r.e.propose(t.Context(), repeat); err != nil || !slices.Equal(again.IDs, was.IDs) {
+		t.Errorf("a repeat of what was applied: %v, %v, want %v", again.IDs, err, was.IDs)
+	}
+	r.e.refuseSubmits(false)
 	r.submit("q", 1)
 }
 
