@@ -278,6 +278,29 @@ func TestPullSessionWithoutHeartbeatsLivesAsLongAsItsAttempts(t *testing.T) {
 	})
 }
 
+// L6: a slot that a task of one queue leaves is filled from the others.
+func TestAWaitingPollGetsTheSlotThatAnotherQueueLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		defer r.close()
+		p := pollOf("w", 1, 0)
+		p.Hello = hello("w", "b", 1, "q", "other")
+		r.submit("other", 1)
+		held := r.poll(p).Tasks
+		r.submit("q", 1)
+		p.Seq, p.Wait = 2, time.Minute
+		next := make(chan PollResult, 1)
+		go func() { next <- r.poll(p) }()
+		synctest.Wait()
+		r.submit("elsewhere", 1) // whatever is applied asks a poll that is new
+		before := time.Now()
+		r.completeUnary("w", held[0])
+		if res := <-next; len(res.Tasks) != 1 || time.Since(before) > 0 {
+			t.Errorf("got %+v after %v", res, time.Since(before))
+		}
+	})
+}
+
 func TestBeat(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil)

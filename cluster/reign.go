@@ -186,8 +186,12 @@ func (l *reign) event(m *fsm.Machine, ev *fsm.Event) {
 			break
 		}
 		delete(l.spared, ev.Fence)
-		if s := l.byID[ev.Session]; s != nil && s.stream != nil {
+		switch s := l.byID[ev.Session]; {
+		case s == nil:
+		case s.stream != nil:
 			l.ended(s.stream, ev.Fence)
+		case s.poll != nil: // its slot is free for its other queues, too
+			l.touchTaker(&s.poll.taker)
 		}
 	case fsm.SessionOpened:
 		if rec := m.Session(ev.Session); rec != nil {
