@@ -117,10 +117,7 @@ func TestPausedQueueCausesNoEntries(t *testing.T) {
 
 func (r *rig) setPaused(queue string, on bool) {
 	r.t.Helper()
-	_, _, err := r.e.propose(r.t.Context(), &fsmpb.Command{Kind: &fsmpb.Command_SetQueue{SetQueue: &fsmpb.SetQueue{Queue: queue, Paused: &on}}})
-	if err != nil {
-		r.t.Fatal(err)
-	}
+	r.order(&fsmpb.Command{Kind: &fsmpb.Command_SetQueue{SetQueue: &fsmpb.SetQueue{Queue: queue, Paused: &on}}})
 }
 
 func TestDelayedTaskIsTickedAndAssigned(t *testing.T) {
@@ -187,6 +184,59 @@ func TestTaskThatRunsAlone(t *testing.T) {
 		synctest.Wait()
 		r.noIdleWork()
 	})
+}
+
+// L6: a session that clears for a task that must run alone goes on with its
+// other queues once that task is gone, though nothing happens there.
+func TestClearingEndsWithItsTask(t *testing.T) {
+	gone := map[string]func(*rig, uint64){
+		"cancelled": func(r *rig, id uint64) {
+			r.order(&fsmpb.Command{Kind: &fsmpb.Command_Cancel{Cancel: &fsmpb.Cancel{Tasks: []uint64{id}}}})
+		},
+		"paused": func(r *rig, _ uint64) { r.setPaused("b", true) },
+		"taken":  func(r *rig, _ uint64) { r.attach(hello("idle", "b", 1, "b")) },
+	}
+	for name, act := range gone {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, nil)
+				defer r.close()
+				id := r.submit("b", 1)[0]
+				for i := range fsm.SoloAfterCrashes {
+					bad := r.attach(hello("bad", fmt.Sprint("boot", i), 1, "b"))
+					r.next(bad)
+					bad.Close()
+					time.Sleep(11 * time.Second)
+				}
+				r.submit("a", 1)
+				busy := r.attach(hello("busy", "b", 2, "a"))
+				if len(r.next(busy).Assignments) != 1 {
+					t.Fatal("no task")
+				}
+				r.attach(hello("busy", "b", 2, "a", "b")) // holds one: clears
+				synctest.Wait()
+				r.submit("a", 1)
+				synctest.Wait()
+				if rec := r.session("busy"); !rec.Clearing || rec.Held != 1 {
+					t.Fatalf("clearing %v, holds %d", rec.Clearing, rec.Held)
+				}
+				act(r, id)
+				synctest.Wait()
+				if rec := r.session("busy"); rec.Held != 2 {
+					t.Errorf("holds %d of 2 with a task waiting", rec.Held)
+				}
+				r.noIdleWork()
+			})
+		})
+	}
+}
+
+// order has one command applied.
+func (r *rig) order(c *fsmpb.Command) {
+	r.t.Helper()
+	if _, _, err := r.e.propose(r.t.Context(), c); err != nil {
+		r.t.Fatal(err)
+	}
 }
 
 // noIdleWork checks L6: no free slot of a live stream beside an eligible task.

@@ -18,6 +18,9 @@ func (l *reign) refresh(m *fsm.Machine) {
 		q.refresh(m)
 		finished = finished || q.unfinished == 0
 	}
+	if len(l.changed) > 0 {
+		l.touchClearing(m)
+	}
 	for _, t := range l.stirred {
 		l.askTaker(m, t)
 	}
@@ -31,6 +34,20 @@ func (l *reign) refresh(m *fsm.Machine) {
 	clear(l.changed)
 	clear(l.stirred)
 	l.changed, l.stirred = l.changed[:0], l.stirred[:0]
+}
+
+// touchClearing has the sessions asked that keep slots free so that a task can
+// run alone: with it gone from a queue of theirs, all their queues count again.
+func (l *reign) touchClearing(m *fsm.Machine) {
+	for id := range m.Clearing() {
+		switch s := l.byID[id]; {
+		case s == nil:
+		case s.stream != nil:
+			l.touchTaker(&s.stream.taker)
+		case s.poll != nil:
+			l.touchTaker(&s.poll.taker)
+		}
+	}
 }
 
 // askTaker plans for a taker that may have got room.

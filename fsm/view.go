@@ -54,6 +54,13 @@ func (m *Machine) Sessions() iter.Seq[*Session] {
 	}
 }
 
+// Clearing yields the ids of the sessions that drain so that a task can run alone.
+func (m *Machine) Clearing() iter.Seq[uint64] {
+	return func(yield func(uint64) bool) {
+		m.clearing.Scan(func(id uint64, _ *session) bool { return yield(id) })
+	}
+}
+
 // Held yields the tasks that a session holds (Running and Stopping), by fence.
 func (m *Machine) Held(session uint64) iter.Seq[*Task] {
 	return func(yield func(*Task) bool) {
