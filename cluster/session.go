@@ -125,8 +125,15 @@ func (l *reign) overdue(s *session) bool {
 }
 
 // mayTakeOver decides whether a new process of a worker may replace the old one
-// at once: only when the old one has no live stream.
+// at once: only when the old one has no live stream. A refusal costs no entry.
 func (l *reign) mayTakeOver(worker, boot string) (bool, error) {
+	t := l.e.t
+	t.mu.RLock()
+	replaced := t.m.Replaced(worker, boot)
+	t.mu.RUnlock()
+	if replaced {
+		return false, &RefusedError{Outcome: fsm.BootReplaced}
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s := l.byWorker[worker]

@@ -88,6 +88,21 @@ func TestTakeoverAfterAFreezeWaitsForTheOldProcess(t *testing.T) {
 	}
 }
 
+// A replaced process is told so by a poll, too, and not that its id is in use.
+func TestAReplacedProcessThatPollsIsToldSo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		defer r.close()
+		r.attach(hello("w", "old", 1, "q")).Close()
+		r.attach(hello("w", "b", 1, "q"))
+		p := pollOf("w", 1, 0)
+		p.Boot = "old"
+		if _, _, err := r.e.poll(t.Context(), p); refused(err) != fsm.BootReplaced {
+			t.Errorf("beside the live stream of its successor: %v", err)
+		}
+	})
+}
+
 func TestHeartbeatBeforeTheExpiryIsProposedSavesTheSession(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil)

@@ -127,7 +127,7 @@ func TestTakeover(t *testing.T) {
 		if b := r.next(s2); len(b.Assignments) != 1 || b.Assignments[0].Fence == held[0].Fence {
 			t.Errorf("got %v", b.Assignments)
 		}
-		if _, err := r.e.attach(t.Context(), hello("w", "b1", 1, "q")); refused(err) != fsm.BootReplaced && refused(err) != fsm.WorkerIDInUse {
+		if _, err := r.e.attach(t.Context(), hello("w", "b1", 1, "q")); refused(err) != fsm.BootReplaced {
 			t.Errorf("the replaced process: %v", err)
 		}
 

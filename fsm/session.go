@@ -91,7 +91,7 @@ func (m *Machine) editSession(s *session) *sessionRecord {
 // another boot id takes over only when the leader says that the old one is gone.
 func (m *Machine) openSession(c *fsmpb.OpenSession) Result {
 	w := m.known[c.GetWorker()]
-	if w != nil && slices.Contains(w.rec.retired, c.GetBoot()) {
+	if m.Replaced(c.GetWorker(), c.GetBoot()) {
 		return Result{Outcome: BootReplaced}
 	}
 	if w != nil && w.session != nil {

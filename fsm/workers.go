@@ -1,5 +1,7 @@
 package fsm
 
+import "slices"
+
 // workerRecord is what the table knows of a worker id beyond its sessions: the
 // present boot id and those that it replaced. Changed in place by its epoch.
 type workerRecord struct {
@@ -55,6 +57,13 @@ func (m *Machine) enrol(w *worker, name, boot string) *worker {
 	}
 	m.renounceOthers(name, boot)
 	return w
+}
+
+// Replaced reports whether another process took the worker over from this one,
+// which is refused from then on.
+func (m *Machine) Replaced(name, boot string) bool {
+	w := m.known[name]
+	return w != nil && slices.Contains(w.rec.retired, boot)
 }
 
 // renounceOthers voids the redeemable fences of the worker's other processes.
