@@ -82,6 +82,7 @@ func (a *applier) commit(logs []*raft.Log, entries []*fsm.Entry, out []any) {
 	for i, l := range logs {
 		if entries[i] == nil {
 			a.table.m.SetApplied(l.Index, l.Term)
+			a.applied(&fsm.Applied{Index: l.Index, Term: l.Term}) // readers may wait for this index
 			continue
 		}
 		done := a.table.m.Apply(l.Index, l.Term, entries[i])
