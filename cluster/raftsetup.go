@@ -61,7 +61,7 @@ func (n *Node) startRaft() (*member, error) {
 		return nil, fault(err)
 	}
 	log := newRaftLog(n.log)
-	snaps, err := openSnapshots(n.dir.SnapshotPath(), log)
+	snaps, err := openSnapshots(n.dir.SnapshotPath(), n.store.RaiseFloor, log)
 	if err != nil {
 		return nil, &Fault{Kind: FaultDisk, Err: err}
 	}
@@ -91,6 +91,13 @@ func (n *Node) openRaft(cfg *raft.Config, snaps raft.SnapshotStore, tr raft.Tran
 	if err != nil {
 		return nil, &Fault{Kind: FaultDisk, Err: fmt.Errorf("list snapshots: %w", err)}
 	}
+	newest := uint64(0)
+	if len(list) > 0 {
+		newest = list[0].Index
+	}
+	if err := n.store.CheckFloor(newest); err != nil {
+		return nil, fault(err)
+	}
 	if len(list) > 0 {
 		dropped, err := n.store.DropSuperseded(list[0].Index, list[0].Term)
 		if err != nil {
@@ -103,10 +110,6 @@ func (n *Node) openRaft(cfg *raft.Config, snaps raft.SnapshotStore, tr raft.Tran
 	first, err := n.store.FirstIndex()
 	if err != nil {
 		return nil, fault(err)
-	}
-	newest := uint64(0)
-	if len(list) > 0 {
-		newest = list[0].Index
 	}
 	switch {
 	case first == 0:

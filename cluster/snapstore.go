@@ -15,10 +15,12 @@ import (
 // snapshotStore is Raft's store of snapshots in files without its leftovers: a
 // sink whose disk is full repeats the error instead of removing what it has
 // written, a sink that cannot be opened leaves a directory, and so does a crash.
-// Together they would keep the disk full for ever.
+// Together they would keep the disk full for ever. It also tells of every whole
+// snapshot before Raft may delete the log that it replaces.
 type snapshotStore struct {
 	*raft.FileSnapshotStore
 	path string
+	kept func(index uint64) error
 
 	mu   sync.Mutex
 	open map[string]bool // directories of sinks in use
@@ -28,8 +30,9 @@ type snapshotStore struct {
 const unfinished = ".tmp"
 
 // openSnapshots opens the snapshots folder in parent, whose lock the caller holds.
-func openSnapshots(parent string, log hclog.Logger) (*snapshotStore, error) {
-	s := &snapshotStore{path: filepath.Join(parent, "snapshots"), open: map[string]bool{}}
+// kept is called with the index of every snapshot that is durably in place.
+func openSnapshots(parent string, kept func(index uint64) error, log hclog.Logger) (*snapshotStore, error) {
+	s := &snapshotStore{path: filepath.Join(parent, "snapshots"), kept: kept, open: map[string]bool{}}
 	if err := s.sweep(); err != nil { // first: opening writes, which takes space
 		return nil, fmt.Errorf("remove unfinished snapshots: %w", err)
 	}
@@ -49,7 +52,7 @@ func (s *snapshotStore) Create(version raft.SnapshotVersion, index, term uint64,
 		return nil, errors.Join(err, s.sweep())
 	}
 	s.open[sink.ID()+unfinished] = true
-	return &snapshotSink{SnapshotSink: sink, store: s}, nil
+	return &snapshotSink{SnapshotSink: sink, store: s, index: index}, nil
 }
 
 // ended removes what the sink of that id has left.
@@ -78,11 +81,16 @@ func (s *snapshotStore) sweep() error {
 type snapshotSink struct {
 	raft.SnapshotSink
 	store *snapshotStore
+	index uint64
 }
 
 // Close implements raft.SnapshotSink.
 func (s *snapshotSink) Close() error {
-	return errors.Join(s.SnapshotSink.Close(), s.store.ended(s.ID()))
+	err := s.SnapshotSink.Close()
+	if err == nil {
+		err = s.store.kept(s.index)
+	}
+	return errors.Join(err, s.store.ended(s.ID()))
 }
 
 // Cancel implements raft.SnapshotSink.

@@ -102,5 +102,8 @@ func (s *Store) DropSuperseded(index, term uint64) (bool, error) {
 			return false, nil
 		}
 	}
+	if err := s.RaiseFloor(index); err != nil {
+		return false, err
+	}
 	return true, s.DeleteRange(first, last)
 }

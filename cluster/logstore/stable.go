@@ -111,14 +111,14 @@ func (s *Store) get(key []byte) (value []byte, err error) {
 	return value, err
 }
 
-// openStable returns a stable value without its CRC. A term, and the term in
-// front of a vote, take 8 bytes.
+// openStable returns a stable value without its CRC. A term, the term in front of
+// a vote, and the floor take 8 bytes.
 func openStable(key, sealed []byte) ([]byte, error) {
 	value, err := openValue(key, sealed)
 	if err != nil {
 		return nil, err
 	}
-	if (bytes.Equal(key, keyVote) || bytes.Equal(key, keyCurrentTerm)) && len(value) < 8 {
+	if (bytes.Equal(key, keyVote) || bytes.Equal(key, keyCurrentTerm) || bytes.Equal(key, keyFloor)) && len(value) < 8 {
 		return nil, fmt.Errorf("stable value %q has %d bytes, want ≥ 8", key, len(value))
 	}
 	return value, nil

@@ -32,6 +32,8 @@ type Store struct {
 	voteMu sync.Mutex
 	held   *uint64 // a vote's term that waits for its candidate
 
+	floorMu sync.Mutex // one change of the floor at a time
+
 	closing sync.Once
 }
 
