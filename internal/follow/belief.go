@@ -150,6 +150,13 @@ func (f *Follower) leader() target {
 	return target{m, m.tenure.ctx, f.reign.over}
 }
 
+// leads reports whether m is the leader, as far as is known.
+func (f *Follower) leads(m *master) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.reign.master == m
+}
+
 // anybody returns the next master in rotation as a target, and how many there are.
 func (f *Follower) anybody() (target, int) {
 	f.mu.Lock()

@@ -107,6 +107,8 @@ func (t *tries) one(to target, call Call) (done bool, err error) {
 	switch {
 	case t.cut && context.Cause(ctx) == errOver: // another master is known to lead
 		t.noLeader = false
+	case t.cut && t.maybe && t.f.leads(to.master): // the leader was reached and takes its time
+		t.noLeader = false
 	case t.cut: // says nothing about the master: what was known before stands
 		t.noLeader = t.noLeader || noLeader
 	default:

@@ -285,6 +285,41 @@ func TestGivingUp(t *testing.T) {
 	}
 }
 
+// A call that waits on the leader until its time is up has found a leader, also
+// when tries before met masters that do not lead.
+func TestTheLeaderTakesItsTime(t *testing.T) {
+	const leader, other = "127.0.0.1:1", "127.0.0.1:2"
+	refuse := func(context.Context, grpc.ClientConnInterface) error {
+		return followtest.Status(codes.Unavailable, reason.NoLeader, nil)
+	}
+	for _, tt := range []struct {
+		name     string
+		leads    string
+		last     error
+		noLeader bool
+	}{
+		{"on the leader", leader, status.Error(codes.DeadlineExceeded, "late"), false},
+		{"before the leader was reached", leader, &unsentError{status.Error(codes.DeadlineExceeded, "late")}, true},
+		{"on whoever", "", status.Error(codes.DeadlineExceeded, "late"), true},
+	} {
+		f := start(t, leader, other)
+		ctx, cancel := context.WithCancel(t.Context())
+		tr := tries{f: f, ctx: ctx}
+		if done, err := tr.one(f.leader(), refuse); done {
+			t.Fatalf("%s: a refused try ended the tries: %v", tt.name, err)
+		}
+		f.Learn(&taskraftv1.LeaderInfo{Grpc: tt.leads, Term: 1, ClusterId: "x"}, other)
+		_, err := tr.one(f.leader(), func(context.Context, grpc.ClientConnInterface) error {
+			cancel()
+			return tt.last
+		})
+		gave, ok := errors.AsType[*GaveUpError](err)
+		if !ok || gave.NoLeader != tt.noLeader {
+			t.Errorf("%s: got %v (%+v), want to have given up, no leader %v", tt.name, err, gave, tt.noLeader)
+		}
+	}
+}
+
 func TestNobodyThere(t *testing.T) {
 	c := followtest.New(t, 1)
 	c.Masters[0].Kill()

@@ -41,8 +41,8 @@ type Follower struct {
 	mu      sync.Mutex
 	masters map[string]*master
 	guests  map[string]*master // others that Conn was asked for: not watched, never called by Do
-	order   []*master // for rotation; replaced, never changed
-	next    int       // rotation
+	order   []*master          // for rotation; replaced, never changed
+	next    int                // rotation
 	belief  belief
 	reign   *reign
 

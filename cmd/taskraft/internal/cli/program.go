@@ -54,7 +54,7 @@ func (a *app) await(ctx context.Context, c *client.Client, id uint64) (*taskraft
 		if err == nil || !late {
 			return t, err
 		}
-		if !leads(ctx, c) {
+		if errors.Is(err, client.ErrNoLeader) {
 			a.talk("no leader for %s; still waiting for task %d", a.config.callTimeout, id)
 		}
 	}
@@ -65,7 +65,7 @@ func (a *app) await(ctx context.Context, c *client.Client, id uint64) (*taskraft
 func (a *app) waitOne(ctx context.Context, c *client.Client, id uint64) error {
 	t, err := a.await(ctx, c, id)
 	if err != nil {
-		return waitFailure(ctx, c, err, id)
+		return waitFailure(ctx, err, id)
 	}
 	if err := a.printResult(t); err != nil {
 		return err
@@ -103,7 +103,7 @@ func (a *app) waitMany(ctx context.Context, c *client.Client, ids []uint64) erro
 		t, err := a.await(ctx, c, id)
 		if err != nil {
 			a.talk("%d of %s have ended", i, plural(len(ids), "task"))
-			return errors.Join(list.Close(), waitFailure(ctx, c, err, id))
+			return errors.Join(list.Close(), waitFailure(ctx, err, id))
 		}
 		if err := list.Add(t); err != nil {
 			return err

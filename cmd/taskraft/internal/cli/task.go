@@ -200,7 +200,7 @@ is DEAD, 4 when one is CANCELLED.`,
 			return a.eachTask(ctx, ids, func(ctx context.Context, c *client.Client, id uint64) (*taskraftv1.Task, error) {
 				t, err := a.await(ctx, c, id)
 				if err != nil {
-					return nil, waitFailure(ctx, c, err, id)
+					return nil, waitFailure(ctx, err, id)
 				}
 				return t, stateFailure(t)
 			})
@@ -223,25 +223,17 @@ func forAtMost(ctx context.Context, d time.Duration) (context.Context, context.C
 }
 
 // waitFailure is what a wait that was cut short says: how to go on.
-func waitFailure(ctx context.Context, c *client.Client, err error, id uint64) error {
+func waitFailure(ctx context.Context, err error, id uint64) error {
 	try := fmt.Sprintf("taskraft task wait %d", id)
 	switch {
 	case ctx.Err() == nil:
 		return err
 	case errors.Is(context.Cause(ctx), errInterrupted):
 		return &failure{exitInterrupted, fmt.Errorf("stopped waiting: task %d goes on", id), try}
-	case errors.Is(ctx.Err(), context.DeadlineExceeded) && leads(ctx, c):
+	case errors.Is(ctx.Err(), context.DeadlineExceeded) && !errors.Is(err, client.ErrNoLeader):
 		return &failure{exitDeadline, fmt.Errorf("task %d has not ended in time", id), try}
 	}
 	return err
-}
-
-// leads tells whether somebody is known to lead, after ctx has ended.
-func leads(ctx context.Context, c *client.Client) bool {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), askTimeout)
-	defer cancel()
-	l, err := c.Leader(ctx)
-	return err == nil && l.Addr != ""
 }
 
 // stateFailure is nil for a task that SUCCEEDED, and its exit code otherwise.
