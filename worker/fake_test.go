@@ -217,7 +217,9 @@ func startWorker(t *testing.T, ms *masters, cfg Config) *run {
 	r := &run{t: t, stop: stop, ended: make(chan error, 1), settled: make(chan Settled, 1024)}
 	cfg.Masters = ms.Addrs()
 	cfg.ID = "w1"
-	cfg.Logger = slog.New(slog.DiscardHandler)
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
 	if cfg.Slots == 0 {
 		cfg.Slots = 4
 	}

@@ -141,6 +141,7 @@ func (w *worker) streams(ctx context.Context) error {
 	var refused time.Time // since when the id is in use elsewhere
 	for {
 		err := w.follow.Do(ctx, w.stream)
+		level := slog.LevelWarn
 		switch {
 		case ctx.Err() != nil || w.left.Load():
 			return nil
@@ -151,6 +152,8 @@ func (w *worker) streams(ctx context.Context) error {
 		case follow.Reason(err) == reason.WorkerIDInUse:
 			if refused.IsZero() {
 				refused = time.Now()
+			} else {
+				level = slog.LevelDebug // it was said once
 			}
 			if time.Since(refused) < inUseLimit {
 				break
@@ -159,7 +162,7 @@ func (w *worker) streams(ctx context.Context) error {
 		case final(err):
 			return fmt.Errorf("attach worker %s: %w", w.cfg.ID, err)
 		}
-		w.log.Warn("stream refused, trying again", "worker", w.cfg.ID, "err", err)
+		w.log.Log(ctx, level, "stream refused, trying again", "worker", w.cfg.ID, "err", err)
 		p.Wait(ctx, nil)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -283,14 +284,31 @@ func TestReplacedProcessStopsItsHandlers(t *testing.T) {
 	}
 }
 
+// warnings counts what is logged at level warn or above.
+type warnings struct {
+	slog.Handler
+	count atomic.Int32
+}
+
+func (w *warnings) Enabled(_ context.Context, l slog.Level) bool { return l >= slog.LevelWarn }
+
+func (w *warnings) Handle(context.Context, slog.Record) error {
+	w.count.Add(1)
+	return nil
+}
+
 // H09: the id is in use for a moment, by a process that is found dead.
 func TestH09(t *testing.T) {
 	ms := newMasters(t, 1)
-	r := startWorker(t, ms, Config{Default: echoHandler})
+	var log warnings
+	r := startWorker(t, ms, Config{Default: echoHandler, Logger: slog.New(&log)})
 	for range 3 {
 		ms.next().breakOff(followtest.Status(codes.AlreadyExists, reason.WorkerIDInUse, nil))
 	}
 	r.finish(ms.accept())
+	if n := log.count.Load(); n != 1 {
+		t.Errorf("%d warnings, want one", n)
+	}
 }
 
 func TestConfig(t *testing.T) {
