@@ -1,11 +1,16 @@
 package cluster
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/taskraft/taskraft/fsm"
 )
 
 // started runs Start, which must return.
@@ -96,4 +101,35 @@ func TestB16DiskThatHangsAtTheStart(t *testing.T) {
 			t.Error("Stop does not return")
 		}
 	})
+}
+
+// TestB10NewerSnapshot is D07 too: the operator must hear that the node is too
+// old, not that its disk is damaged.
+func TestB10NewerSnapshot(t *testing.T) {
+	c := newTestCluster(t, 1, nil)
+	c.startAll()
+	c.leader()
+	c.stop(0)
+	sink := createSnapshot(t, openedSnapshots(t, c.cfgs[0].DataDir), 1000)
+	var b bytes.Buffer
+	if _, err := fsm.New().Snapshot().WriteTo(&b); err != nil {
+		t.Fatal(err)
+	}
+	newer := b.Bytes()
+	newer[8] = 0xff // of the version, behind the magic number
+	z, err := zstd.NewWriter(sink)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := z.Write(newer); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(z.Close(), sink.Close()); err != nil {
+		t.Fatal(err)
+	}
+	_, err = started(t, t.Context(), c.cfgs[0])
+	wantFault(t, err, FaultIdentity)
+	if !errors.Is(err, fsm.ErrNewer) {
+		t.Errorf("got %v, want %v", err, fsm.ErrNewer)
+	}
 }

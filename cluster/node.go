@@ -70,10 +70,21 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 	if err := n.open(ctx); err != nil {
 		n.cancel()
 		n.engineStop()
-		return nil, errors.Join(err, n.letGo())
+		return nil, errors.Join(n.cause(err), n.letGo())
 	}
 	go n.supervise()
 	return n, nil
+}
+
+// cause returns the fault behind an error of open: what Raft returns for a fault
+// in the table or the log does not wrap it.
+func (n *Node) cause(err error) error {
+	select {
+	case f := <-n.failed:
+		return f
+	default:
+		return err
+	}
 }
 
 // open builds the node from the disk up; what it leaves open on an error,
