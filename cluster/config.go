@@ -73,7 +73,7 @@ func DefaultConfig() Config {
 		Heartbeat:     500 * time.Millisecond,
 		ObservedDeath: true,
 		SessionTTL:    10 * time.Second,
-		SnapshotBytes: 64 << 20,
+		SnapshotBytes: 256 << 20,
 		SnapshotAge:   time.Hour,
 		TailBytes:     64 << 20,
 		QueueDepth:    16384,
