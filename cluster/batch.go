@@ -22,6 +22,7 @@ type batcher struct {
 	head    int
 	dirty   []*Stream  // with reports to propose, oldest first
 	expired []*session // to be expired
+	beating []*session // to be noted as sending heartbeats
 	wasBig  bool       // the last entry began with a large proposal
 
 	flights  chan *flight // to settle, in log order
@@ -59,6 +60,7 @@ func (l *reign) build() (*flight, *fsm.Entry) {
 	}
 	var b building
 	l.addExpired(&b)
+	l.addBeating(&b)
 	if p := l.oldest(); p != nil && p.big() && !(l.wasBig && len(l.dirty) > 0) {
 		l.addOrder(&b) // reports take what is left
 		l.wasBig = true
@@ -203,9 +205,22 @@ func (l *reign) addExpired(b *building) {
 	l.expired = l.expired[:0]
 }
 
+// addBeating notes the pulling sessions that have sent their first heartbeat.
+func (l *reign) addBeating(b *building) {
+	for _, s := range l.beating {
+		if l.byID[s.id] != s {
+			continue
+		}
+		cmd := updateCommand(s.worker, &fsmpb.UpdateSession{Session: s.id, Beats: true})
+		l.byClass[classSession] = append(l.byClass[classSession], part{cmd: cmd, beats: s})
+		b.add(len(cmd.GetPrincipal())+24, 1)
+	}
+	l.beating = l.beating[:0]
+}
+
 // hasWork reports whether build would find something.
 func (l *reign) hasWork() bool {
-	return l.inbox.waiting.Load() > 0 || len(l.dirty) > 0 || len(l.expired) > 0 || len(l.planned) > 0 ||
+	return l.inbox.waiting.Load() > 0 || len(l.dirty) > 0 || len(l.expired) > 0 || len(l.beating) > 0 || len(l.planned) > 0 ||
 		(l.nextDue != 0 && !l.ticking && l.nextDue <= l.e.clock.now() && l.tickWait() <= 0)
 }
 
@@ -219,5 +234,5 @@ func (l *reign) failQueued(err error) {
 			p.finish(answer{err: err})
 		}
 	}
-	l.dirty, l.expired = nil, nil
+	l.dirty, l.expired, l.beating = nil, nil, nil
 }

@@ -24,6 +24,7 @@ type part struct {
 	report report
 	assign grant
 	expire *session
+	beats  *session // is noted as one that sends heartbeats
 	lines  []intent // of a submit: tasks that queues will get
 }
 
@@ -82,6 +83,8 @@ func (l *reign) fail(f *flight, err error) {
 			x.order.finish(answer{err: err})
 		case x.report.stream != nil:
 			l.broken(x.report.stream)
+		case x.beats != nil:
+			x.beats.beats = false // its next heartbeat tries again
 		}
 	}
 	l.doubtPlanned(f)

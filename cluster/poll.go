@@ -282,7 +282,11 @@ func (e *engine) beat(worker, boot string, held []uint64) ([]Abort, time.Duratio
 		return nil, 0, &RefusedError{Outcome: fsm.NoSession}
 	}
 	l.heardOf(s)
-	s.beats = true
+	if s.pull && !s.beats {
+		s.beats = true
+		l.beating = append(l.beating, s)
+		l.work.ring()
+	}
 	e.count.heartbeats.Add(1)
 	return aborts, s.ttl, nil
 }

@@ -335,6 +335,45 @@ func TestBeat(t *testing.T) {
 	})
 }
 
+// That a pulling process sends heartbeats is known to the next leader: it waits
+// one TTL for them and not for the timeout of what the process runs.
+func TestTheNextLeaderWaitsForAPullersHeartbeats(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		defer r.close()
+		r.submit("q", 1)
+		got := r.poll(pollOf("w", 1, 0)).Tasks[0]
+		beat := func() {
+			if _, _, err := r.e.beat("w", "b", []uint64{got.Fence}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r.raft.fail(ErrUncertain, false)
+		beat() // is heard, but cannot be noted
+		synctest.Wait()
+		r.raft.fail(nil, false)
+		n := r.raft.count()
+		for range 5 {
+			time.Sleep(2 * time.Second)
+			beat()
+		}
+		synctest.Wait()
+		if entries, _ := r.raft.since(n); len(entries) != 1 {
+			t.Errorf("%d entries for several heartbeats", len(entries))
+		}
+		r.e.end(Leader{})
+		r.begin(2)
+		time.Sleep(9 * time.Second)
+		if r.session("w") == nil {
+			t.Error("expired before one TTL of the new leader")
+		}
+		time.Sleep(2 * time.Second)
+		if r.session("w") != nil {
+			t.Error("not expired after one TTL of the new leader")
+		}
+	})
+}
+
 func TestPollBringsTheSessionUpToDate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil)

@@ -8,7 +8,8 @@ import (
 )
 
 // sessions is what the leader knows of the table's sessions: who was heard when.
-// Heartbeats never go through the log.
+// Heartbeats never go through the log, but that a pulling process sends any does,
+// once: the next leader must wait for them, too.
 type sessions struct {
 	level     uint16
 	principal string // of the leader's own commands
@@ -69,6 +70,7 @@ func (l *reign) opened(rec *fsm.Session) *session {
 		l.byWorker[rec.Worker] = s
 	}
 	s.ttl, s.pull = time.Duration(rec.TTL), rec.Pull
+	s.beats = s.beats || rec.Beats
 	s.heard, s.until, s.left = l.now(), 0, false
 	return s
 }

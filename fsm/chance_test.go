@@ -147,7 +147,7 @@ func (c *chance) command() *fsmpb.Command {
 	case 19:
 		return updateCmd(&fsmpb.UpdateSession{
 			Session: c.session(), Slots: uint32(c.n(0, 4)), Draining: c.one(5),
-			PollSeq: uint64(c.n(0, 4)), PollMax: 2, Queues: []*fsmpb.QueueWeight{{Queue: c.queue(), Weight: 1}},
+			PollSeq: uint64(c.n(0, 4)), PollMax: 2, Beats: c.one(3), Queues: []*fsmpb.QueueWeight{{Queue: c.queue(), Weight: 1}},
 		})
 	case 20:
 		return closeCmd(c.session())

@@ -45,7 +45,7 @@ func everyCommand() map[string]*fsmpb.Command {
 			Takeover: true, Pull: true, Host: "h1", Pid: 4711, Version: "v1.0.0",
 		}),
 		"update_session": updateCmd(&fsmpb.UpdateSession{
-			Session: 3, Queues: queues, Labels: labels, Slots: 4, Draining: true, PollSeq: 12, PollMax: 2,
+			Session: 3, Queues: queues, Labels: labels, Slots: 4, Draining: true, PollSeq: 12, PollMax: 2, Beats: true,
 		}),
 		"close_session":  closeCmd(3),
 		"expire_session": expireCmd(3),

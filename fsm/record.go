@@ -78,7 +78,7 @@ func recordOfQueue(q *queueRecord) *fsmpb.QueueRecord {
 func recordOfSession(s *sessionRecord) *fsmpb.SessionRecord {
 	r := &fsmpb.SessionRecord{
 		Id: s.ID, Worker: s.Worker, Boot: s.Boot, Labels: s.Labels, Slots: uint32(s.Slots), Ttl: s.TTL,
-		Draining: s.Draining, Pull: s.Pull, Clearing: s.Clearing,
+		Draining: s.Draining, Pull: s.Pull, Beats: s.Beats, Clearing: s.Clearing,
 		Host: s.Host, Pid: s.PID, Version: s.Version, OpenedAt: s.OpenedAt,
 		AssignedTotal: s.AssignedTotal, PollSeq: s.PollSeq, PollTasks: s.PollTasks,
 		Ending: s.Ending != CauseNone, EndingCause: uint32(s.Ending),
@@ -92,7 +92,7 @@ func recordOfSession(s *sessionRecord) *fsmpb.SessionRecord {
 func sessionOf(r *fsmpb.SessionRecord, epoch uint64) *sessionRecord {
 	s := &sessionRecord{epoch: epoch, Session: Session{
 		ID: r.Id, Worker: r.Worker, Boot: r.Boot, Labels: r.Labels, Slots: int(r.Slots), TTL: r.Ttl,
-		Draining: r.Draining, Pull: r.Pull, Clearing: r.Clearing,
+		Draining: r.Draining, Pull: r.Pull, Beats: r.Beats, Clearing: r.Clearing,
 		Host: r.Host, PID: r.Pid, Version: r.Version, OpenedAt: r.OpenedAt,
 		AssignedTotal: r.AssignedTotal, PollSeq: r.PollSeq, PollTasks: r.PollTasks,
 		Ending: Cause(r.EndingCause), Queues: make([]QueueWeight, len(r.Queues)),

@@ -18,6 +18,7 @@ type Session struct {
 	TTL      int64
 	Draining bool
 	Pull     bool
+	Beats    bool // pull: its process sends heartbeats
 	Clearing bool // drains so that a task can run alone
 	Host     string
 	PID      uint32
@@ -178,7 +179,7 @@ func (m *Machine) lostBy(worker string, fence uint64) (task uint64, ok bool) {
 }
 
 // updateSession changes what is set: queues, labels and slots when not empty,
-// draining only to true (a new attach ends it), and carries out a poll.
+// draining (until a new attach) and beats only to true, and carries out a poll.
 func (m *Machine) updateSession(c *fsmpb.UpdateSession) Result {
 	s := m.live[c.GetSession()]
 	if s == nil || s.rec.Ending != CauseNone {
@@ -196,6 +197,9 @@ func (m *Machine) updateSession(c *fsmpb.UpdateSession) Result {
 	if c.GetDraining() && !s.rec.Draining {
 		m.editSession(s).Draining = true
 		m.setClearing(s, false)
+	}
+	if c.GetBeats() && !s.rec.Beats {
+		m.editSession(s).Beats = true
 	}
 	r := Result{Outcome: Accepted}
 	if c.GetPollSeq() > 0 {

@@ -161,7 +161,7 @@ func (s *story) verb(verb string, o options) *fsmpb.Command {
 	case "update":
 		return updateCmd(&fsmpb.UpdateSession{
 			Session: s.session(o.rest[0]), Queues: o.queues(), Slots: uint32(o.num("slots")), Draining: o.flag("draining"),
-			PollSeq: o.num("poll"), PollMax: uint32(o.num("max")),
+			PollSeq: o.num("poll"), PollMax: uint32(o.num("max")), Beats: o.flag("beats"),
 		})
 	case "close":
 		return closeCmd(s.session(o.rest[0]))

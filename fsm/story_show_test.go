@@ -27,8 +27,12 @@ func (s *story) show(words []string) {
 			s.printf("none")
 			return
 		}
-		s.printf("session %d of %s/%s slots=%d held=%d assigned=%d draining=%v clearing=%v ending=%q assignable=%d", ses.ID, ses.Worker, ses.Boot,
-			ses.Slots, ses.Held, ses.AssignedTotal, ses.Draining, ses.Clearing, ses.Ending, s.m.Assignable(ses.ID, MaxSlots))
+		beats := ""
+		if ses.Beats {
+			beats = " beats"
+		}
+		s.printf("session %d of %s/%s slots=%d held=%d assigned=%d draining=%v clearing=%v ending=%q assignable=%d%s", ses.ID, ses.Worker, ses.Boot,
+			ses.Slots, ses.Held, ses.AssignedTotal, ses.Draining, ses.Clearing, ses.Ending, s.m.Assignable(ses.ID, MaxSlots), beats)
 	case "due":
 		s.printf("next due %s", s.clock(s.m.NextDue()))
 	case "counts":

@@ -1406,7 +1406,8 @@ func (x *OpenSession) GetVersion() string {
 }
 
 // UpdateSession changes what is set: queues, labels and slots when not empty or
-// zero, draining only to true (the next OpenSession of the process ends it).
+// zero, draining only to true (the next OpenSession of the process ends it), beats
+// only to true.
 type UpdateSession struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Session  uint64                 `protobuf:"varint,1,opt,name=session,proto3" json:"session,omitempty"`
@@ -1417,6 +1418,7 @@ type UpdateSession struct {
 	// A unary poll: the same poll_seq returns the same tasks.
 	PollSeq       uint64 `protobuf:"varint,6,opt,name=poll_seq,json=pollSeq,proto3" json:"poll_seq,omitempty"`
 	PollMax       uint32 `protobuf:"varint,7,opt,name=poll_max,json=pollMax,proto3" json:"poll_max,omitempty"`
+	Beats         bool   `protobuf:"varint,8,opt,name=beats,proto3" json:"beats,omitempty"` // a pull session sends heartbeats: their end is its end
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1498,6 +1500,13 @@ func (x *UpdateSession) GetPollMax() uint32 {
 		return x.PollMax
 	}
 	return 0
+}
+
+func (x *UpdateSession) GetBeats() bool {
+	if x != nil {
+		return x.Beats
+	}
+	return false
 }
 
 // CloseSession is a worker's goodbye: its attempts return at once, nothing is burnt.
@@ -2039,7 +2048,7 @@ const file_log_proto_rawDesc = "" +
 	"\aversion\x18\f \x01(\tR\aversion\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xc0\x02\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xd6\x02\n" +
 	"\rUpdateSession\x12\x18\n" +
 	"\asession\x18\x01 \x01(\x04R\asession\x121\n" +
 	"\x06queues\x18\x02 \x03(\v2\x19.taskraft.fsm.QueueWeightR\x06queues\x12?\n" +
@@ -2047,7 +2056,8 @@ const file_log_proto_rawDesc = "" +
 	"\x05slots\x18\x04 \x01(\rR\x05slots\x12\x1a\n" +
 	"\bdraining\x18\x05 \x01(\bR\bdraining\x12\x19\n" +
 	"\bpoll_seq\x18\x06 \x01(\x04R\apollSeq\x12\x19\n" +
-	"\bpoll_max\x18\a \x01(\rR\apollMax\x1a9\n" +
+	"\bpoll_max\x18\a \x01(\rR\apollMax\x12\x14\n" +
+	"\x05beats\x18\b \x01(\bR\x05beats\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"(\n" +

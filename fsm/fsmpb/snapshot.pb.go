@@ -738,6 +738,7 @@ type SessionRecord struct {
 	PollTasks     []uint64               `protobuf:"varint,17,rep,packed,name=poll_tasks,json=pollTasks,proto3" json:"poll_tasks,omitempty"`
 	Ending        bool                   `protobuf:"varint,18,opt,name=ending,proto3" json:"ending,omitempty"` // expired or closed; its tasks are being returned by ticks
 	EndingCause   uint32                 `protobuf:"varint,19,opt,name=ending_cause,json=endingCause,proto3" json:"ending_cause,omitempty"`
+	Beats         bool                   `protobuf:"varint,20,opt,name=beats,proto3" json:"beats,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -903,6 +904,13 @@ func (x *SessionRecord) GetEndingCause() uint32 {
 		return x.EndingCause
 	}
 	return 0
+}
+
+func (x *SessionRecord) GetBeats() bool {
+	if x != nil {
+		return x.Beats
+	}
+	return false
 }
 
 type WorkerRecord struct {
@@ -1474,7 +1482,7 @@ const file_snapshot_proto_rawDesc = "" +
 	"\x06paused\x18\x02 \x01(\bR\x06paused\x127\n" +
 	"\bdefaults\x18\x03 \x01(\v2\x1b.taskraft.fsm.QueueDefaultsR\bdefaults\x12'\n" +
 	"\x0fsubmitted_total\x18\x04 \x01(\x04R\x0esubmittedTotal\x12#\n" +
-	"\rtrimmed_total\x18\x05 \x01(\x04R\ftrimmedTotal\"\xe7\x04\n" +
+	"\rtrimmed_total\x18\x05 \x01(\x04R\ftrimmedTotal\"\xfd\x04\n" +
 	"\rSessionRecord\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x16\n" +
 	"\x06worker\x18\x02 \x01(\tR\x06worker\x12\x12\n" +
@@ -1496,7 +1504,8 @@ const file_snapshot_proto_rawDesc = "" +
 	"\n" +
 	"poll_tasks\x18\x11 \x03(\x04R\tpollTasks\x12\x16\n" +
 	"\x06ending\x18\x12 \x01(\bR\x06ending\x12!\n" +
-	"\fending_cause\x18\x13 \x01(\rR\vendingCause\x1a9\n" +
+	"\fending_cause\x18\x13 \x01(\rR\vendingCause\x12\x14\n" +
+	"\x05beats\x18\x14 \x01(\bR\x05beats\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"x\n" +
