@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	// maxAppendEntries of at most 256 KiB, or one of 1.25 MiB, keep an
-	// AppendEntries near 4 MiB: Raft has no byte limit of its own.
+	// maxAppendEntries are read for one AppendEntries, of which the transport sends
+	// as many as its bound in bytes allows: Raft has none of its own.
 	maxAppendEntries = 16
 	commitTimeout    = 50 * time.Millisecond
 	keepSnapshots    = 2

@@ -15,8 +15,9 @@ import (
 
 // Raft is hashicorp/raft's transport over the port. It joins server id and
 // address before every dial, so each connection is checked against the server
-// that Raft means; keeps heartbeats off the library's fast path; and owns the
-// channel of incoming RPCs, into which a TimeoutNow can be put locally.
+// that Raft means; bounds AppendEntries by bytes; keeps heartbeats off the
+// library's fast path; and owns the channel of incoming RPCs, into which a
+// TimeoutNow can be put locally.
 type Raft struct {
 	*raft.NetworkTransport
 	stream *stream
@@ -154,11 +155,16 @@ func (r *Raft) EncodePeer(id raft.ServerID, addr raft.ServerAddress) []byte {
 
 // AppendEntriesPipeline implements raft.Transport.
 func (r *Raft) AppendEntriesPipeline(id raft.ServerID, target raft.ServerAddress) (raft.AppendPipeline, error) {
-	return r.NetworkTransport.AppendEntriesPipeline(id, join(id, target))
+	p, err := r.NetworkTransport.AppendEntriesPipeline(id, join(id, target))
+	if err != nil {
+		return nil, err
+	}
+	return pipeline{p}, nil
 }
 
 // AppendEntries implements raft.Transport.
 func (r *Raft) AppendEntries(id raft.ServerID, target raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
+	trim(args)
 	return r.NetworkTransport.AppendEntries(id, join(id, target), args, resp)
 }
 
