@@ -13,6 +13,11 @@ const (
 	minPause = 20 * time.Millisecond
 	maxPause = time.Second
 	maxHops  = 3 // redirects in a row without a pause
+
+	// newsPause is how long a call that found no leader waits at least for the
+	// news of one before it asks again: an election after a seen death takes less,
+	// and the masters need their time for it.
+	newsPause = 50 * time.Millisecond
 )
 
 // errClosed answers calls on a closed Follower.
@@ -130,10 +135,14 @@ func (t *tries) one(to target, call Call) (done bool, err error) {
 // the hops allow it.
 func (t *tries) pause(to target) error {
 	var over <-chan struct{}
+	least := t.after
 	if t.hops < maxHops && t.after == 0 {
 		over = to.over
+		if t.noLeader && t.redirect == nil {
+			least = newsPause
+		}
 	}
-	waited := t.p.waitAtLeast(t.ctx, over, t.after)
+	waited := t.p.waitAtLeast(t.ctx, over, least)
 	if t.ctx.Err() != nil {
 		return t.gaveUp()
 	}

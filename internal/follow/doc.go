@@ -17,7 +17,9 @@
 //
 // Do repeats what is safe to repeat (see judge) until the caller's context ends,
 // with full-jitter pauses between 20 ms and 1 s that end early when a leader
-// appears, and at most three redirects in a row without a pause.
+// appears, and at most three redirects in a row without a pause. Who found no
+// leader waits 50 ms longer for the news of one: masters that hold an election
+// have better things to do than to answer that it is not over.
 //
 // A master that has calls waiting and says nothing for a second is probed; one
 // that does not answer the probe within another second is taken for hung, and

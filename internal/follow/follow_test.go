@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -470,6 +471,43 @@ func TestAddresses(t *testing.T) {
 	}
 	if _, err := New(Config{}); err == nil {
 		t.Error("no address was accepted")
+	}
+}
+
+// Who found no leader waits for the news of one, and is off the moment it comes.
+func TestWaitsForNews(t *testing.T) {
+	redirect := &taskraftv1.LeaderInfo{}
+	for _, tt := range []struct {
+		name        string
+		verdict     verdict
+		hops        int
+		news        time.Duration // 0: none
+		least, most time.Duration
+	}{
+		{"news", verdict{noLeader: true}, 0, newsPause / 2, newsPause / 2, newsPause / 2},
+		{"no news", verdict{noLeader: true}, 0, 0, newsPause, newsPause + minPause},
+		{"nowhere to be redirected to", verdict{noLeader: true, redirect: redirect}, 0, 0, 0, minPause},
+		{"too many hops", verdict{noLeader: true}, maxHops, time.Nanosecond, 0, minPause},
+		{"a leader that failed", verdict{}, 0, 0, 0, minPause},
+		{"an overloaded leader", verdict{after: time.Second}, 0, time.Nanosecond, time.Second, time.Second + minPause},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				over := make(chan struct{})
+				if tt.news > 0 {
+					time.AfterFunc(tt.news, func() { close(over) })
+				}
+				tr := tries{ctx: t.Context(), verdict: tt.verdict, hops: tt.hops}
+				began := time.Now()
+				if err := tr.pause(target{over: over}); err != nil {
+					t.Fatal(err)
+				}
+				if d := time.Since(began); d < tt.least || d > tt.most {
+					t.Errorf("paused for %v, want %v to %v", d, tt.least, tt.most)
+				}
+				synctest.Wait()
+			})
+		})
 	}
 }
 
