@@ -64,6 +64,7 @@ type hooks struct {
 	beforeWrite   func() error
 	writeDeadline time.Duration
 	space         func() (datadir.Space, error)
+	probe         func(dir string) (fs string, fsyncP50 time.Duration, err error)
 	dial          func(ctx context.Context, addr string) (net.Conn, error)
 }
 

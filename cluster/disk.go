@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -80,6 +81,40 @@ func (d *diskWatch) pace() {
 		d.log.Warn("disk is slow for this heartbeat", slog.Duration("p99", p99), slog.Duration("limit", d.limit))
 	}
 	d.slow.Store(slow)
+}
+
+// The shares of the heartbeat that writes may take; near the whole of it,
+// followers lose patience.
+const (
+	slowDisk    = 0.2 // at the 99th percentile, while the node runs: warn
+	tooSlowDisk = 0.4 // at the median, at the start: refuse
+)
+
+// shortHeartbeat asks for a disk to match; longer ones forgive a slow disk.
+const shortHeartbeat = 250 * time.Millisecond
+
+// checkPace measures the disk before a start with a short heartbeat, which a slow
+// one would turn into endless elections. The median of a few writes says less
+// than the 99th percentile of many, but no passing load of the disk raises it.
+func (n *Node) checkPace() error {
+	if n.cfg.Heartbeat > shortHeartbeat {
+		return nil
+	}
+	probe := datadir.Probe
+	if n.cfg.hooks.probe != nil {
+		probe = n.cfg.hooks.probe
+	}
+	_, p50, err := probe(n.cfg.DataDir)
+	if err != nil {
+		n.log.Warn("speed of the disk unknown", slog.Any("err", err))
+		return nil
+	}
+	limit := time.Duration(tooSlowDisk * float64(n.cfg.Heartbeat))
+	if p50 <= limit {
+		return nil
+	}
+	return &Fault{Kind: FaultDisk, Err: fmt.Errorf("%s: the median fsync takes %s, a heartbeat of %s allows %s: use a faster disk, or a longer --raft-timing on every master",
+		n.cfg.DataDir, p50, n.cfg.Heartbeat, limit)}
 }
 
 // makeRoom hands leadership to a master with more space, if there is one.

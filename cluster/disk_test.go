@@ -3,8 +3,10 @@ package cluster
 import (
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -174,4 +176,40 @@ func TestB14LowDisksEverywhereRefuseSubmits(t *testing.T) {
 		_, _, err := leader.Propose(t.Context(), oneTask("a"))
 		return errors.Is(err, ErrDiskLow)
 	})
+}
+
+func TestShortHeartbeatNeedsAFastDisk(t *testing.T) {
+	for _, tt := range []struct {
+		name            string
+		heartbeat, took time.Duration
+		err             error
+		refused         bool
+	}{
+		{"fast", 250 * time.Millisecond, 100 * time.Millisecond, nil, false},
+		{"slow", 250 * time.Millisecond, 101 * time.Millisecond, nil, true},
+		{"slow for less", 50 * time.Millisecond, 21 * time.Millisecond, nil, true},
+		{"longer heartbeat", 500 * time.Millisecond, time.Second, nil, false},
+		{"unknown", 250 * time.Millisecond, 0, syscall.ENOSPC, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := newTestCluster(t, 1, func(_ int, cfg *Config) {
+				cfg.Heartbeat = tt.heartbeat
+				cfg.hooks.probe = func(string) (string, time.Duration, error) { return "ext4", tt.took, tt.err }
+			})
+			n, err := Start(t.Context(), c.cfgs[0])
+			c.nodes[0] = n
+			if !tt.refused {
+				if err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			wantFault(t, err, FaultDisk)
+			for _, part := range []string{tt.took.String(), tt.heartbeat.String(), "--raft-timing"} {
+				if !strings.Contains(errText(err), part) {
+					t.Errorf("%q does not name %s", errText(err), part)
+				}
+			}
+		})
+	}
 }

@@ -107,6 +107,9 @@ func (n *Node) open(ctx context.Context) error {
 	if n.cfg.hooks.space != nil {
 		n.disk.space = n.cfg.hooks.space
 	}
+	if err := n.checkPace(); err != nil {
+		return err
+	}
 	formed := n.dir.Identity().Formed()
 	if formed {
 		if err := checkFormed(n.dir.Identity(), n.cfg.ordered()); err != nil {
@@ -136,10 +139,6 @@ func (n *Node) open(ctx context.Context) error {
 	n.wg.Go(func() { n.run(m, false) })
 	return nil
 }
-
-// slowDisk is the share of the heartbeat that a write may take at the 99th
-// percentile: near the whole of it, followers lose patience.
-const slowDisk = 0.2
 
 func (n *Node) fsyncP99() time.Duration { return n.store.Stats().FsyncP99 }
 
