@@ -179,12 +179,11 @@ func (l *reign) addReports(b *building) {
 	}
 }
 
-var tickCommand = &fsmpb.Command{Kind: &fsmpb.Command_Tick{Tick: &fsmpb.Tick{}}}
-
 func (l *reign) addTick(b *building) {
 	l.ticking = true
-	l.byClass[classTick] = append(l.byClass[classTick], part{cmd: tickCommand})
-	b.add(8, 1)
+	cmd := &fsmpb.Command{Kind: &fsmpb.Command_Tick{Tick: &fsmpb.Tick{SpareBefore: l.spares}}}
+	l.byClass[classTick] = append(l.byClass[classTick], part{cmd: cmd, tick: true})
+	b.add(24, 1)
 	l.e.count.ticks.Add(1)
 }
 

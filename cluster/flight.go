@@ -24,6 +24,7 @@ type part struct {
 	report report
 	assign grant
 	expire *session
+	tick   bool
 	beats  *session // is noted as one that sends heartbeats
 	lines  []intent // of a submit: tasks that queues will get
 }
@@ -117,7 +118,7 @@ func (l *reign) land(f *flight) {
 			l.unreserve(&x.assign)
 		case x.expire != nil:
 			x.expire.expiring = false
-		case x.cmd == tickCommand:
+		case x.tick:
 			l.ticking = false
 			l.due.ring()
 		}

@@ -3,8 +3,6 @@ package cluster
 import (
 	"log/slog"
 	"time"
-
-	"github.com/taskraft/taskraft/fsm"
 )
 
 // keep is the keeper: it watches the sessions' deadlines, the table's next due
@@ -16,6 +14,8 @@ func (l *reign) keep() {
 	defer due.Stop()
 	steer := time.NewTicker(slewEvery)
 	defer steer.Stop()
+	spare := time.NewTimer(l.e.cfg.SessionTTL)
+	defer spare.Stop()
 	for {
 		due.Reset(l.untilDue())
 		select {
@@ -24,6 +24,8 @@ func (l *reign) keep() {
 		case <-due.C:
 			l.work.ring()
 		case <-l.due:
+		case <-spare.C:
+			l.endSpare()
 		case <-steer.C:
 			l.steer()
 		case <-l.closed:
@@ -78,32 +80,18 @@ func (l *reign) steer() {
 	}
 }
 
-// tickWait is how long Ticks are held back: one TTL while attempts live whose
-// timeouts fell due without a leader, so that their workers get the time to
-// report; and a moment after an entry failed.
-func (l *reign) tickWait() time.Duration {
-	until := l.tickFrom
-	if len(l.spared) > 0 {
-		until = max(until, l.spareTo)
-	}
-	return until - l.e.mono()
-}
+// tickWait is how long Ticks are held back: a moment after an entry failed.
+func (l *reign) tickWait() time.Duration { return l.tickFrom - l.e.mono() }
 
-// spare notes the attempts whose timeouts fell due while nobody led.
-func (l *reign) spare(m *fsm.Machine) {
-	_, _, now := m.Position()
-	if due := m.NextDue(); due == 0 || due > now {
-		return
-	}
-	for s := range m.Sessions() {
-		for t := range m.Held(s.ID) {
-			if t.State == fsm.Running && t.Deadline <= now {
-				if l.spared == nil {
-					l.spared = make(map[uint64]struct{})
-				}
-				l.spared[t.Fence] = struct{}{}
-			}
-		}
-	}
-	l.spareTo = l.e.mono() + l.e.cfg.SessionTTL
+// endSpare ends the time, one TTL, in which attempts are spared whose timeouts
+// fell due while nobody led: their workers had it to report.
+func (l *reign) endSpare() {
+	t := l.e.t
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.spares = 0
+	l.nextDue = t.m.NextDue()
+	l.due.ring()
 }

@@ -31,12 +31,11 @@ type reign struct {
 	dispatch
 	sessions
 	batcher
-	nextDue  int64               // table time of the next Tick, 0: none
-	spared   map[uint64]struct{} // fences whose timeouts fell due without a leader
-	spareTo  time.Duration       // monotonic time until which that holds ticks back
-	tickFrom time.Duration       // monotonic time of the next try after a failure
-	ending   error               // why, once closed; nil: leadership moved
-	moved    bool                // the streams have been told where to
+	nextDue  int64         // table time of the next Tick, 0: none
+	spares   int64         // Ticks spare the timeouts that fell due until this table time; 0: none
+	tickFrom time.Duration // monotonic time of the next try after a failure
+	ending   error         // why, once closed; nil: leadership moved
+	moved    bool          // the streams have been told where to
 	skewed   bool
 }
 
@@ -68,8 +67,8 @@ func (l *reign) load(m *fsm.Machine) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.beginSessions(m)
-	l.spare(m)
-	l.nextDue = m.NextDue()
+	_, _, l.spares = m.Position()
+	l.nextDue = m.NextDueSparing(l.spares)
 }
 
 // reload follows a table that was replaced: every stream attaches again. Called
@@ -86,7 +85,7 @@ func (l *reign) reload(m *fsm.Machine) {
 		}
 	}
 	l.beginSessions(m)
-	l.nextDue = m.NextDue()
+	l.nextDue = m.NextDueSparing(l.spares)
 	l.due.ring()
 }
 
@@ -156,7 +155,7 @@ func (l *reign) applied(m *fsm.Machine, a *fsm.Applied) {
 		l.land(f)
 	}
 	l.refresh(m)
-	if next := m.NextDue(); next != l.nextDue {
+	if next := m.NextDueSparing(l.spares); next != l.nextDue {
 		l.nextDue = next
 		l.due.ring()
 	}
@@ -177,7 +176,6 @@ func (l *reign) event(m *fsm.Machine, ev *fsm.Event) {
 			l.assigned(s.stream, ev.Task)
 		}
 	case fsm.TaskStopping:
-		delete(l.spared, ev.Fence)
 		if s := l.byID[ev.Session]; s != nil && s.stream != nil {
 			l.abort(s.stream, Abort{Task: ev.Task.ID, Fence: ev.Fence, Cause: ev.Cause})
 		}
@@ -185,7 +183,6 @@ func (l *reign) event(m *fsm.Machine, ev *fsm.Event) {
 		if ev.Fence == 0 {
 			break
 		}
-		delete(l.spared, ev.Fence)
 		switch s := l.byID[ev.Session]; {
 		case s == nil:
 		case s.stream != nil:

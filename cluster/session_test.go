@@ -150,36 +150,48 @@ func TestTimeoutsOfALeaderlessGapFireOneTTLLater(t *testing.T) {
 	})
 }
 
-func TestTicksGoOnOnceTheSparedAttemptsHaveEnded(t *testing.T) {
+// Only those timeouts wait: whatever else falls due meanwhile does so in time,
+// and nothing spins.
+func TestASparedAttemptHoldsBackNothingElse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil)
 		defer r.close()
-		h := hello("w", "b", 1, "q")
+		h := hello("w", "b", 4, "q")
 		h.TTL = time.Hour
 		s := r.attach(h)
-		c := submitTo("q", 2)
-		timeout := int64(5 * time.Second)
-		c.GetSubmit().Tasks[0].Timeout = &timeout
-		c.GetSubmit().Tasks[1].Delay = int64(12 * time.Second)
-		if _, _, err := r.e.propose(t.Context(), c); err != nil {
-			t.Fatal(err)
+		c := submitTo("q", 5)
+		tasks := c.GetSubmit().Tasks
+		for i, timeout := range []time.Duration{5 * time.Second, 6 * time.Second, 12 * time.Second} {
+			tasks[i].Timeout = new(int64(timeout))
 		}
+		tasks[3].Delay, tasks[4].Delay = int64(8*time.Second), int64(13*time.Second)
+		r.order(c)
 		held := r.next(s).Assignments
 		r.e.end(Leader{})
-		time.Sleep(10 * time.Second)
+		time.Sleep(10 * time.Second) // nobody leads
 		r.begin(2)
 		h.Held = fences(held)
 		s = r.attach(h)
-		r.complete(s, held...) // it was done in time, only nobody heard
+		_, n := r.raft.since(0)
+		if b := r.next(s); len(b.Assignments) != 1 || b.Assignments[0].ID != 4 {
+			t.Errorf("the task whose delay ended in the gap: %+v", b)
+		}
+		r.complete(s, held[0]) // it was done in time, only nobody heard
 		if b := r.next(s); len(b.Outcomes) != 1 || b.Outcomes[0].Outcome != fsm.Accepted {
-			t.Fatalf("got %+v", b)
+			t.Errorf("the report of a spared attempt: %+v", b)
 		}
 		before := time.Now()
-		if b := r.next(s); len(b.Assignments) != 1 {
-			t.Errorf("got %+v", b)
+		if b := r.next(s); len(b.Aborts) != 1 || b.Aborts[0].Task != 3 || time.Since(before) > 3*time.Second {
+			t.Errorf("the timeout under the new leader: %+v after %v", b, time.Since(before))
 		}
-		if d := time.Since(before); d > 3*time.Second {
-			t.Errorf("the delayed task was held back for %v", d)
+		if b := r.next(s); len(b.Assignments) != 1 || b.Assignments[0].ID != 5 || time.Since(before) > 4*time.Second {
+			t.Errorf("the delay under the new leader: %+v after %v", b, time.Since(before))
+		}
+		if b := r.next(s); len(b.Aborts) != 1 || b.Aborts[0].Task != 2 || time.Since(before) < 9*time.Second || time.Since(before) > 11*time.Second {
+			t.Errorf("the spared attempt: %+v after %v, want 10s", b, time.Since(before))
+		}
+		if entries, _ := r.raft.since(n); len(entries) > 10 {
+			t.Errorf("%d entries", len(entries))
 		}
 	})
 }

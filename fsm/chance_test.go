@@ -154,7 +154,7 @@ func (c *chance) command() *fsmpb.Command {
 	case 21, 22:
 		return expireCmd(c.session())
 	case 23:
-		return tickCmd()
+		return spareCmd(c.m.now - c.n(-2, 20)*Second)
 	default:
 		q := &fsmpb.SetQueue{Queue: c.queue(), Paused: new(c.one(3))}
 		if c.one(2) {

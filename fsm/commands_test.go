@@ -69,8 +69,11 @@ func expireCmd(session uint64) *fsmpb.Command {
 	return &fsmpb.Command{Kind: &fsmpb.Command_ExpireSession{ExpireSession: &fsmpb.ExpireSession{Session: session}}}
 }
 
-func tickCmd() *fsmpb.Command {
-	return &fsmpb.Command{Kind: &fsmpb.Command_Tick{Tick: &fsmpb.Tick{}}}
+func tickCmd() *fsmpb.Command { return spareCmd(0) }
+
+// spareCmd is a tick that spares the timeouts due up to a time.
+func spareCmd(before int64) *fsmpb.Command {
+	return &fsmpb.Command{Kind: &fsmpb.Command_Tick{Tick: &fsmpb.Tick{SpareBefore: before}}}
 }
 
 func queueCmd(q *fsmpb.SetQueue) *fsmpb.Command {

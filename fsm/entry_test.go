@@ -49,7 +49,7 @@ func everyCommand() map[string]*fsmpb.Command {
 		}),
 		"close_session":  closeCmd(3),
 		"expire_session": expireCmd(3),
-		"tick":           tickCmd(),
+		"tick":           spareCmd(epochStart),
 		"set_queue": queueCmd(&fsmpb.SetQueue{Queue: "mail", Paused: new(false), Defaults: &fsmpb.QueueDefaults{
 			Priority: proto.Int32(1), Timeout: proto.Int64(Second), MaxAttempts: proto.Uint32(2), BackoffBase: proto.Int64(3),
 			BackoffMax: proto.Int64(4), Retain: proto.Int64(5), RetainCount: proto.Uint64(6), RetainBytes: proto.Uint64(7),

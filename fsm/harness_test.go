@@ -114,7 +114,7 @@ type indexes struct {
 	Bytes          map[string]int64
 	Ready, Solo    map[string][]uint64
 	Terminal       map[string][]trimItem
-	Due            []dueItem
+	Due, Timeouts  []dueItem
 	Names          []nameItem
 	Held, Lost     map[string][]fenceOf
 	Alone          map[uint64]int
@@ -127,7 +127,7 @@ func indexesOf(m *Machine) indexes {
 		Counts: map[string][Cancelled + 1]int64{}, Bytes: map[string]int64{},
 		Ready: map[string][]uint64{}, Solo: map[string][]uint64{}, Terminal: map[string][]trimItem{},
 		Held: map[string][]fenceOf{}, Lost: map[string][]fenceOf{}, Alone: map[uint64]int{},
-		Due: m.due.Items(), Names: m.names.Items(), Clearing: m.clearing.Keys(), Ends: m.ending.Keys(), NextDue: m.NextDue(),
+		Due: m.due.tree.Items(), Timeouts: m.timeouts.tree.Items(), Names: m.names.Items(), Clearing: m.clearing.Keys(), Ends: m.ending.Keys(), NextDue: m.NextDue(),
 	}
 	ids := func(items []readyItem) (ids []uint64) {
 		for _, it := range items {

@@ -34,13 +34,9 @@ func (m *Machine) reindex(l *line, old, t *Task) {
 		}
 	}
 	l.indexReady(old, t)
-	if was, is := old.due(), t.due(); was != is {
-		if was != 0 {
-			m.due.DeleteHint(dueItem{was, t.ID}, &m.dueHint)
-		}
-		if is != 0 {
-			m.due.SetHint(dueItem{is, t.ID}, &m.dueHint)
-		}
+	if was, is := old.due(), t.due(); was != is || (old.State == Running) != (t.State == Running) {
+		m.dueIn(old).remove(was, t.ID)
+		m.dueIn(t).add(is, t.ID)
 	}
 	m.indexHeld(old, t)
 	m.indexLost(old, t)
@@ -134,6 +130,46 @@ func (a dueItem) before(b dueItem) bool {
 	return a.id < b.id
 }
 
+// dueIndex holds tasks by when a tick must look at them.
+type dueIndex struct {
+	tree *btree.BTreeG[dueItem]
+	hint btree.PathHint
+}
+
+// dueIn returns the index that t belongs into.
+func (m *Machine) dueIn(t *Task) *dueIndex {
+	if t.State == Running {
+		return &m.timeouts
+	}
+	return &m.due
+}
+
+// add notes a task's due time; 0 means none.
+func (x *dueIndex) add(at int64, id uint64) {
+	if at != 0 {
+		x.tree.SetHint(dueItem{at, id}, &x.hint)
+	}
+}
+
+func (x *dueIndex) remove(at int64, id uint64) {
+	if at != 0 {
+		x.tree.DeleteHint(dueItem{at, id}, &x.hint)
+	}
+}
+
+// first returns the earliest that is due after a time. It is asked under a read
+// lock, too, so it leaves the hint alone.
+func (x *dueIndex) first(after int64) (it dueItem, ok bool) {
+	if after <= 0 {
+		return x.tree.Min()
+	}
+	x.tree.Ascend(dueItem{after + 1, 0}, func(found dueItem) bool {
+		it, ok = found, true
+		return false
+	})
+	return it, ok
+}
+
 // dueKind orders what is due under a name at one time.
 type dueKind uint8
 
@@ -174,8 +210,8 @@ func (m *Machine) setNameDue(kind dueKind, name string, was, is int64) {
 	}
 }
 
-func newDue() *btree.BTreeG[dueItem] {
-	return btree.NewBTreeGOptions(dueItem.before, btree.Options{NoLocks: true})
+func newDue() dueIndex {
+	return dueIndex{tree: btree.NewBTreeGOptions(dueItem.before, btree.Options{NoLocks: true})}
 }
 
 func newNames() *btree.BTreeG[nameItem] {

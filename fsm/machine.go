@@ -39,9 +39,9 @@ type Machine struct {
 	lost     map[string]*fences // worker → fences it may still redeem
 	clearing *btree.Map[uint64, *session]
 	ending   *btree.Map[uint64, *session]
-	due      *btree.BTreeG[dueItem]
+	due      dueIndex // tasks, other than
+	timeouts dueIndex // the running ones
 	names    *btree.BTreeG[nameItem]
-	dueHint  btree.PathHint
 
 	// The entry being applied.
 	budget int // transitions left
@@ -67,6 +67,7 @@ func New() *Machine {
 		clearing: new(btree.Map[uint64, *session]),
 		ending:   new(btree.Map[uint64, *session]),
 		due:      newDue(),
+		timeouts: newDue(),
 		names:    newNames(),
 	}
 }
@@ -129,7 +130,7 @@ func (m *Machine) command(c *fsmpb.Command) Result {
 	case *fsmpb.Command_ExpireSession:
 		return m.closeSession(k.ExpireSession.GetSession(), CauseExpired)
 	case *fsmpb.Command_Tick:
-		return m.tick()
+		return m.tick(k.Tick.GetSpareBefore())
 	}
 	if c.Call != nil {
 		return m.once(c)

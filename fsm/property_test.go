@@ -101,16 +101,17 @@ func assigned(t *rapid.T, w *table, c *fsmpb.Assign) *Applied {
 	return a
 }
 
-// honest checks NextDue: nothing is due before it, something is at it.
-func honest(t *rapid.T, w *table) []Event {
-	due := w.m.NextDue()
+// honest checks NextDueSparing: nothing is due before it, something is at it,
+// and a tick spares what it is told to.
+func honest(t *rapid.T, w *table, spare int64) []Event {
+	due := w.m.NextDueSparing(spare)
 	if due == 0 {
 		return nil
 	}
 	if due > w.now {
 		early := restored(t, snapshotBytes(t, w.m))
-		a := early.Apply(w.index+1, 1, &Entry{Header: Header{Level: 1, Term: 1, Now: due - 1}, Commands: []*fsmpb.Command{tickCmd()}})
-		if len(a.Events) > 0 || early.NextDue() != due {
+		a := early.Apply(w.index+1, 1, &Entry{Header: Header{Level: 1, Term: 1, Now: due - 1}, Commands: []*fsmpb.Command{spareCmd(spare)}})
+		if len(a.Events) > 0 || early.NextDueSparing(spare) != due {
 			t.Fatalf("a tick before %d did %d things", due, len(a.Events))
 		}
 	}
@@ -120,11 +121,16 @@ func honest(t *rapid.T, w *table) []Event {
 	}
 	w.now = max(w.now, due)
 	before := records(w.m)
-	a := w.apply(tickCmd())
+	a := w.apply(spareCmd(spare))
+	for _, e := range a.Events {
+		if e.Kind == TaskStopping && addTime(e.Task.StartedAt, e.Task.Timeout) <= spare {
+			t.Fatalf("task %d timed out, though what fell due until %d is spared", e.Task.ID, spare)
+		}
+	}
 	if len(a.Events) == 0 && records(w.m) == before {
 		t.Fatalf("a tick at %d, when NextDue said, did nothing", due)
 	}
-	if next := w.m.NextDue(); next != 0 && next <= w.now {
+	if next := w.m.NextDueSparing(spare); next != 0 && next <= w.now {
 		t.Fatalf("after a tick at %d still due at %d", w.now, next)
 	}
 	return a.Events
@@ -143,7 +149,11 @@ func world(t *rapid.T) {
 		c := &chance{splitmix64(seed), w.m}
 		switch c.n(0, 9) {
 		case 0:
-			events = honest(t, w)
+			spare := int64(0)
+			if c.one(2) {
+				spare = w.now - c.n(-2, 20)*Second
+			}
+			events = honest(t, w, spare)
 		case 1:
 			w.now += c.n(0, 30) * Second
 			continue

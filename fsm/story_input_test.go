@@ -168,6 +168,9 @@ func (s *story) verb(verb string, o options) *fsmpb.Command {
 	case "expire":
 		return expireCmd(s.session(o.rest[0]))
 	case "tick":
+		if _, ok := o.set["spare"]; ok {
+			return spareCmd(epochStart + o.dur("spare"))
+		}
 		return tickCmd()
 	case "queue":
 		return queueCmd(o.queue())

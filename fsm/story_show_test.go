@@ -34,6 +34,10 @@ func (s *story) show(words []string) {
 		s.printf("session %d of %s/%s slots=%d held=%d assigned=%d draining=%v clearing=%v ending=%q assignable=%d%s", ses.ID, ses.Worker, ses.Boot,
 			ses.Slots, ses.Held, ses.AssignedTotal, ses.Draining, ses.Clearing, ses.Ending, s.m.Assignable(ses.ID, MaxSlots), beats)
 	case "due":
+		if len(words) > 1 {
+			s.printf("next due %s, sparing until %s", s.clock(s.m.NextDueSparing(epochStart+s.duration(words[1]))), words[1])
+			return
+		}
 		s.printf("next due %s", s.clock(s.m.NextDue()))
 	case "counts":
 		tasks, sessions, queues := s.m.Counts()

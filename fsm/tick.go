@@ -2,8 +2,9 @@ package fsm
 
 // tick carries out what is due: first the sessions whose end was cut off, then
 // tasks, then queues, workers, request ids and clients, each in the order of
-// their times. What the entry's budget leaves undone stays due.
-func (m *Machine) tick() Result {
+// their times. What the entry's budget leaves undone stays due, and so do the
+// timeouts up to the time before which they are spared.
+func (m *Machine) tick(spareBefore int64) Result {
 	for m.budget > 0 {
 		_, s, ok := m.ending.Min()
 		if !ok {
@@ -12,7 +13,7 @@ func (m *Machine) tick() Result {
 		m.returnHeld(s, m.budget)
 	}
 	for m.budget > 0 {
-		it, ok := m.due.Min()
+		it, ok := m.nextTask(spareBefore)
 		if !ok || it.at > m.now {
 			break
 		}
@@ -27,6 +28,16 @@ func (m *Machine) tick() Result {
 		m.fireName(it)
 	}
 	return Result{Outcome: Accepted}
+}
+
+// nextTask returns the task that is due next; timeouts up to spareBefore do not count.
+func (m *Machine) nextTask(spareBefore int64) (dueItem, bool) {
+	next, ok := m.due.tree.Min()
+	it, runs := m.timeouts.first(spareBefore)
+	if runs && (!ok || it.before(next)) {
+		return it, true
+	}
+	return next, ok
 }
 
 // fire does what a task is due for.
@@ -60,12 +71,16 @@ func (m *Machine) fireName(it nameItem) {
 
 // NextDue returns the earliest time at which a Tick has work, or 0 when none.
 // What is overdue is due now.
-func (m *Machine) NextDue() int64 {
+func (m *Machine) NextDue() int64 { return m.NextDueSparing(0) }
+
+// NextDueSparing is NextDue for Ticks that spare the timeouts which fell due up
+// to that time.
+func (m *Machine) NextDueSparing(before int64) int64 {
 	if m.ending.Len() > 0 {
 		return m.now
 	}
 	next := int64(0)
-	if it, ok := m.due.Min(); ok {
+	if it, ok := m.nextTask(before); ok {
 		next = it.at
 	}
 	if it, ok := m.names.Min(); ok && (next == 0 || it.at < next) {

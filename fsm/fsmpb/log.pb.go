@@ -1601,7 +1601,10 @@ func (x *ExpireSession) GetSession() uint64 {
 
 // Tick carries out what is due at the entry's now.
 type Tick struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Timeouts that fell due up to this time wait: nobody led then, and the workers
+	// could not report.
+	SpareBefore   int64 `protobuf:"varint,1,opt,name=spare_before,json=spareBefore,proto3" json:"spare_before,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1634,6 +1637,13 @@ func (x *Tick) ProtoReflect() protoreflect.Message {
 // Deprecated: Use Tick.ProtoReflect.Descriptor instead.
 func (*Tick) Descriptor() ([]byte, []int) {
 	return file_log_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *Tick) GetSpareBefore() int64 {
+	if x != nil {
+		return x.SpareBefore
+	}
+	return 0
 }
 
 type SetQueue struct {
@@ -2064,8 +2074,9 @@ const file_log_proto_rawDesc = "" +
 	"\fCloseSession\x12\x18\n" +
 	"\asession\x18\x01 \x01(\x04R\asession\")\n" +
 	"\rExpireSession\x12\x18\n" +
-	"\asession\x18\x01 \x01(\x04R\asession\"\x06\n" +
-	"\x04Tick\"\x81\x01\n" +
+	"\asession\x18\x01 \x01(\x04R\asession\")\n" +
+	"\x04Tick\x12!\n" +
+	"\fspare_before\x18\x01 \x01(\x03R\vspareBefore\"\x81\x01\n" +
 	"\bSetQueue\x12\x14\n" +
 	"\x05queue\x18\x01 \x01(\tR\x05queue\x12\x1b\n" +
 	"\x06paused\x18\x02 \x01(\bH\x00R\x06paused\x88\x01\x01\x127\n" +
