@@ -1,11 +1,11 @@
 // Package cluster orders commands through Raft: it stamps time, coalesces,
 // dispatches assignments, detects failures, and hides hashicorp/raft.
 //
-//	Node            one master: start, stop, status            node.go, member.go, status.go
+//	Node            one master: start, stop, status            node.go, launch.go, member.go, status.go
 //	 ├ engine       leader-side machinery behind a gate        engine.go and what it names
 //	 ├ gatekeeper   Raft's notices → the gate opens, closes    leader.go
 //	 ├ replica      entries and read confirmations through Raft  replica.go
-//	 ├ applier      the table as Raft's state machine          applier.go, snapshots.go
+//	 ├ applier      the table as Raft's state machine          applier.go, snapshots.go, snapstore.go
 //	 ├ failover     acts on the seen death of the leader       failover.go
 //	 ├ formation    one cluster from identical lists of peers  formation.go
 //	 ├ peers        what masters say to each other             peers.go, services.go, members.go

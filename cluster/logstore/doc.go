@@ -7,6 +7,7 @@
 //   - at open, before bbolt touches the file: its pages are walked, every entry
 //     is checked, and the indexes must be contiguous
 //   - the vote's term and candidate in one transaction (hashicorp/raft#661)
+//   - the index of the newest whole snapshot, below which a start is refused
 //   - crash-safe creation of the file, offline compaction when it is mostly free
 //   - a cache and a tail bounded by bytes, prefix deletion in small transactions
 //   - fail-stop: see below
