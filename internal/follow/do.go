@@ -97,8 +97,11 @@ func (t *tries) one(to target, call Call) (done bool, err error) {
 	unbind := context.AfterFunc(to.bound, func() { cancel(errOver) })
 	began := time.Now()
 	err = call(ctx, to.master)
-	if time.Since(began) > maxPause { // a stream that was served: what ended it is new
+	switch took := time.Since(began); {
+	case took > maxPause: // a stream that was served: what ended it is new
 		t.p.Reset()
+		t.hops = 0
+	case took > newsPause: // no hop, whatever ended it
 		t.hops = 0
 	}
 	unbind()
@@ -142,11 +145,12 @@ func (t *tries) pause(to target) error {
 			least = newsPause
 		}
 	}
+	began := time.Now()
 	waited := t.p.waitAtLeast(t.ctx, over, least)
 	if t.ctx.Err() != nil {
 		return t.gaveUp()
 	}
-	if waited {
+	if waited || time.Since(began) > minPause {
 		t.hops = 0
 	} else {
 		t.hops++

@@ -511,6 +511,52 @@ func TestWaitsForNews(t *testing.T) {
 	}
 }
 
+// A worker's streams that end one soon after another, each with its leader, are no
+// redirects in a row: however many, the news of the next leader is followed at once.
+func TestFailoversAreNoHops(t *testing.T) {
+	broken := status.Error(codes.Unavailable, "connection lost")
+	for _, tt := range []struct {
+		name         string
+		served, news time.Duration
+		blind        bool
+	}{
+		{"streams", maxPause / 2, minPause / 2, false},
+		{"elections", 0, newsPause / 2, false},
+		{"redirects", 0, 0, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				tr := tries{f: &Follower{ctx: t.Context()}, ctx: t.Context()}
+				for range 3 * maxHops {
+					done, err := tr.one(target{master: &master{}, bound: t.Context()}, func(context.Context, grpc.ClientConnInterface) error {
+						<-time.After(tt.served)
+						return broken
+					})
+					if done {
+						t.Fatal(err)
+					}
+					over := make(chan struct{})
+					time.AfterFunc(tt.news, func() { close(over) })
+					synctest.Wait()
+					began := time.Now()
+					if err := tr.pause(target{over: over}); err != nil {
+						t.Fatal(err)
+					}
+					if blind := time.Since(began) > tt.news; blind {
+						if !tt.blind {
+							t.Errorf("paused for %v, with news after %v", time.Since(began), tt.news)
+						}
+						return
+					}
+				}
+				if tt.blind {
+					t.Error("no pause in a row of redirects")
+				}
+			})
+		})
+	}
+}
+
 // TestAServedCallStartsOver shows that a worker's stream that lived through
 // failovers before is not slower at the next one.
 func TestAServedCallStartsOver(t *testing.T) {
