@@ -55,6 +55,9 @@ func (l *reign) build() (*flight, *fsm.Entry) {
 		return nil, nil
 	}
 	l.backlog = l.inbox.take(l.backlog)
+	if len(l.air) >= eagerInFlight && !l.waits(worthwhile) {
+		return nil, nil
+	}
 	if p := l.oldest(); p != nil && l.airBytes+p.size > maxInFlightBytes {
 		return nil, nil
 	}
@@ -80,6 +83,16 @@ func (l *reign) build() (*flight, *fsm.Entry) {
 		return nil, nil
 	}
 	return l.launch(&b)
+}
+
+// waits reports whether at least so many bytes of proposals wait.
+func (l *reign) waits(bytes int) bool {
+	for _, p := range l.backlog[l.head:] {
+		if bytes -= p.size; bytes <= 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // launch puts the gathered parts in their order and the entry among those in flight.

@@ -12,9 +12,13 @@ import (
 	"github.com/taskraft/taskraft/fsm/fsmpb"
 )
 
-// Bounds of the proposer.
+// Bounds of the proposer. Every entry costs each master an fsync, so beyond
+// eagerInFlight an entry waits until it is worth one: that costs a caller less
+// time than the fsyncs of many small entries would.
 const (
-	maxInFlight      = 4         // entries
+	eagerInFlight    = 2         // entries, however small
+	maxInFlight      = 4         // entries, when worthwhile bytes wait
+	worthwhile       = 64 << 10  // bytes of proposals
 	maxInFlightBytes = 4 << 20   // of these entries
 	maxEntryBytes    = 256 << 10 // of several commands
 	maxCommandBytes  = 1280 << 10

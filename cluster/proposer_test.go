@@ -45,11 +45,11 @@ func (r *rig) propose(ctx context.Context, cmds ...*fsmpb.Command) (wait func() 
 	}
 }
 
-// fill puts entries into flight until no more may be.
+// fill puts small entries into flight until no more of them may be.
 func (r *rig) fill() (wait func() []error) {
 	r.raft.pause()
 	var cmds []*fsmpb.Command
-	for range maxInFlight {
+	for range eagerInFlight {
 		cmds = append(cmds, submitTo("fill", 1))
 	}
 	return r.propose(r.t.Context(), cmds...)
@@ -79,8 +79,33 @@ func TestCoalescesWhatQueuesWhileEntriesAreInFlight(t *testing.T) {
 		if len(entries) != 1 || len(entries[0].Commands) != 100 {
 			t.Errorf("got %d entries, want one of 100 commands", len(entries))
 		}
-		if r.raft.most > maxInFlight {
+		if r.raft.most > eagerInFlight {
 			t.Errorf("%d entries were in flight", r.raft.most)
+		}
+	})
+}
+
+func TestLargeProposalsFillThePipeline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		defer r.close()
+		filled := r.fill()
+		_, n := r.raft.since(0)
+		var cmds []*fsmpb.Command
+		for range maxInFlight {
+			c := submitTo("q", 1)
+			c.GetSubmit().Tasks[0].Payload = make([]byte, maxEntryBytes/2+1) // two do not share an entry
+			cmds = append(cmds, c)
+		}
+		wait := r.propose(t.Context(), cmds...)
+		if got := r.raft.count() - n; got != maxInFlight-eagerInFlight {
+			t.Errorf("%d more entries went into flight, want %d", got, maxInFlight-eagerInFlight)
+		}
+		r.raft.resume()
+		for _, err := range append(filled(), wait()...) {
+			if err != nil {
+				t.Error(err)
+			}
 		}
 	})
 }
