@@ -4,28 +4,11 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/taskraft/taskraft/bench/peer"
 )
-
-func TestHistogram(t *testing.T) {
-	var h histogram
-	if got := h.quantile(0.5); got != 0 {
-		t.Errorf("median of nothing is %v", got)
-	}
-	for i := range 1000 {
-		h.add(time.Duration(i+1) * time.Microsecond)
-	}
-	for _, q := range []float64{0.5, 0.9, 0.99} {
-		want := time.Duration(q*1000) * time.Microsecond
-		if got := h.quantile(q); got < want*97/100 || got > want*103/100 {
-			t.Errorf("quantile %v is %v, want about %v", q, got, want)
-		}
-	}
-}
 
 func TestRecordTellsRepeats(t *testing.T) {
 	r := newRecord()
@@ -39,27 +22,6 @@ func TestRecordTellsRepeats(t *testing.T) {
 	if got := r.repeated.Load(); got != 1 {
 		t.Errorf("%d repeated, want 1", got)
 	}
-}
-
-func TestRoomIsGivenInOrder(t *testing.T) {
-	r := room{free: 2}
-	if !r.take(t.Context(), 2) {
-		t.Fatal("no room where there is some")
-	}
-	ended, cancel := context.WithCancel(t.Context())
-	cancel()
-	if r.take(ended, 1) {
-		t.Error("room after the end")
-	}
-	var taken sync.WaitGroup
-	taken.Go(func() {
-		if !r.take(t.Context(), 2) {
-			t.Error("no room though it was given")
-		}
-	})
-	r.give(1)
-	r.give(1)
-	taken.Wait()
 }
 
 // memory is a system of one channel.

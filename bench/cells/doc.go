@@ -11,8 +11,6 @@
 //	run.go       one run from start to stop
 //	load.go      producers and consumers
 //	record.go    what was acknowledged and confirmed, when
-//	room.go      the bound
-//	latency.go   a histogram of durations
 //	gaps.go      kill -9 of the leader
 //	backlog.go   a queue of a million tasks
 //	result.go    what a run found

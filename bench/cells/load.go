@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/taskraft/taskraft/bench/peer"
+	"github.com/taskraft/taskraft/internal/measure"
 )
 
 const (
@@ -27,7 +28,7 @@ type load struct {
 	cell   Cell
 	system peer.System
 	record *record
-	room   room
+	room   *measure.Room
 
 	producing, consuming sync.WaitGroup
 	stopProducers        context.CancelFunc
@@ -39,7 +40,7 @@ type load struct {
 func newLoad(ctx context.Context, c Cell, s peer.System) (*load, context.Context) {
 	ctx, broken := context.WithCancelCause(ctx)
 	return &load{
-		cell: c, system: s, record: newRecord(), room: room{free: c.Room}, broken: broken,
+		cell: c, system: s, record: newRecord(), room: measure.NewRoom(c.Room), broken: broken,
 		stopProducers: func() {}, stopConsumers: func() {},
 	}, ctx
 }
@@ -59,13 +60,13 @@ func (l *load) consume(ctx context.Context) {
 func (l *load) handle(payload []byte) {
 	if l.record.measuring.Load() {
 		at, _ := peer.ReadStamp(payload)
-		l.record.starts.add(l.record.now() - at)
+		l.record.starts.Add(l.record.now() - at)
 	}
 }
 
 func (l *load) confirmed(key uint64) {
 	if l.record.complete(key) {
-		l.room.give(1)
+		l.room.Give(1)
 	}
 }
 
@@ -97,7 +98,7 @@ func (l *load) submit(ctx, more context.Context, p peer.Producer) {
 		}
 	}
 	n := len(payloads)
-	for l.room.take(more, n) {
+	for l.room.Take(more, n) {
 		start := r.now()
 		last := r.number.Add(uint64(n))
 		for i := range payloads {
@@ -109,7 +110,7 @@ func (l *load) submit(ctx, more context.Context, p peer.Producer) {
 			}
 			// Should it have been accepted all the same, the room grows a little.
 			r.fail(err)
-			l.room.give(n)
+			l.room.Give(n)
 			if wait(more, errorPause) != nil {
 				return
 			}
@@ -117,7 +118,7 @@ func (l *load) submit(ctx, more context.Context, p peer.Producer) {
 		}
 		r.acked.Add(uint64(n))
 		if r.measuring.Load() {
-			r.submits.add(r.now() - start)
+			r.submits.Add(r.now() - start)
 		}
 	}
 }

@@ -3,6 +3,8 @@ package cells
 import (
 	"sync/atomic"
 	"time"
+
+	"github.com/taskraft/taskraft/internal/measure"
 )
 
 // maxKeys is how many tasks a run can tell apart: keys are dense.
@@ -20,7 +22,7 @@ type record struct {
 	failed    atomic.Uint64 // submit calls
 	lastError atomic.Pointer[error]
 
-	submits, starts histogram // while measuring
+	submits, starts measure.Histogram // while measuring
 
 	last    atomic.Int64 // completion, since epoch
 	longest atomic.Int64 // gap between two

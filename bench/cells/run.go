@@ -143,8 +143,8 @@ func (l *load) account(ctx context.Context) (a account, err error) {
 
 // fill copies the record into the result.
 func (r *record) fill(out *Result) {
-	out.SubmitP50, out.SubmitP99 = millis(r.submits.quantile(0.5)), millis(r.submits.quantile(0.99))
-	out.StartP50, out.StartP99 = millis(r.starts.quantile(0.5)), millis(r.starts.quantile(0.99))
+	out.SubmitP50, out.SubmitP99 = millis(r.submits.Quantile(0.5)), millis(r.submits.Quantile(0.99))
+	out.StartP50, out.StartP99 = millis(r.starts.Quantile(0.5)), millis(r.starts.Quantile(0.99))
 	out.Acknowledged, out.Completed, out.Unfinished = r.acked.Load(), r.completed.Load(), r.unfinished()
 	out.Repeated, out.SubmitErrors = r.repeated.Load(), r.failed.Load()
 	if err := r.lastError.Load(); err != nil {

@@ -58,7 +58,7 @@ var layers = []layer{
 		why: "end-to-end tests use what users have: the binary, the SDKs, the API",
 	},
 	{dir: "internal/badinput", foreign: []string{}, why: "a list, and a test that reads sources"},
-	{dir: "internal/badinput", foreign: []string{}, why: "the list of bad input stands alone"},
+	{dir: "internal/measure", foreign: []string{}, why: "loads of any system measure with it"},
 	{dir: "internal/tidy", foreign: []string{}, why: "the style test depends on nothing that it judges"},
 }
 

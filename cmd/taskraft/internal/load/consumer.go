@@ -39,7 +39,7 @@ func (r *run) settled(s worker.Settled) {
 		return
 	}
 	if r.ledger.complete(s.Task) {
-		r.room.give(1)
+		r.room.Give(1)
 	}
 	r.gaps.completed()
 	if r.measuring.Load() {

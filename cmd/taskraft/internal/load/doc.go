@@ -11,6 +11,5 @@
 //	producer.go   submits
 //	consumer.go   workers and what they confirm
 //	ledger.go     two bits per task: acknowledged, completed
-//	histogram.go  latencies
 //	gap.go        the longest time without a completion
 package load

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"math/rand/v2"
-	"sync"
 	"time"
 
 	"github.com/taskraft/taskraft/client"
@@ -25,7 +24,7 @@ func (r *run) produce(ctx, calls context.Context) {
 		}
 	}
 	ids := make([]uint64, 0, r.cfg.Batch)
-	for r.room.take(ctx, len(tasks)) {
+	for r.room.Take(ctx, len(tasks)) {
 		start := r.now()
 		for i := range tasks {
 			binary.LittleEndian.PutUint64(tasks[i].Payload, uint64(start))
@@ -63,7 +62,7 @@ func (r *run) refused(ctx context.Context, err error, tasks int) bool {
 	if errors.Is(err, client.ErrUncertain) {
 		r.uncertain.Add(uint64(tasks)) // they may come to the workers: their room is not given back
 	} else {
-		r.room.give(tasks)
+		r.room.Give(tasks)
 	}
 	if ctx.Err() != nil {
 		return false
@@ -76,51 +75,5 @@ func (r *run) refused(ctx context.Context, err error, tasks int) bool {
 		return true
 	case <-ctx.Done():
 		return false
-	}
-}
-
-// room bounds the backlog: what is submitted or being submitted, and not completed.
-type room struct {
-	mu   sync.Mutex
-	free int
-	wait []waiter // in the order of arrival
-}
-
-type waiter struct {
-	n     int
-	ready chan struct{}
-}
-
-// take waits for room for n tasks; false when ctx ended first.
-func (r *room) take(ctx context.Context, n int) bool {
-	if ctx.Err() != nil {
-		return false
-	}
-	r.mu.Lock()
-	if len(r.wait) == 0 && r.free >= n {
-		r.free -= n
-		r.mu.Unlock()
-		return true
-	}
-	w := waiter{n, make(chan struct{})}
-	r.wait = append(r.wait, w)
-	r.mu.Unlock()
-	select {
-	case <-w.ready:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
-// give returns room for n tasks.
-func (r *room) give(n int) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.free += n
-	for len(r.wait) > 0 && r.free >= r.wait[0].n {
-		r.free -= r.wait[0].n
-		close(r.wait[0].ready)
-		r.wait = r.wait[1:]
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/taskraft/taskraft/client"
+	"github.com/taskraft/taskraft/internal/measure"
 )
 
 // Config says what load to put on which cluster.
@@ -44,16 +45,16 @@ type Progress struct {
 
 // Report is what a run measured.
 type Report struct {
-	Elapsed              time.Duration // of the measurement
-	Completed, Submitted uint64        // in it
-	Submits, Starts      *Histogram    // submit call; begin of the submit call to start of the handler
-	Acknowledged         uint64        // in the whole run
-	Lost                 int           // acknowledged, never completed
-	LostIDs              []uint64      // some of them
-	Duplicates           uint64        // completions of tasks that were completed before
-	Uncertain            uint64        // tasks whose submit had no definite answer
-	Refusals             uint64        // completions that came too late
-	Errors               uint64        // failed submit calls
+	Elapsed              time.Duration      // of the measurement
+	Completed, Submitted uint64             // in it
+	Submits, Starts      *measure.Histogram // submit call; begin of the submit call to start of the handler
+	Acknowledged         uint64             // in the whole run
+	Lost                 int                // acknowledged, never completed
+	LostIDs              []uint64           // some of them
+	Duplicates           uint64             // completions of tasks that were completed before
+	Uncertain            uint64             // tasks whose submit had no definite answer
+	Refusals             uint64             // completions that came too late
+	Errors               uint64             // failed submit calls
 	LastError            error
 }
 
@@ -71,12 +72,12 @@ type run struct {
 	queue  string
 	epoch  time.Time
 	ledger ledger
-	room   room
+	room   *measure.Room
 	gaps   *Gaps
 
 	phase                       atomic.Pointer[string] // for Progress
 	measuring                   atomic.Bool
-	submits, starts             *Histogram
+	submits, starts             *measure.Histogram
 	submitted, completed        atomic.Uint64
 	uncertain, refusals, errors atomic.Uint64
 	lastError                   atomic.Pointer[error]
@@ -112,9 +113,8 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	r := &run{
 		cfg: cfg, client: c, queue: "bench-" + hex.EncodeToString(suffix[:]), epoch: now,
 		ledger: ledger{chunks: make(map[uint64]*chunk)}, gaps: &Gaps{epoch: now},
-		submits: new(Histogram), starts: new(Histogram),
+		submits: new(measure.Histogram), starts: new(measure.Histogram), room: measure.NewRoom(cfg.backlog()),
 	}
-	r.room.free = cfg.backlog()
 	return r.run(ctx)
 }
 

@@ -1,12 +1,13 @@
-package cells
+package measure
 
 import (
 	"context"
 	"sync"
 )
 
-// room bounds the tasks that are submitted or being submitted, and not completed.
-type room struct {
+// Room bounds a backlog: the tasks that are submitted or being submitted, and not
+// completed. Who waits gets room in the order of arrival.
+type Room struct {
 	mu   sync.Mutex
 	free int
 	wait []waiter // in the order of arrival
@@ -17,8 +18,11 @@ type waiter struct {
 	ready chan struct{}
 }
 
-// take waits for room for n tasks; false when ctx ended first.
-func (r *room) take(ctx context.Context, n int) bool {
+// NewRoom returns room for n tasks.
+func NewRoom(n int) *Room { return &Room{free: n} }
+
+// Take waits for room for n tasks; false when ctx ended first.
+func (r *Room) Take(ctx context.Context, n int) bool {
 	if ctx.Err() != nil {
 		return false
 	}
@@ -39,8 +43,8 @@ func (r *room) take(ctx context.Context, n int) bool {
 	}
 }
 
-// give returns room for n tasks.
-func (r *room) give(n int) {
+// Give returns room for n tasks.
+func (r *Room) Give(n int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.free += n
