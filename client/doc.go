@@ -16,6 +16,7 @@
 //	ErrNoLeader    no master that leads was found in time: nothing was changed
 //	ErrUncertain   the call may or may not have taken effect, now or later
 //	*Error         the masters' answer: Code, Reason (package rpc/reason), Fields
+//	*EndedError    a task ended without success: ErrDead or ErrCancelled
 //	context errors the context ended, and nothing was changed
 //
 // With Task.RequestID a submit can also be repeated by another process, or after
@@ -24,5 +25,6 @@
 //	client.go   configuration, start and end, how reads and changes are made
 //	calls.go    call numbers
 //	errors.go   what callers see of errors
+//	ended.go    tasks that ended without success
 //	tasks.go, queues.go, cluster.go   the calls
 package client

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -61,6 +62,8 @@ type Config struct {
 	// kind has no handler fails, to be tried again elsewhere.
 	Handlers map[string]Handler
 	Default  Handler
+	// Middleware stands around every handler, the first outermost.
+	Middleware []Middleware
 
 	// TTL is how long the cluster waits for a silent worker before its tasks go
 	// to others; 0: the masters' default (10 s).
@@ -134,6 +137,9 @@ func (c *Config) complete(boot string) error {
 			errs = append(errs, fmt.Errorf("handler for kind %q is nil", kind))
 		}
 	}
+	if slices.ContainsFunc(c.Middleware, func(m Middleware) bool { return m == nil }) {
+		errs = append(errs, errors.New("a middleware is nil"))
+	}
 	if c.Slots < 1 || c.Slots > maxSlots {
 		errs = append(errs, fmt.Errorf("slots: got %d, want 1 to %d", c.Slots, maxSlots))
 	}
@@ -153,7 +159,25 @@ func (c *Config) complete(boot string) error {
 			errs = append(errs, fmt.Errorf("label %q=%q: want UTF-8", key, value))
 		}
 	}
+	if errs == nil {
+		c.surround()
+	}
 	return errors.Join(errs...)
+}
+
+// surround puts the middleware around the handlers.
+func (c *Config) surround() {
+	if len(c.Middleware) == 0 {
+		return
+	}
+	handlers := make(map[string]Handler, len(c.Handlers))
+	for kind, h := range c.Handlers {
+		handlers[kind] = around(h, c.Middleware)
+	}
+	c.Handlers = handlers
+	if c.Default != nil {
+		c.Default = around(c.Default, c.Middleware)
+	}
 }
 
 // hostID makes a worker id from the host's name and the boot id.

@@ -10,6 +10,7 @@ import (
 // when the handler looks: short handlers never pay for it.
 type taskContext struct {
 	base     context.Context
+	of       *attempt
 	deadline time.Time // zero: none
 
 	mu     sync.Mutex
@@ -64,4 +65,29 @@ func (c *taskContext) why() error {
 func (c *taskContext) Deadline() (time.Time, bool) { return c.deadline, !c.deadline.IsZero() }
 func (c *taskContext) Done() <-chan struct{}       { return c.get().Done() }
 func (c *taskContext) Err() error                  { return c.get().Err() }
-func (c *taskContext) Value(key any) any           { return c.get().Value(key) }
+
+// Value is asked of any context that was derived from this one.
+func (c *taskContext) Value(key any) any {
+	if key == (attemptKey{}) {
+		return c.of
+	}
+	return c.get().Value(key)
+}
+
+// attemptKey leads from a handler's context to its attempt.
+type attemptKey struct{}
+
+func attemptOf(ctx context.Context) *attempt {
+	a, _ := ctx.Value(attemptKey{}).(*attempt)
+	return a
+}
+
+// TaskOf returns the task that a handler with this context, or one derived from
+// it, executes; nil when there is none. Like the handler's argument it must not be
+// kept.
+func TaskOf(ctx context.Context) *Task {
+	if a := attemptOf(ctx); a != nil {
+		return &a.task
+	}
+	return nil
+}

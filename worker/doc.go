@@ -28,17 +28,20 @@
 //
 // A handler's context ends with the attempt's time limit, and with a cause when
 // the execution is void: ErrTimedOut, ErrCancelled, ErrLost, or ErrDraining when
-// Run must end. Execution is at least once: a handler that has side effects
+// Run must end. TaskOf(ctx) is the task, wherever the context was passed.
+// Middleware (Recover, Log, Timeout, your own) stands around every handler. Typed
+// handlers are in package task. Execution is at least once: a handler that has side effects
 // passes Task.Fence on, so that an older execution can be told from a newer one.
 //
-//	config.go    what to run, checked
-//	task.go      what a handler gets and returns
-//	context.go   a handler's context, made only when it is looked at
-//	report.go    from a handler's return to a message
-//	table.go     the attempts without a seen outcome
-//	pool.go      the goroutines that run them
-//	stream.go    one stream: attach, receive, listen for silence
-//	send.go      one stream: reports and heartbeats
-//	run.go       streams one after another, and the end
-//	drain.go     what becomes of the attempts at the end
+//	config.go      what to run, checked
+//	task.go        what a handler gets and returns
+//	middleware.go  what stands around a handler
+//	context.go     a handler's context, made only when it is looked at
+//	report.go      from a handler's return to a message
+//	table.go       the attempts without a seen outcome
+//	pool.go        the goroutines that run them
+//	stream.go      one stream: attach, receive, listen for silence
+//	send.go        one stream: reports and heartbeats
+//	run.go         streams one after another, and the end
+//	drain.go       what becomes of the attempts at the end
 package worker

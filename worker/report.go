@@ -56,7 +56,7 @@ func reportOf(t *Task, res Result, err, why error, maxResult int) report {
 		}
 		res, err = Result{}, Permanent(err)
 	}
-	_, permanent := errors.AsType[permanentError](err)
+	permanent := IsPermanent(err)
 	if why == ErrDraining && !permanent {
 		return release(t)
 	}

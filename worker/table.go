@@ -96,7 +96,7 @@ func (t *table) assign(in []*taskraftv1.Assignment) {
 		if as.GetTimeout() != nil {
 			a.task.Deadline = now.Add(as.GetTimeout().AsDuration())
 		}
-		a.ctx.base, a.ctx.deadline = t.base, a.task.Deadline
+		a.ctx.base, a.ctx.of, a.ctx.deadline = t.base, a, a.task.Deadline
 		t.held[a.task.Fence] = a
 		t.hash ^= splitmix64(a.task.Fence)
 		t.active++

@@ -50,6 +50,12 @@ func Permanent(err error) error {
 	return permanentError{err}
 }
 
+// IsPermanent reports whether err, as a handler's error, makes its task DEAD.
+func IsPermanent(err error) bool {
+	_, ok := errors.AsType[permanentError](err)
+	return ok
+}
+
 type retryError struct {
 	error
 	after time.Duration

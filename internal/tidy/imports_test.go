@@ -25,7 +25,7 @@ const grpcOnly = "a user's program that imports it must never link Raft or our s
 var grpcModules = []string{"google.golang.org/grpc", "google.golang.org/genproto/googleapis/rpc", "google.golang.org/protobuf"}
 
 // layers is the one way that imports run: cmd → {web, rpc, worker, client} →
-// cluster → fsm. The most specific line counts.
+// cluster → fsm, with task above the two SDKs. The most specific line counts.
 var layers = []layer{
 	{
 		dir: "fsm", mine: []string{"fsm/fsmpb"},
@@ -44,6 +44,11 @@ var layers = []layer{
 	{dir: "rpc/reason", foreign: []string{}, why: "SDKs and the command line import the reasons without our servers"},
 	{dir: "client", mine: []string{"internal/follow", "rpc/taskraftv1", "rpc/reason"}, foreign: grpcModules, why: grpcOnly},
 	{dir: "worker", mine: []string{"internal/follow", "rpc/taskraftv1", "rpc/reason", "worker"}, foreign: append(slices.Clone(grpcModules), "github.com/google/uuid"), why: grpcOnly},
+	{dir: "task", mine: []string{"client", "worker", "rpc/taskraftv1"}, foreign: []string{}, why: grpcOnly},
+	{
+		dir: "tasktest", mine: []string{"client", "cluster", "rpc", "worker"}, foreign: []string{},
+		why: "the test kit runs a real master in its user's tests, so it alone among the libraries links one",
+	},
 	{dir: "internal/follow", mine: []string{"rpc/taskraftv1", "rpc/reason"}, foreign: grpcModules, why: grpcOnly},
 	{
 		dir: "cmd", mine: []string{"cmd/…", "client", "cluster/…", "fsm", "rpc/…", "worker/…", "internal/…", "web"},
@@ -150,7 +155,7 @@ func TestSDKsLinkNoServer(t *testing.T) {
 			}
 		}
 	}
-	for _, sdk := range []string{"client", "worker", "worker/command"} {
+	for _, sdk := range []string{"client", "worker", "worker/command", "task"} {
 		seen := map[string]bool{sdk: true}
 		for todo := []string{sdk}; len(todo) > 0; {
 			p := todo[0]
@@ -160,7 +165,7 @@ func TestSDKsLinkNoServer(t *testing.T) {
 					seen[next] = true
 					todo = append(todo, next)
 				}
-				for _, banned := range []string{"cluster", "fsm", "cmd", "web"} {
+				for _, banned := range []string{"cluster", "fsm", "cmd", "web", "tasktest"} {
 					if within(next, banned) || next == "rpc" {
 						t.Errorf("%s links %s through %s: %s", sdk, next, p, grpcOnly)
 					}
