@@ -46,6 +46,11 @@ func DefaultConfig() Config {
 type Client struct {
 	follow *follow.Follower
 	calls  calls
+
+	life    context.Context // ends with Close
+	end     context.CancelFunc
+	gather  gather
+	watches watches
 }
 
 // New returns a Client that connects in the background. It fails only when the
@@ -57,13 +62,19 @@ func New(cfg Config) (*Client, error) {
 	}
 	c := &Client{follow: f}
 	c.calls.init()
+	c.life, c.end = context.WithCancel(context.Background())
+	c.gather.c = c
+	c.watches.init(c)
 	return c, nil
 }
 
 // Close fails what is under way and closes the connections. A change that was sent
 // but not answered fails with ErrUncertain.
 func (c *Client) Close() error {
+	c.end()
 	c.follow.Close()
+	c.gather.close()
+	c.watches.close()
 	return nil
 }
 

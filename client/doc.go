@@ -11,6 +11,11 @@
 // until they are acknowledged. Contexts are the only time limit, except that one
 // mutating call is repeated for at most ten minutes.
 //
+// Many tasks at a time are the matter of RunAll, which submits what an iterator
+// gives and iterates over what becomes of it, and of SubmitAsync, which returns a
+// Handle at once. Both gather submits into few calls and learn of all ends over
+// one stream.
+//
 // What an error means:
 //
 //	ErrNoLeader    no master that leads was found in time: nothing was changed
@@ -24,6 +29,10 @@
 //
 //	client.go   configuration, start and end, how reads and changes are made
 //	calls.go    call numbers
+//	runall.go   many tasks, one iteration over what becomes of them
+//	handle.go   one submit and its task, asynchronously
+//	gather.go   few calls of many submits
+//	watch.go    one stream for the ends of many tasks
 //	errors.go   what callers see of errors
 //	ended.go    tasks that ended without success
 //	tasks.go, queues.go, cluster.go   the calls

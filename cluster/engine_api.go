@@ -47,6 +47,10 @@ func (n *Node) WaitTask(ctx context.Context, id uint64, wait time.Duration) (t *
 	return n.engine.waitTask(ctx, id, wait)
 }
 
+// WatchTasks returns a Watch of no task yet, once a majority has confirmed that
+// this node leads. Errors: *NotLeaderError, and ctx's.
+func (n *Node) WatchTasks(ctx context.Context) (*Watch, error) { return n.engine.watch(ctx) }
+
 // Now is the table's clock as this node tells it while it leads, Unix nanoseconds:
 // deadlines of tasks are compared with it.
 func (n *Node) Now() int64 { return n.engine.clock.now() }

@@ -20,6 +20,8 @@ var (
 	ErrStreamReplaced = errors.New("replaced by a newer stream")
 	// ErrSlowConsumer: the worker does not read its stream.
 	ErrSlowConsumer = errors.New("the worker does not read its stream")
+	// ErrWatchFull: a Watch has MaxWatched tasks already.
+	ErrWatchFull = errors.New("too many tasks are watched")
 	// ErrNoMember: no other voter has that name.
 	ErrNoMember = errors.New("no other voter has this name")
 	// ErrNoSuccessor: no other voter can lead at the moment.

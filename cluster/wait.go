@@ -25,9 +25,20 @@ type indexWait struct {
 	done  chan struct{}
 }
 
+// taskWait is one who waits for a task: a single call, or a Watch among others.
 type taskWait struct {
-	id   uint64
-	done chan *fsm.Task // one place
+	id    uint64
+	done  chan *fsm.Task // one place; nil: of a watch
+	watch *Watch
+}
+
+// end tells that the task has ended; nil: that its record is trimmed.
+func (x *taskWait) end(t *fsm.Task) {
+	if x.watch != nil {
+		x.watch.end(Ended{ID: x.id, Task: t, Known: true})
+		return
+	}
+	x.done <- t
 }
 
 func newWaits() *waits { return &waits{tasks: make(map[uint64][]*taskWait)} }
@@ -49,7 +60,7 @@ func (w *waits) applied(a *fsm.Applied) {
 			continue
 		}
 		for _, t := range w.tasks[ev.Task.ID] {
-			t.done <- ev.Task
+			t.end(ev.Task)
 			w.n.Add(-1)
 		}
 		delete(w.tasks, ev.Task.ID)
@@ -79,7 +90,7 @@ func (w *waits) restored(m *fsm.Machine) {
 			continue
 		}
 		for _, x := range list {
-			x.done <- t // nil: trimmed
+			x.end(t)
 			w.n.Add(-1)
 		}
 		delete(w.tasks, id)
@@ -106,16 +117,30 @@ func (w *waits) dropIndex(x *indexWait) {
 
 func (w *waits) addTask(id uint64) *taskWait {
 	x := &taskWait{id: id, done: make(chan *fsm.Task, 1)}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.tasks[id] = append(w.tasks[id], x)
-	w.n.Add(1)
+	w.addTasks(x)
 	return x
 }
 
-func (w *waits) dropTask(x *taskWait) {
+func (w *waits) addTasks(all ...*taskWait) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	for _, x := range all {
+		w.tasks[x.id] = append(w.tasks[x.id], x)
+	}
+	w.n.Add(int64(len(all)))
+}
+
+func (w *waits) dropTask(x *taskWait) { w.dropTasks(x) }
+
+func (w *waits) dropTasks(all ...*taskWait) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, x := range all {
+		w.drop(x)
+	}
+}
+
+func (w *waits) drop(x *taskWait) {
 	list := w.tasks[x.id]
 	i := slices.Index(list, x)
 	if i < 0 {

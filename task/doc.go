@@ -15,5 +15,6 @@
 //	define.go   a kind with its types and options
 //	codec.go    from values to bytes and back
 //	submit.go   the submitter's side
+//	many.go     the same for many tasks at a time
 //	handle.go   the worker's side
 package task

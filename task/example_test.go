@@ -84,3 +84,54 @@ func ExampleDefinition_WithCodec() {
 	fmt.Println(double.Run(context.Background(), m.Client(), 21))
 	// Output: 42 <nil>
 }
+
+// A thousand inputs, and one loop over what the handlers return.
+func ExampleDefinition_RunAll() {
+	square := task.Define[int, int]("square")
+	m, err := tasktest.Open(tasktest.Config{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer m.Close()
+	m.Work(worker.Config{Handlers: task.Handlers(task.Handle(square, func(_ context.Context, n int) (int, error) { return n * n, nil }))})
+	ctx, c := context.Background(), m.Client()
+
+	inputs := func(yield func(int) bool) {
+		for n := 1; n <= 1000 && yield(n); n++ {
+		}
+	}
+	sum := 0
+	for e, err := range square.RunAll(ctx, c, inputs) {
+		if err != nil {
+			fmt.Println(e.Place, err)
+			continue
+		}
+		sum += e.Out
+	}
+	fmt.Println(sum)
+	// Output: 333833500
+}
+
+func ExampleDefinition_SubmitAsync() {
+	m, err := tasktest.Open(tasktest.Config{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer m.Close()
+	m.Work(worker.Config{
+		Queues: []worker.Queue{{Name: "mail"}},
+		Handlers: task.Handlers(task.Handle(SendMail, func(_ context.Context, mail Mail) (Sent, error) {
+			return Sent{Bytes: len(mail.Text)}, nil
+		})),
+	})
+	sending, err := SendMail.SubmitAsync(context.Background(), m.Client(), Mail{To: "ada@example.org", Text: "hello"})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	<-sending.Done()
+	fmt.Println(sending.Out())
+	// Output: {5} <nil>
+}

@@ -1802,6 +1802,126 @@ func (x *WaitTaskResponse) GetPosition() *Position {
 	return nil
 }
 
+type WatchTasksRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Ids           []uint64               `protobuf:"varint,1,rep,packed,name=ids,proto3" json:"ids,omitempty"`       // to watch too: at most 10,000 in one message, 65,536 at a time
+	Forget        []uint64               `protobuf:"varint,2,rep,packed,name=forget,proto3" json:"forget,omitempty"` // to watch no longer
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchTasksRequest) Reset() {
+	*x = WatchTasksRequest{}
+	mi := &file_task_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchTasksRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchTasksRequest) ProtoMessage() {}
+
+func (x *WatchTasksRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_task_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchTasksRequest.ProtoReflect.Descriptor instead.
+func (*WatchTasksRequest) Descriptor() ([]byte, []int) {
+	return file_task_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *WatchTasksRequest) GetIds() []uint64 {
+	if x != nil {
+		return x.Ids
+	}
+	return nil
+}
+
+func (x *WatchTasksRequest) GetForget() []uint64 {
+	if x != nil {
+		return x.Forget
+	}
+	return nil
+}
+
+type WatchTasksResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Ended         []*Task                `protobuf:"bytes,1,rep,name=ended,proto3" json:"ended,omitempty"`                 // terminal: whole records without their payloads
+	Unknown       []uint64               `protobuf:"varint,2,rep,packed,name=unknown,proto3" json:"unknown,omitempty"`     // no task ever had these ids
+	Forgotten     []uint64               `protobuf:"varint,3,rep,packed,name=forgotten,proto3" json:"forgotten,omitempty"` // they ended before; their records are trimmed
+	Position      *Position              `protobuf:"bytes,4,opt,name=position,proto3" json:"position,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchTasksResponse) Reset() {
+	*x = WatchTasksResponse{}
+	mi := &file_task_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchTasksResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchTasksResponse) ProtoMessage() {}
+
+func (x *WatchTasksResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_task_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchTasksResponse.ProtoReflect.Descriptor instead.
+func (*WatchTasksResponse) Descriptor() ([]byte, []int) {
+	return file_task_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *WatchTasksResponse) GetEnded() []*Task {
+	if x != nil {
+		return x.Ended
+	}
+	return nil
+}
+
+func (x *WatchTasksResponse) GetUnknown() []uint64 {
+	if x != nil {
+		return x.Unknown
+	}
+	return nil
+}
+
+func (x *WatchTasksResponse) GetForgotten() []uint64 {
+	if x != nil {
+		return x.Forgotten
+	}
+	return nil
+}
+
+func (x *WatchTasksResponse) GetPosition() *Position {
+	if x != nil {
+		return x.Position
+	}
+	return nil
+}
+
 var File_task_proto protoreflect.FileDescriptor
 
 const file_task_proto_rawDesc = "" +
@@ -1943,7 +2063,15 @@ const file_task_proto_rawDesc = "" +
 	"\x10WaitTaskResponse\x12%\n" +
 	"\x04task\x18\x01 \x01(\v2\x11.taskraft.v1.TaskR\x04task\x12\x12\n" +
 	"\x04done\x18\x02 \x01(\bR\x04done\x121\n" +
-	"\bposition\x18\x03 \x01(\v2\x15.taskraft.v1.PositionR\bposition*\x84\x01\n" +
+	"\bposition\x18\x03 \x01(\v2\x15.taskraft.v1.PositionR\bposition\"=\n" +
+	"\x11WatchTasksRequest\x12\x10\n" +
+	"\x03ids\x18\x01 \x03(\x04R\x03ids\x12\x16\n" +
+	"\x06forget\x18\x02 \x03(\x04R\x06forget\"\xa8\x01\n" +
+	"\x12WatchTasksResponse\x12'\n" +
+	"\x05ended\x18\x01 \x03(\v2\x11.taskraft.v1.TaskR\x05ended\x12\x18\n" +
+	"\aunknown\x18\x02 \x03(\x04R\aunknown\x12\x1c\n" +
+	"\tforgotten\x18\x03 \x03(\x04R\tforgotten\x121\n" +
+	"\bposition\x18\x04 \x01(\v2\x15.taskraft.v1.PositionR\bposition*\x84\x01\n" +
 	"\tTaskState\x12\x1a\n" +
 	"\x16TASK_STATE_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tSCHEDULED\x10\x01\x12\t\n" +
@@ -1967,7 +2095,7 @@ const file_task_proto_rawDesc = "" +
 	"\x10ALREADY_TERMINAL\x10\x06\x12\x12\n" +
 	"\x0eTASK_CANCELLED\x10\a\x12\r\n" +
 	"\tFORGOTTEN\x10\b\x12\x10\n" +
-	"\fUNKNOWN_TASK\x10\t2\xa4\x04\n" +
+	"\fUNKNOWN_TASK\x10\t2\xf7\x04\n" +
 	"\vTaskService\x12M\n" +
 	"\n" +
 	"SubmitTask\x12\x1e.taskraft.v1.SubmitTaskRequest\x1a\x1f.taskraft.v1.SubmitTaskResponse\x12P\n" +
@@ -1977,7 +2105,9 @@ const file_task_proto_rawDesc = "" +
 	"\n" +
 	"CancelTask\x12\x1e.taskraft.v1.CancelTaskRequest\x1a\x1f.taskraft.v1.CancelTaskResponse\x12J\n" +
 	"\tRetryTask\x12\x1d.taskraft.v1.RetryTaskRequest\x1a\x1e.taskraft.v1.RetryTaskResponse\x12G\n" +
-	"\bWaitTask\x12\x1c.taskraft.v1.WaitTaskRequest\x1a\x1d.taskraft.v1.WaitTaskResponseB8Z6github.com/taskraft/taskraft/rpc/taskraftv1;taskraftv1b\x06proto3"
+	"\bWaitTask\x12\x1c.taskraft.v1.WaitTaskRequest\x1a\x1d.taskraft.v1.WaitTaskResponse\x12Q\n" +
+	"\n" +
+	"WatchTasks\x12\x1e.taskraft.v1.WatchTasksRequest\x1a\x1f.taskraft.v1.WatchTasksResponse(\x010\x01B8Z6github.com/taskraft/taskraft/rpc/taskraftv1;taskraftv1b\x06proto3"
 
 var (
 	file_task_proto_rawDescOnce sync.Once
@@ -1992,7 +2122,7 @@ func file_task_proto_rawDescGZIP() []byte {
 }
 
 var file_task_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_task_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_task_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_task_proto_goTypes = []any{
 	(TaskState)(0),                // 0: taskraft.v1.TaskState
 	(Consistency)(0),              // 1: taskraft.v1.Consistency
@@ -2019,29 +2149,31 @@ var file_task_proto_goTypes = []any{
 	(*RetryTaskResponse)(nil),     // 22: taskraft.v1.RetryTaskResponse
 	(*WaitTaskRequest)(nil),       // 23: taskraft.v1.WaitTaskRequest
 	(*WaitTaskResponse)(nil),      // 24: taskraft.v1.WaitTaskResponse
-	(*durationpb.Duration)(nil),   // 25: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 26: google.protobuf.Timestamp
+	(*WatchTasksRequest)(nil),     // 25: taskraft.v1.WatchTasksRequest
+	(*WatchTasksResponse)(nil),    // 26: taskraft.v1.WatchTasksResponse
+	(*durationpb.Duration)(nil),   // 27: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 28: google.protobuf.Timestamp
 }
 var file_task_proto_depIdxs = []int32{
-	25, // 0: taskraft.v1.Position.age:type_name -> google.protobuf.Duration
-	25, // 1: taskraft.v1.Backoff.base:type_name -> google.protobuf.Duration
-	25, // 2: taskraft.v1.Backoff.max:type_name -> google.protobuf.Duration
-	25, // 3: taskraft.v1.TaskSpec.delay:type_name -> google.protobuf.Duration
-	26, // 4: taskraft.v1.TaskSpec.run_at:type_name -> google.protobuf.Timestamp
-	25, // 5: taskraft.v1.TaskSpec.timeout:type_name -> google.protobuf.Duration
+	27, // 0: taskraft.v1.Position.age:type_name -> google.protobuf.Duration
+	27, // 1: taskraft.v1.Backoff.base:type_name -> google.protobuf.Duration
+	27, // 2: taskraft.v1.Backoff.max:type_name -> google.protobuf.Duration
+	27, // 3: taskraft.v1.TaskSpec.delay:type_name -> google.protobuf.Duration
+	28, // 4: taskraft.v1.TaskSpec.run_at:type_name -> google.protobuf.Timestamp
+	27, // 5: taskraft.v1.TaskSpec.timeout:type_name -> google.protobuf.Duration
 	5,  // 6: taskraft.v1.TaskSpec.backoff:type_name -> taskraft.v1.Backoff
-	25, // 7: taskraft.v1.TaskSpec.expires_in:type_name -> google.protobuf.Duration
-	25, // 8: taskraft.v1.TaskSpec.retain:type_name -> google.protobuf.Duration
-	26, // 9: taskraft.v1.Attempt.start_time:type_name -> google.protobuf.Timestamp
-	26, // 10: taskraft.v1.Attempt.deadline:type_name -> google.protobuf.Timestamp
-	26, // 11: taskraft.v1.EndedAttempt.end_time:type_name -> google.protobuf.Timestamp
-	26, // 12: taskraft.v1.Superseded.time:type_name -> google.protobuf.Timestamp
+	27, // 7: taskraft.v1.TaskSpec.expires_in:type_name -> google.protobuf.Duration
+	27, // 8: taskraft.v1.TaskSpec.retain:type_name -> google.protobuf.Duration
+	28, // 9: taskraft.v1.Attempt.start_time:type_name -> google.protobuf.Timestamp
+	28, // 10: taskraft.v1.Attempt.deadline:type_name -> google.protobuf.Timestamp
+	28, // 11: taskraft.v1.EndedAttempt.end_time:type_name -> google.protobuf.Timestamp
+	28, // 12: taskraft.v1.Superseded.time:type_name -> google.protobuf.Timestamp
 	0,  // 13: taskraft.v1.Task.state:type_name -> taskraft.v1.TaskState
 	6,  // 14: taskraft.v1.Task.spec:type_name -> taskraft.v1.TaskSpec
-	26, // 15: taskraft.v1.Task.submit_time:type_name -> google.protobuf.Timestamp
-	26, // 16: taskraft.v1.Task.eligible_time:type_name -> google.protobuf.Timestamp
-	26, // 17: taskraft.v1.Task.finish_time:type_name -> google.protobuf.Timestamp
-	26, // 18: taskraft.v1.Task.expire_time:type_name -> google.protobuf.Timestamp
+	28, // 15: taskraft.v1.Task.submit_time:type_name -> google.protobuf.Timestamp
+	28, // 16: taskraft.v1.Task.eligible_time:type_name -> google.protobuf.Timestamp
+	28, // 17: taskraft.v1.Task.finish_time:type_name -> google.protobuf.Timestamp
+	28, // 18: taskraft.v1.Task.expire_time:type_name -> google.protobuf.Timestamp
 	7,  // 19: taskraft.v1.Task.attempt:type_name -> taskraft.v1.Attempt
 	8,  // 20: taskraft.v1.Task.ended:type_name -> taskraft.v1.EndedAttempt
 	9,  // 21: taskraft.v1.Task.superseded:type_name -> taskraft.v1.Superseded
@@ -2064,28 +2196,32 @@ var file_task_proto_depIdxs = []int32{
 	4,  // 38: taskraft.v1.RetryTaskRequest.call:type_name -> taskraft.v1.Call
 	10, // 39: taskraft.v1.RetryTaskResponse.task:type_name -> taskraft.v1.Task
 	3,  // 40: taskraft.v1.RetryTaskResponse.position:type_name -> taskraft.v1.Position
-	25, // 41: taskraft.v1.WaitTaskRequest.timeout:type_name -> google.protobuf.Duration
+	27, // 41: taskraft.v1.WaitTaskRequest.timeout:type_name -> google.protobuf.Duration
 	10, // 42: taskraft.v1.WaitTaskResponse.task:type_name -> taskraft.v1.Task
 	3,  // 43: taskraft.v1.WaitTaskResponse.position:type_name -> taskraft.v1.Position
-	11, // 44: taskraft.v1.TaskService.SubmitTask:input_type -> taskraft.v1.SubmitTaskRequest
-	13, // 45: taskraft.v1.TaskService.SubmitTasks:input_type -> taskraft.v1.SubmitTasksRequest
-	15, // 46: taskraft.v1.TaskService.GetTask:input_type -> taskraft.v1.GetTaskRequest
-	17, // 47: taskraft.v1.TaskService.ListTasks:input_type -> taskraft.v1.ListTasksRequest
-	19, // 48: taskraft.v1.TaskService.CancelTask:input_type -> taskraft.v1.CancelTaskRequest
-	21, // 49: taskraft.v1.TaskService.RetryTask:input_type -> taskraft.v1.RetryTaskRequest
-	23, // 50: taskraft.v1.TaskService.WaitTask:input_type -> taskraft.v1.WaitTaskRequest
-	12, // 51: taskraft.v1.TaskService.SubmitTask:output_type -> taskraft.v1.SubmitTaskResponse
-	14, // 52: taskraft.v1.TaskService.SubmitTasks:output_type -> taskraft.v1.SubmitTasksResponse
-	16, // 53: taskraft.v1.TaskService.GetTask:output_type -> taskraft.v1.GetTaskResponse
-	18, // 54: taskraft.v1.TaskService.ListTasks:output_type -> taskraft.v1.ListTasksResponse
-	20, // 55: taskraft.v1.TaskService.CancelTask:output_type -> taskraft.v1.CancelTaskResponse
-	22, // 56: taskraft.v1.TaskService.RetryTask:output_type -> taskraft.v1.RetryTaskResponse
-	24, // 57: taskraft.v1.TaskService.WaitTask:output_type -> taskraft.v1.WaitTaskResponse
-	51, // [51:58] is the sub-list for method output_type
-	44, // [44:51] is the sub-list for method input_type
-	44, // [44:44] is the sub-list for extension type_name
-	44, // [44:44] is the sub-list for extension extendee
-	0,  // [0:44] is the sub-list for field type_name
+	10, // 44: taskraft.v1.WatchTasksResponse.ended:type_name -> taskraft.v1.Task
+	3,  // 45: taskraft.v1.WatchTasksResponse.position:type_name -> taskraft.v1.Position
+	11, // 46: taskraft.v1.TaskService.SubmitTask:input_type -> taskraft.v1.SubmitTaskRequest
+	13, // 47: taskraft.v1.TaskService.SubmitTasks:input_type -> taskraft.v1.SubmitTasksRequest
+	15, // 48: taskraft.v1.TaskService.GetTask:input_type -> taskraft.v1.GetTaskRequest
+	17, // 49: taskraft.v1.TaskService.ListTasks:input_type -> taskraft.v1.ListTasksRequest
+	19, // 50: taskraft.v1.TaskService.CancelTask:input_type -> taskraft.v1.CancelTaskRequest
+	21, // 51: taskraft.v1.TaskService.RetryTask:input_type -> taskraft.v1.RetryTaskRequest
+	23, // 52: taskraft.v1.TaskService.WaitTask:input_type -> taskraft.v1.WaitTaskRequest
+	25, // 53: taskraft.v1.TaskService.WatchTasks:input_type -> taskraft.v1.WatchTasksRequest
+	12, // 54: taskraft.v1.TaskService.SubmitTask:output_type -> taskraft.v1.SubmitTaskResponse
+	14, // 55: taskraft.v1.TaskService.SubmitTasks:output_type -> taskraft.v1.SubmitTasksResponse
+	16, // 56: taskraft.v1.TaskService.GetTask:output_type -> taskraft.v1.GetTaskResponse
+	18, // 57: taskraft.v1.TaskService.ListTasks:output_type -> taskraft.v1.ListTasksResponse
+	20, // 58: taskraft.v1.TaskService.CancelTask:output_type -> taskraft.v1.CancelTaskResponse
+	22, // 59: taskraft.v1.TaskService.RetryTask:output_type -> taskraft.v1.RetryTaskResponse
+	24, // 60: taskraft.v1.TaskService.WaitTask:output_type -> taskraft.v1.WaitTaskResponse
+	26, // 61: taskraft.v1.TaskService.WatchTasks:output_type -> taskraft.v1.WatchTasksResponse
+	54, // [54:62] is the sub-list for method output_type
+	46, // [46:54] is the sub-list for method input_type
+	46, // [46:46] is the sub-list for extension type_name
+	46, // [46:46] is the sub-list for extension extendee
+	0,  // [0:46] is the sub-list for field type_name
 }
 
 func init() { file_task_proto_init() }
@@ -2103,7 +2239,7 @@ func file_task_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_task_proto_rawDesc), len(file_task_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   22,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -28,6 +28,7 @@ const (
 	TaskService_CancelTask_FullMethodName  = "/taskraft.v1.TaskService/CancelTask"
 	TaskService_RetryTask_FullMethodName   = "/taskraft.v1.TaskService/RetryTask"
 	TaskService_WaitTask_FullMethodName    = "/taskraft.v1.TaskService/WaitTask"
+	TaskService_WatchTasks_FullMethodName  = "/taskraft.v1.TaskService/WatchTasks"
 )
 
 // TaskServiceClient is the client API for TaskService service.
@@ -48,6 +49,10 @@ type TaskServiceClient interface {
 	RetryTask(ctx context.Context, in *RetryTaskRequest, opts ...grpc.CallOption) (*RetryTaskResponse, error)
 	// WaitTask returns when the task is terminal, or its present record after timeout.
 	WaitTask(ctx context.Context, in *WaitTaskRequest, opts ...grpc.CallOption) (*WaitTaskResponse, error)
+	// WatchTasks tells of many tasks as they end. The requests name the tasks; each
+	// is answered once, in the order in which they end. The first response comes at
+	// once and names none.
+	WatchTasks(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[WatchTasksRequest, WatchTasksResponse], error)
 }
 
 type taskServiceClient struct {
@@ -128,6 +133,19 @@ func (c *taskServiceClient) WaitTask(ctx context.Context, in *WaitTaskRequest, o
 	return out, nil
 }
 
+func (c *taskServiceClient) WatchTasks(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[WatchTasksRequest, WatchTasksResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &TaskService_ServiceDesc.Streams[0], TaskService_WatchTasks_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[WatchTasksRequest, WatchTasksResponse]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type TaskService_WatchTasksClient = grpc.BidiStreamingClient[WatchTasksRequest, WatchTasksResponse]
+
 // TaskServiceServer is the server API for TaskService service.
 // All implementations must embed UnimplementedTaskServiceServer
 // for forward compatibility.
@@ -146,6 +164,10 @@ type TaskServiceServer interface {
 	RetryTask(context.Context, *RetryTaskRequest) (*RetryTaskResponse, error)
 	// WaitTask returns when the task is terminal, or its present record after timeout.
 	WaitTask(context.Context, *WaitTaskRequest) (*WaitTaskResponse, error)
+	// WatchTasks tells of many tasks as they end. The requests name the tasks; each
+	// is answered once, in the order in which they end. The first response comes at
+	// once and names none.
+	WatchTasks(grpc.BidiStreamingServer[WatchTasksRequest, WatchTasksResponse]) error
 	mustEmbedUnimplementedTaskServiceServer()
 }
 
@@ -176,6 +198,9 @@ func (UnimplementedTaskServiceServer) RetryTask(context.Context, *RetryTaskReque
 }
 func (UnimplementedTaskServiceServer) WaitTask(context.Context, *WaitTaskRequest) (*WaitTaskResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method WaitTask not implemented")
+}
+func (UnimplementedTaskServiceServer) WatchTasks(grpc.BidiStreamingServer[WatchTasksRequest, WatchTasksResponse]) error {
+	return status.Error(codes.Unimplemented, "method WatchTasks not implemented")
 }
 func (UnimplementedTaskServiceServer) mustEmbedUnimplementedTaskServiceServer() {}
 func (UnimplementedTaskServiceServer) testEmbeddedByValue()                     {}
@@ -324,6 +349,13 @@ func _TaskService_WaitTask_Handler(srv interface{}, ctx context.Context, dec fun
 	return interceptor(ctx, in, info, handler)
 }
 
+func _TaskService_WatchTasks_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(TaskServiceServer).WatchTasks(&grpc.GenericServerStream[WatchTasksRequest, WatchTasksResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type TaskService_WatchTasksServer = grpc.BidiStreamingServer[WatchTasksRequest, WatchTasksResponse]
+
 // TaskService_ServiceDesc is the grpc.ServiceDesc for TaskService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -360,6 +392,13 @@ var TaskService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _TaskService_WaitTask_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "WatchTasks",
+			Handler:       _TaskService_WatchTasks_Handler,
+			ServerStreams: true,
+			ClientStreams: true,
+		},
+	},
 	Metadata: "task.proto",
 }
