@@ -162,6 +162,7 @@ func (n *Node) storeConfig() logstore.Config {
 func (n *Node) listen() error {
 	p, err := transport.New(transport.Config{
 		Bind: n.cfg.Bind, Advertise: n.cfg.self().Raft, OnRefused: n.refused, Dial: n.cfg.hooks.dial, Logger: n.log,
+		Beat: n.cfg.Heartbeat / beatsPerTimeout,
 	})
 	if err != nil {
 		return &Fault{Kind: FaultConfig, Err: err}

@@ -18,6 +18,9 @@ const (
 	maxAppendEntries = 16
 	commitTimeout    = 50 * time.Millisecond
 	keepSnapshots    = 2
+	// beatsPerTimeout heartbeats go to each follower within a HeartbeatTimeout: as
+	// many as Raft sends at least.
+	beatsPerTimeout = 5
 	// isolateAfter a write has not returned, the node keeps apart; after
 	// giveUpAfter it stops.
 	isolateAfter = 2 * time.Second

@@ -1,6 +1,10 @@
 package transport
 
-import "github.com/hashicorp/raft"
+import (
+	"time"
+
+	"github.com/hashicorp/raft"
+)
 
 // maxAppendBytes bounds the entries of one AppendEntries, of which two may be on
 // their way: Raft itself only counts entries, and those of large payloads would
@@ -21,11 +25,34 @@ func trim(args *raft.AppendEntriesRequest) {
 	}
 }
 
-// pipeline trims the requests of Raft's pipeline.
-type pipeline struct{ raft.AppendPipeline }
+// pipeline is Raft's pipeline to one follower; one goroutine uses it. It trims
+// requests and leaves out those that say again what was said last: Raft repeats
+// its commit index every 50 to 100 ms, beside the heartbeats. Contact and lease
+// rest on those, so nothing is taken for an answer that was none.
+type pipeline struct {
+	raft.AppendPipeline
+	repeat time.Duration // an unchanged request goes out again after this; 0: always
+
+	said   said
+	at     time.Time
+	answer raft.AppendFuture // of the request that said it
+}
+
+// said is what an AppendEntries without entries says.
+type said struct{ term, prev, commit uint64 }
 
 // AppendEntries implements raft.AppendPipeline.
-func (p pipeline) AppendEntries(args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) (raft.AppendFuture, error) {
+func (p *pipeline) AppendEntries(args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) (raft.AppendFuture, error) {
 	trim(args)
-	return p.AppendPipeline.AppendEntries(args, resp)
+	now := said{args.Term, args.PrevLogEntry, args.LeaderCommitIndex}
+	if len(args.Entries) > 0 {
+		p.answer = nil
+		return p.AppendPipeline.AppendEntries(args, resp)
+	}
+	if p.answer != nil && now == p.said && time.Since(p.at) < p.repeat {
+		return p.answer, nil
+	}
+	f, err := p.AppendPipeline.AppendEntries(args, resp)
+	p.said, p.at, p.answer = now, time.Now(), f
+	return f, err
 }

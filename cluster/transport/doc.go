@@ -54,6 +54,8 @@
 // term (hashicorp/raft#695; divergence_test.go shows both sides). LeaderLeaseTimeout
 // must then equal HeartbeatTimeout. Addresses inside Raft, LeaderWithID included,
 // are id@host:port: votes are keyed by them, so a vote is for one incarnation.
+// Heartbeats to all followers go out on one beat, and a commit index that the
+// followers have been told is not repeated beside them (beat.go, append.go).
 //
 // # Observed death
 //

@@ -25,6 +25,9 @@ type Config struct {
 	// OnRefused hears of every dial that a handshake ended, from the dialling
 	// goroutine; it must not block. Reason Duplicate means: stop this node.
 	OnRefused func(*RefusedError)
+	// Beat is the time between Raft's heartbeats to a follower, a fifth of its
+	// HeartbeatTimeout; 0 sends each when Raft asks for it.
+	Beat time.Duration
 	// Dial replaces net.Dialer's DialContext on "tcp"; tests put faults here.
 	Dial func(ctx context.Context, addr string) (net.Conn, error)
 	// Logger gets refusals at debug level; default: none.

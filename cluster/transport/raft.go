@@ -16,8 +16,8 @@ import (
 // Raft is hashicorp/raft's transport over the port. It joins server id and
 // address before every dial, so each connection is checked against the server
 // that Raft means; bounds AppendEntries by bytes; keeps heartbeats off the
-// library's fast path; and owns the channel of incoming RPCs, into which a
-// TimeoutNow can be put locally.
+// library's fast path and on one beat; and owns the channel of incoming RPCs, into
+// which a TimeoutNow can be put locally.
 type Raft struct {
 	*raft.NetworkTransport
 	stream *stream
@@ -25,6 +25,7 @@ type Raft struct {
 	addr   raft.ServerAddress // id@host:port
 	rpcs   chan raft.RPC
 	done   chan struct{}
+	beat   metronome
 	close  sync.Once
 }
 
@@ -74,6 +75,7 @@ func (p *Port) Raft(log hclog.Logger) (*Raft, error) {
 			MsgpackUseNewTimeFormat: true,
 		}),
 	}
+	r.beat = metronome{every: p.cfg.Beat, epoch: time.Now(), stop: r.done}
 	p.wg.Go(r.pump)
 	p.raft = r
 	return r, nil
@@ -159,11 +161,14 @@ func (r *Raft) AppendEntriesPipeline(id raft.ServerID, target raft.ServerAddress
 	if err != nil {
 		return nil, err
 	}
-	return pipeline{p}, nil
+	return &pipeline{AppendPipeline: p, repeat: repeatBeats * r.beat.every}, nil
 }
 
 // AppendEntries implements raft.Transport.
 func (r *Raft) AppendEntries(id raft.ServerID, target raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
+	if heartbeat(args) {
+		r.beat.wait()
+	}
 	trim(args)
 	return r.NetworkTransport.AppendEntries(id, join(id, target), args, resp)
 }
