@@ -182,7 +182,9 @@ func (l *reign) reported(x *part, res *fsm.Result) {
 	l.flushLater(s)
 }
 
-// Heartbeat keeps the session; count and hash describe what the worker holds.
+// Heartbeat keeps the session; count and hash describe what the worker holds. It is
+// answered with what else is to be said, or by the keeper's next look: an idle
+// leader that answered each at once would wake twice for each of its workers.
 func (s *Stream) Heartbeat(seq uint64, count int, hash uint64) {
 	l := s.l
 	l.mu.Lock()
@@ -197,5 +199,8 @@ func (s *Stream) Heartbeat(seq uint64, count int, hash uint64) {
 		s.out.again = true
 		l.e.count.mismatches.Add(1)
 	}
-	s.wake.ring()
+	if !s.owes {
+		s.owes = true
+		l.owing = append(l.owing, s)
+	}
 }

@@ -15,6 +15,7 @@ type sessions struct {
 	principal string // of the leader's own commands
 	byID      map[uint64]*session
 	byWorker  map[string]*session
+	owing     []*Stream // whose heartbeats the keeper answers
 
 	// The sessions' time stands still while nobody looks at it: it runs at most
 	// one look beyond the last one. So a process that was frozen expires nobody
@@ -154,6 +155,8 @@ func (l *reign) sweep() {
 	l.mu.Lock()
 	mono := l.e.mono()
 	l.alive, l.aliveAt = l.now(), mono
+	owing := l.owing
+	l.owing = nil
 	var pulls []*session
 	for _, s := range l.byID {
 		if s.stream != nil {
@@ -167,7 +170,13 @@ func (l *reign) sweep() {
 			pulls = append(pulls, s)
 		}
 	}
+	for _, s := range owing {
+		s.owes = false
+	}
 	l.mu.Unlock()
+	for _, s := range owing { // without the lock: they ask for it at once
+		s.wake.ring()
+	}
 	if len(pulls) > 0 {
 		l.sweepPulls(pulls)
 	}

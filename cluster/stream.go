@@ -34,6 +34,7 @@ type Stream struct {
 	err   error
 	solo  uint64 // the fence of a task that runs alone
 	told  bool   // NoMoreTasks
+	owes  bool   // in sessions.owing
 
 	draining bool
 	failed   time.Duration // alive time of an entry's failure; 0: none
