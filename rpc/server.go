@@ -30,6 +30,16 @@ const (
 	maxMessage = 4 << 20  // bytes received in one message
 	maxAnswer  = 64 << 20 // bytes sent in one: a poll may carry many payloads
 	maxHeaders = 16 << 10
+
+	// What may be under way towards us, on a stream and on a connection. Fixed: to
+	// find it out, gRPC would answer every message by a ping, and an idle worker's
+	// heartbeat would wake this process three times instead of once.
+	streamWindow = 1 << 20
+	connWindow   = 4 << 20
+
+	// silentFor is after what time we ask whether a client is still there. Ours ask
+	// us every 10 s, so it is meant for those of others; workers have their TTL.
+	silentFor = time.Minute
 )
 
 // Config is what the edge needs besides its node.
@@ -68,8 +78,10 @@ func NewServer(node *cluster.Node, cfg Config) *Server {
 		grpc.MaxRecvMsgSize(maxMessage),
 		grpc.MaxSendMsgSize(maxAnswer),
 		grpc.MaxHeaderListSize(maxHeaders),
+		grpc.StaticStreamWindowSize(streamWindow),
+		grpc.StaticConnWindowSize(connWindow),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
-		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 10 * time.Second, Timeout: 3 * time.Second}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: silentFor, Timeout: 10 * time.Second}),
 		grpc.UnaryInterceptor(s.recoverUnary),
 		grpc.StreamInterceptor(s.recoverStream),
 	)

@@ -21,6 +21,10 @@ const (
 	maxMessage = 16 << 20 // bytes, both ways
 	probeAfter = time.Second
 	probeLimit = time.Second
+
+	// What may be under way to us; fixed, as at the masters.
+	streamWindow = 1 << 20
+	connWindow   = 4 << 20
 )
 
 // master is one address: its connection, its watch stream, its signs of life.
@@ -74,6 +78,8 @@ func (f *Follower) dial(addr string) (*grpc.ClientConn, error) {
 			MinConnectTimeout: 2 * time.Second,
 		}),
 		grpc.WithIdleTimeout(0),
+		grpc.WithStaticStreamWindowSize(streamWindow),
+		grpc.WithStaticConnWindowSize(connWindow),
 		grpc.WithDisableServiceConfig(),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage), grpc.MaxCallSendMsgSize(maxMessage)),
 	}, f.cfg.Dial...)
