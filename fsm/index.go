@@ -46,7 +46,7 @@ func (m *Machine) reindex(l *line, old, t *Task) {
 }
 
 // absent stands for the record before the first.
-var absent Task
+var absent = Task{Options: new(Options), Attempt: &noAttempt}
 
 func (l *line) indexReady(old, t *Task) {
 	was, is := old.State == Ready, t.State == Ready

@@ -80,12 +80,12 @@ func (m *Machine) start(s *session, l *line, old *Task, alone bool) *Task {
 	m.voidLost(old)
 	m.lastFence++ // S6: never reused
 	t := *old
-	t.clearAttempt()
 	t.State = Running
 	t.Attempts++
-	t.Fence, t.Session, t.Worker, t.Boot = m.lastFence, s.rec.ID, s.rec.Worker, s.rec.Boot
-	t.StartedAt, t.Deadline = m.now, addTime(m.now, t.Timeout)
-	t.Solo = alone
+	t.Attempt = &Attempt{
+		Fence: m.lastFence, Session: s.rec.ID, Worker: s.rec.Worker, Boot: s.rec.Boot,
+		StartedAt: m.now, Deadline: addTime(m.now, t.Timeout), Solo: alone,
+	}
 	m.put(l, old, &t)
 	m.emit(Event{Kind: TaskAssigned, Task: &t, Fence: t.Fence, Session: t.Session})
 	return &t
@@ -156,8 +156,9 @@ func (m *Machine) timeOut(l *line, old *Task) {
 
 // stop makes a held task Stopping until stopped.
 func (m *Machine) stop(l *line, old, t *Task, cause Cause, reason string) {
-	t.State, t.StopCause, t.Reason = Stopping, cause, reason
-	t.Deadline = addTime(m.now, StopGrace)
+	t.State, t.Reason = Stopping, reason
+	a := t.amendAttempt()
+	a.StopCause, a.Deadline = cause, addTime(m.now, StopGrace)
 	m.put(l, old, t)
 	m.emit(Event{Kind: TaskStopping, Cause: cause, Task: t, Fence: t.Fence, Session: t.Session})
 }
@@ -205,7 +206,8 @@ func (m *Machine) lose(l *line, old *Task, cause Cause) {
 	default:
 		e.Fence, e.Worker, e.Boot = t.Fence, t.Worker, t.Boot
 		t.note(e)
-		t.Redeemable, t.Session = true, 0
+		a := t.amendAttempt()
+		a.Redeemable, a.Session = true, 0
 		m.requeue(l, old, &t, cause)
 	}
 }
@@ -222,7 +224,9 @@ func (m *Machine) takeBack(s *session, l *line, old *Task) {
 			t.SoloCrashes--
 		}
 	}
-	t.State, t.Session, t.Redeemable = Running, s.rec.ID, false
+	t.State = Running
+	a := t.amendAttempt()
+	a.Session, a.Redeemable = s.rec.ID, false
 	m.put(l, old, &t)
 	m.emit(Event{Kind: TaskAssigned, Cause: cause, Task: &t, Fence: t.Fence, Session: t.Session})
 }

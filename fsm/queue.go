@@ -44,8 +44,7 @@ type line struct {
 	terminalBytes int64
 	counts        [Cancelled + 1]int64
 	due           int64 // where the name index has this queue; 0: nowhere
-	kind          string
-	contentType   string
+	shared        shared
 
 	readyHint, terminalHint btree.PathHint
 }
@@ -102,22 +101,6 @@ func (l *line) lane(t *Task) *btree.BTreeG[readyItem] {
 		return l.solo
 	}
 	return l.ready
-}
-
-// internKind and internContentType let tasks that follow each other share a
-// string: a backlog usually has few kinds.
-func (l *line) internKind(s string) string {
-	if s != l.kind {
-		l.kind = s
-	}
-	return l.kind
-}
-
-func (l *line) internContentType(s string) string {
-	if s != l.contentType {
-		l.contentType = s
-	}
-	return l.contentType
 }
 
 // view returns the exported copy.

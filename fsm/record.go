@@ -37,15 +37,24 @@ func fillTask(r *fsmpb.TaskRecord, t *Task) {
 func taskOf(r *fsmpb.TaskRecord, l *line) *Task {
 	t := &Task{
 		ID: r.Id, Generation: r.Generation, State: State(r.State),
-		Queue: l.rec.name, Kind: l.internKind(r.Kind), Payload: r.Payload, ContentType: l.internContentType(r.ContentType),
-		Priority: r.Priority, SubmittedAt: r.SubmittedAt, EligibleAt: r.EligibleAt, ExpiresAt: r.ExpiresAt,
-		Timeout: r.Timeout, MaxAttempts: r.MaxAttempts, BackoffBase: r.BackoffBase, BackoffMax: r.BackoffMax,
-		Retain: r.Retain, RequestID: r.RequestId,
+		Options: l.share(Options{
+			Queue: l.rec.name, Kind: r.Kind, ContentType: r.ContentType, Priority: r.Priority,
+			Timeout: r.Timeout, MaxAttempts: r.MaxAttempts, BackoffBase: r.BackoffBase, BackoffMax: r.BackoffMax,
+			Retain: r.Retain,
+		}),
+		Attempt: &noAttempt,
+		Payload: r.Payload, RequestID: r.RequestId,
+		SubmittedAt: r.SubmittedAt, EligibleAt: r.EligibleAt, ExpiresAt: r.ExpiresAt, FinishedAt: r.FinishedAt,
 		Attempts: r.Attempts, Failures: r.Failures, Crashes: r.Crashes, SoloCrashes: r.SoloCrashes,
+		Result: r.Result, ResultContentType: r.ResultContentType, Error: r.Error, Reason: r.Reason,
+	}
+	a := Attempt{
 		Fence: r.Fence, Session: r.Session, Worker: r.Worker, Boot: r.Boot,
 		StartedAt: r.StartedAt, Deadline: r.Deadline, Solo: r.Solo, Redeemable: r.Redeemable,
-		StopCause: Cause(r.StopCause), FinishedAt: r.FinishedAt,
-		Result: r.Result, ResultContentType: r.ResultContentType, Error: r.Error, Reason: r.Reason,
+		StopCause: Cause(r.StopCause),
+	}
+	if a != noAttempt {
+		t.Attempt = &a
 	}
 	if len(r.Ended) > 0 {
 		t.Ended = make([]Ended, len(r.Ended))

@@ -71,15 +71,17 @@ func (m *Machine) create(spec *fsmpb.TaskSpec) uint64 {
 	m.lastTask++
 	t := &Task{
 		ID: m.lastTask, Generation: 1,
-		Queue: l.rec.name, Kind: l.internKind(spec.GetKind()),
-		Payload: spec.GetPayload(), ContentType: l.internContentType(spec.GetContentType()),
-		Priority:    either(spec.Priority, d.Priority, 0),
-		Timeout:     max(either(spec.Timeout, d.Timeout, DefaultTimeout), 1),
-		MaxAttempts: max(either(spec.MaxAttempts, d.MaxAttempts, DefaultMaxAttempts), 1),
-		BackoffBase: either(spec.BackoffBase, d.BackoffBase, DefaultBackoffBase),
-		BackoffMax:  either(spec.BackoffMax, d.BackoffMax, DefaultBackoffMax),
-		Retain:      max(either(spec.Retain, d.Retain, DefaultRetain), 0),
-		RequestID:   spec.GetRequestId(),
+		Options: l.share(Options{
+			Queue: l.rec.name, Kind: spec.GetKind(), ContentType: spec.GetContentType(),
+			Priority:    either(spec.Priority, d.Priority, 0),
+			Timeout:     max(either(spec.Timeout, d.Timeout, DefaultTimeout), 1),
+			MaxAttempts: max(either(spec.MaxAttempts, d.MaxAttempts, DefaultMaxAttempts), 1),
+			BackoffBase: either(spec.BackoffBase, d.BackoffBase, DefaultBackoffBase),
+			BackoffMax:  either(spec.BackoffMax, d.BackoffMax, DefaultBackoffMax),
+			Retain:      max(either(spec.Retain, d.Retain, DefaultRetain), 0),
+		}),
+		Attempt: &noAttempt,
+		Payload: spec.GetPayload(), RequestID: spec.GetRequestId(),
 		SubmittedAt: m.now, EligibleAt: m.now,
 	}
 	switch {

@@ -49,25 +49,22 @@ const (
 	VerbRelease
 )
 
-// Task is one unit of work. A *Task reachable from a Machine is frozen: an
-// update copies it. Times are Unix nanoseconds of the table's clock, durations
-// nanoseconds; zero means "none".
+// Task is one unit of work. A *Task reachable from a Machine is frozen, with all
+// that it points to: an update copies it. Times are Unix nanoseconds of the
+// table's clock, durations nanoseconds; zero means "none".
+//
+// A million queued tasks are a million of these: what most tasks share, or do
+// not have while they wait, stands behind one pointer each.
 type Task struct {
 	ID         uint64
 	Generation uint32 // from 1; a manual retry starts the next
 	State      State
 
-	Queue       string
-	Kind        string
-	Payload     []byte
-	ContentType string
-	Priority    int32
-	Timeout     int64
-	MaxAttempts uint32
-	BackoffBase int64
-	BackoffMax  int64
-	Retain      int64
-	RequestID   string
+	*Options // shared by the tasks of a queue that have the same
+	*Attempt // never nil: noAttempt when there is none
+
+	Payload   []byte
+	RequestID string
 
 	SubmittedAt int64
 	EligibleAt  int64 // its place within its priority; a crash does not change it
@@ -79,8 +76,33 @@ type Task struct {
 	Crashes     uint32 // workers lost while holding it
 	SoloCrashes uint32 // of these, while alone in its session
 
-	// The attempt that holds the task (Running, Stopping) or, when Redeemable,
-	// the last one, lost with its session and still able to complete it.
+	Result            []byte
+	ResultContentType string
+	Error             string
+	Reason            string // why Dead, Cancelled or Stopping
+
+	Ended      []Ended      // oldest first, at most KeepEnded
+	Superseded []Superseded // oldest first, at most KeepSuperseded
+}
+
+// Options are what the submitter, or else the queue, decided about a task. They
+// never change.
+type Options struct {
+	Queue       string
+	Kind        string
+	ContentType string
+	Priority    int32
+	MaxAttempts uint32
+	Timeout     int64
+	BackoffBase int64
+	BackoffMax  int64
+	Retain      int64
+}
+
+// Attempt is the attempt that holds a task (Running, Stopping) or, when
+// Redeemable, the last one, lost with its session and still able to complete it.
+// Change it by Task.amendAttempt.
+type Attempt struct {
 	Fence      uint64
 	Session    uint64
 	Worker     string
@@ -90,15 +112,10 @@ type Task struct {
 	Solo       bool
 	Redeemable bool
 	StopCause  Cause
-
-	Result            []byte
-	ResultContentType string
-	Error             string
-	Reason            string // why Dead, Cancelled or Stopping
-
-	Ended      []Ended      // oldest first, at most KeepEnded
-	Superseded []Superseded // oldest first, at most KeepSuperseded
 }
+
+// noAttempt is that of every task without one. Nobody writes to it.
+var noAttempt Attempt
 
 // Ended is an attempt of the past.
 type Ended struct {
@@ -144,10 +161,13 @@ func (t *Task) forgetLoss() {
 }
 
 // clearAttempt leaves t without an attempt.
-func (t *Task) clearAttempt() {
-	t.Fence, t.Session, t.Worker, t.Boot = 0, 0, "", ""
-	t.StartedAt, t.Deadline, t.Solo = 0, 0, false
-	t.Redeemable, t.StopCause = false, CauseNone
+func (t *Task) clearAttempt() { t.Attempt = &noAttempt }
+
+// amendAttempt gives t, a copy, an attempt of its own to change.
+func (t *Task) amendAttempt() *Attempt {
+	a := *t.Attempt
+	t.Attempt = &a
+	return &a
 }
 
 // held reports whether a session holds t.
