@@ -19,10 +19,15 @@ func (t *Task) check(prefix string) []Field {
 	if t.Delay != 0 && !t.RunAt.IsZero() {
 		bad = append(bad, field(prefix+"run_at", "got both delay and run_at, want one"))
 	}
-	if utf8.ValidString(t.Queue) && utf8.ValidString(t.Kind) && utf8.ValidString(t.ContentType) && utf8.ValidString(t.RequestID) {
+	for key, value := range t.Require {
+		bad = checkText(bad, prefix+"require", key, prefix+"require", value)
+	}
+	if utf8.ValidString(t.Queue) && utf8.ValidString(t.Kind) && utf8.ValidString(t.ContentType) && utf8.ValidString(t.RequestID) &&
+		utf8.ValidString(t.ConcurrencyKey) {
 		return bad
 	}
-	return checkText(bad, prefix+"queue", t.Queue, prefix+"kind", t.Kind, prefix+"content_type", t.ContentType, prefix+"request_id", t.RequestID)
+	return checkText(bad, prefix+"queue", t.Queue, prefix+"kind", t.Kind, prefix+"content_type", t.ContentType, prefix+"request_id", t.RequestID,
+		prefix+"concurrency_key", t.ConcurrencyKey)
 }
 
 func (t *Task) checkItem(i int) []Field {

@@ -288,9 +288,14 @@ func TestE03(t *testing.T) {
 	const bad = "a\xffb"
 	good := Task{Queue: "q"}
 	tests := map[string]func(ctx context.Context) error{
-		"queue":            func(ctx context.Context) error { _, err := c.Submit(ctx, Task{Queue: bad}); return err },
-		"kind":             func(ctx context.Context) error { _, err := c.Submit(ctx, Task{Kind: bad}); return err },
-		"content_type":     func(ctx context.Context) error { _, err := c.Submit(ctx, Task{ContentType: bad}); return err },
+		"queue":           func(ctx context.Context) error { _, err := c.Submit(ctx, Task{Queue: bad}); return err },
+		"kind":            func(ctx context.Context) error { _, err := c.Submit(ctx, Task{Kind: bad}); return err },
+		"content_type":    func(ctx context.Context) error { _, err := c.Submit(ctx, Task{ContentType: bad}); return err },
+		"concurrency_key": func(ctx context.Context) error { _, err := c.Submit(ctx, Task{ConcurrencyKey: bad}); return err },
+		"require": func(ctx context.Context) error {
+			_, err := c.Submit(ctx, Task{Require: map[string]string{"zone": bad}})
+			return err
+		},
 		"request_id":       func(ctx context.Context) error { _, err := c.Submit(ctx, Task{RequestID: bad}); return err },
 		"tasks[1].kind":    func(ctx context.Context) error { _, err := c.SubmitMany(ctx, []Task{good, {Kind: bad}}); return err },
 		"tasks":            func(ctx context.Context) error { _, err := c.SubmitMany(ctx, nil); return err },
@@ -299,14 +304,18 @@ func TestE03(t *testing.T) {
 			_, err := c.Submit(ctx, Task{Delay: 1, RunAt: time.Now()})
 			return err
 		},
-		"reason":          func(ctx context.Context) error { _, _, err := c.Cancel(ctx, 1, bad); return err },
-		"filter":          func(ctx context.Context) error { _, _, err := c.ListPage(ctx, bad, 0, ""); return err },
-		"page_token":      func(ctx context.Context) error { _, _, err := c.ListPage(ctx, "", 0, bad); return err },
-		"name":            func(ctx context.Context) error { _, err := c.PauseQueue(ctx, bad); return err },
-		"name (resume)":   func(ctx context.Context) error { _, err := c.ResumeQueue(ctx, bad); return err },
-		"name (defaults)": func(ctx context.Context) error { _, err := c.SetQueueDefaults(ctx, bad, QueueDefaults{}); return err },
-		"name (get)":      func(ctx context.Context) error { _, err := c.Queue(ctx, bad); return err },
-		"to":              func(ctx context.Context) error { _, err := c.Transfer(ctx, bad); return err },
+		"reason":        func(ctx context.Context) error { _, _, err := c.Cancel(ctx, 1, bad); return err },
+		"filter":        func(ctx context.Context) error { _, _, err := c.ListPage(ctx, bad, 0, ""); return err },
+		"page_token":    func(ctx context.Context) error { _, _, err := c.ListPage(ctx, "", 0, bad); return err },
+		"name":          func(ctx context.Context) error { _, err := c.PauseQueue(ctx, bad); return err },
+		"name (resume)": func(ctx context.Context) error { _, err := c.ResumeQueue(ctx, bad); return err },
+		"name (update)": func(ctx context.Context) error { _, err := c.UpdateQueue(ctx, bad, QueueSettings{}); return err },
+		"unset": func(ctx context.Context) error {
+			_, err := c.UpdateQueue(ctx, "q", QueueSettings{Unset: []string{bad}})
+			return err
+		},
+		"name (get)": func(ctx context.Context) error { _, err := c.Queue(ctx, bad); return err },
+		"to":         func(ctx context.Context) error { _, err := c.Transfer(ctx, bad); return err },
 	}
 	for name, call := range tests {
 		t.Run(name, func(t *testing.T) {

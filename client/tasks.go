@@ -38,6 +38,12 @@ type Task struct {
 	ExpiresIn   time.Duration // CANCELLED if not started by then
 	Retain      time.Duration // how long the record is kept after the end
 
+	// Require names labels that a worker must have to get the task, at most 16.
+	Require map[string]string
+	// ConcurrencyKey bounds what runs at once: at most the queue's MaxRunningPerKey
+	// tasks of one key, which is 1 unless set. At most 128 bytes.
+	ConcurrencyKey string
+
 	// RequestID makes a submit safe to repeat from anywhere: the same id with the
 	// same content is the same task. At most 128 bytes.
 	RequestID string
@@ -54,7 +60,7 @@ func (t *Task) spec() *taskraftv1.TaskSpec {
 	s := &taskraftv1.TaskSpec{
 		Queue: t.Queue, Kind: t.Kind, Payload: t.Payload, ContentType: t.ContentType, Priority: t.Priority,
 		Timeout: duration(t.Timeout), ExpiresIn: duration(t.ExpiresIn), Retain: duration(t.Retain),
-		RequestId: t.RequestID,
+		RequestId: t.RequestID, Require: t.Require, ConcurrencyKey: t.ConcurrencyKey,
 	}
 	if t.Delay != 0 {
 		s.Start = &taskraftv1.TaskSpec_Delay{Delay: durationpb.New(t.Delay)}

@@ -154,8 +154,8 @@ func (l *reign) unreserve(g *grant) {
 func (l *reign) expect(specs []*fsmpb.TaskSpec) []intent {
 	var got []intent
 	for _, spec := range specs {
-		if spec.GetRunAt() != 0 || spec.GetDelay() != 0 {
-			continue
+		if spec.GetRunAt() != 0 || spec.GetDelay() != 0 || len(spec.GetRequire()) > 0 {
+			continue // not at once, or not for whose turn it is
 		}
 		name := spec.GetQueue()
 		if name == "" {

@@ -257,7 +257,7 @@ func (r *rig) noIdleWork() {
 			r.t.Logf("taker free %d slots %d held %d freeing %d reserved %d blocked %v", tk.free(), tk.slots, tk.held, tk.freeing, tk.reserved, tk.blocked)
 			for i := range tk.seats {
 				q := tk.seats[i].line
-				r.t.Logf("  line %s ready %d paused %v reserved %d incoming %d inring %v ring %d known %v; table %+v", q.name, q.ready, q.paused, q.reserved, q.incoming, tk.seats[i].next != nil, q.push.n, l.lines[q.name] == q, r.table.m.Queue(q.name))
+				r.t.Logf("  line %s demand %+v search %v reserved %d incoming %d inring %v ring %d known %v; table %+v", q.name, q.demanded, q.search, q.reserved, q.incoming, tk.seats[i].next != nil, q.push.n, l.lines[q.name] == q, r.table.m.Queue(q.name))
 			}
 		}
 		if s.stream.taker.reserved != 0 || s.stream.taker.freeing != 0 {
@@ -271,8 +271,8 @@ func (r *rig) noIdleWork() {
 		if q.reserved != 0 || q.incoming != 0 {
 			r.t.Errorf("queue %s: %d reserved and %d incoming at rest", q.name, q.reserved, q.incoming)
 		}
-		if rec := r.table.m.Queue(q.name); rec != nil && rec.Counts[fsm.Ready] != q.ready {
-			r.t.Errorf("queue %s has %d ready, the line thinks %d", q.name, rec.Counts[fsm.Ready], q.ready)
+		if d := r.table.m.Demand(q.name); d != q.demanded {
+			r.t.Errorf("queue %s demands %+v, the line thinks %+v", q.name, d, q.demanded)
 		}
 	}
 }
@@ -298,6 +298,22 @@ func (r *rig) loseLeadership(rnd *rand.Rand) {
 	r.begin(r.e.lead.Load().term + 1)
 }
 
+// restrict gives some tasks a key, or labels to require.
+func restrict(rnd *rand.Rand, specs []*fsmpb.TaskSpec) {
+	for _, spec := range specs {
+		if rnd.IntN(4) == 0 {
+			spec.ConcurrencyKey = string(rune('k' + rnd.IntN(3)))
+		}
+		if rnd.IntN(4) == 0 {
+			spec.Require = []*fsmpb.Label{{Key: "zone", Value: string(rune('a' + rnd.IntN(4)))}} // nobody is in zone d
+		}
+	}
+}
+
+func limitQueue(queue string, s *fsmpb.QueueSettings) *fsmpb.Command {
+	return &fsmpb.Command{Kind: &fsmpb.Command_SetQueue{SetQueue: &fsmpb.SetQueue{Queue: queue, Settings: s}}}
+}
+
 type simWorker struct {
 	h    Hello
 	s    *Stream
@@ -315,6 +331,10 @@ func idleWork(t *testing.T, rnd *rand.Rand) {
 		rnd.Shuffle(len(qs), func(i, j int) { qs[i], qs[j] = qs[j], qs[i] })
 		w := &simWorker{h: hello(fmt.Sprint("w", i), "b", 1+rnd.IntN(8), qs...), held: map[uint64]*fsm.Task{}}
 		w.h.TTL = time.Hour
+		w.h.Labels = map[string]string{"zone": string(rune('a' + rnd.IntN(3)))}
+		if rnd.IntN(2) == 0 {
+			w.h.Queues[0].Weight = 3
+		}
 		workers = append(workers, w)
 	}
 	paused := false
@@ -324,12 +344,18 @@ func idleWork(t *testing.T, rnd *rand.Rand) {
 		case w.s == nil:
 			w.attach(r)
 		case k < 8:
-			go r.e.propose(t.Context(), submitTo(queues[rnd.IntN(3)], 1+rnd.IntN(6)))
+			cmd := submitTo(queues[rnd.IntN(3)], 1+rnd.IntN(6))
+			restrict(rnd, cmd.GetSubmit().GetTasks())
+			go r.e.propose(t.Context(), cmd)
 		case k < 15:
 			w.settle(t, rnd)
 		case k == 15:
 			w.s.Close()
 			w.s = nil
+		case k == 16 && rnd.IntN(2) == 0:
+			go r.e.propose(t.Context(), limitQueue(queues[rnd.IntN(3)], &fsmpb.QueueSettings{
+				MaxRunning: new(uint32(1 + rnd.IntN(8))), MaxRunningPerKey: new(uint32(1 + rnd.IntN(2))), Ageing: new(int64(rnd.IntN(2)) * int64(time.Millisecond)),
+			}))
 		case k == 16:
 			paused = !paused
 			on := paused

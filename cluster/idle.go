@@ -16,7 +16,7 @@ func (l *reign) refresh(m *fsm.Machine) {
 	finished := false
 	for _, q := range l.changed {
 		q.refresh(m)
-		finished = finished || q.unfinished == 0
+		finished = finished || q.demanded.Unfinished == 0
 	}
 	if len(l.changed) > 0 {
 		l.touchClearing(m)
@@ -59,8 +59,14 @@ func (l *reign) askTaker(m *fsm.Machine, t *taker) {
 		if t.free() == 0 {
 			return
 		}
-		if q := t.seats[i].line; q.demand(false) > 0 && !l.plan(m, t, q) {
-			return
+		q := t.seats[i].line
+		switch {
+		case q.demand(false) > 0:
+			if !l.plan(m, t, q) {
+				return
+			}
+		case q.demanded.Restricted > 0:
+			q.search = true // what others were meant for may be what only this one can take
 		}
 	}
 }
@@ -84,13 +90,16 @@ func (l *reign) plan(m *fsm.Machine, t *taker, q *line) bool {
 // their tasks travel in the entry itself.
 func (l *reign) ask(m *fsm.Machine, q *line, limit int) {
 	for _, r := range []*ring{&q.push, &q.pull} {
-		for k := r.n; k > 0 && r.n > 0 && q.demand(false) > 0; k-- {
+		for k := r.n; k > 0 && r.n > 0 && q.calls(); k-- {
 			if limit--; limit < 0 {
-				l.doubt(q)
+				l.doubtNow(q)
 				return
 			}
 			l.plan(m, r.turn().taker, q)
 		}
+	}
+	if q.demand(false) > 0 {
+		q.search = false
 	}
 }
 

@@ -196,7 +196,7 @@ func (l *reign) event(m *fsm.Machine, ev *fsm.Event) {
 		}
 	case fsm.SessionClosed:
 		l.sessionClosed(ev.Session, ev.Cause)
-	case fsm.QueueChanged:
+	case fsm.QueueChanged, fsm.QueueOpened:
 		l.touchLine(ev.Queue)
 	}
 }

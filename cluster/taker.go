@@ -5,11 +5,10 @@ import "github.com/taskraft/taskraft/fsm"
 // line is a queue that somebody here serves.
 type line struct {
 	name       string
-	ready      int64 // in the table, after the last apply
-	unfinished int64
-	paused     bool
-	incoming   int // will get ready by submits in flight
-	reserved   int // will be taken by assignments planned or in flight
+	demanded   fsm.Demand // by the table, after the last apply
+	search     bool       // somebody may match what requires labels: not all takers were asked
+	incoming   int        // will get ready by submits in flight
+	reserved   int        // will be taken by assignments planned or in flight
 	push, pull ring
 	seats      int // in a ring or not
 	round      uint64
@@ -20,14 +19,17 @@ type line struct {
 // demand is how many tasks nobody is meant for yet, ahead: those of submits in
 // flight included.
 func (q *line) demand(ahead bool) int {
-	if q.paused {
-		return 0
-	}
-	n := int(q.ready) - q.reserved
+	n := q.demanded.Ready
 	if ahead {
 		n += q.incoming
 	}
-	return max(n, 0)
+	return max(min(n, q.demanded.Room)-q.reserved, 0)
+}
+
+// calls reports whether takers are to be asked one after the other: there is a
+// demand, and it is not only for labels that none of them has.
+func (q *line) calls() bool {
+	return q.demand(false) > 0 && (q.search || q.demanded.Ready-q.demanded.Restricted > q.reserved)
 }
 
 // taker is who can be given tasks.
@@ -113,12 +115,11 @@ func (s *seat) ring() *ring {
 }
 
 func (q *line) refresh(m *fsm.Machine) {
-	rec := m.Queue(q.name)
-	if rec == nil {
-		q.ready, q.unfinished, q.paused = 0, 0, false
-		return
+	d := m.Demand(q.name)
+	if d.Restricted > 0 && (d.Gains != q.demanded.Gains || d.Room > q.demanded.Room) {
+		q.search = true
 	}
-	q.ready, q.unfinished, q.paused = rec.Counts[fsm.Ready], rec.Unfinished(), rec.Paused
+	q.demanded = d
 }
 
 // nothingLeft reports whether the taker's queues have nothing unfinished, after
@@ -128,7 +129,7 @@ func (t *taker) nothingLeft() bool {
 		return false
 	}
 	for i := range t.seats {
-		if t.seats[i].line.unfinished > 0 {
+		if t.seats[i].line.demanded.Unfinished > 0 {
 			return false
 		}
 	}

@@ -14,17 +14,24 @@ import (
 	"github.com/taskraft/taskraft/internal/proc"
 )
 
-// tested finds the block of commands that the README vouches for.
+// tested finds the block of commands that a page vouches for.
 var tested = regexp.MustCompile("(?s)<!-- tested:[^\n]*-->\n```sh\n(.*?)```")
 
 // TestReadmeCommands runs what the README tells a newcomer to type, line by line
 // in one shell, with another port and directory for the cluster.
-func TestReadmeCommands(t *testing.T) {
-	text, err := os.ReadFile(filepath.Join(repository, "README.md"))
+func TestReadmeCommands(t *testing.T) { runPage(t, "README.md") }
+
+// TestQueuesPage runs the example of docs/queues.md.
+func TestQueuesPage(t *testing.T) { runPage(t, "docs/queues.md") }
+
+// runPage runs a page's block of tested commands.
+func runPage(t *testing.T, page string) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(repository, page))
 	must(t, err)
 	block := tested.FindSubmatch(text)
 	if block == nil {
-		t.Fatal("README.md has no block of tested commands")
+		t.Fatal(page + " has no block of tested commands")
 	}
 	dir, err := os.MkdirTemp(scratch, "readme-")
 	must(t, err)

@@ -36,6 +36,7 @@ const (
 	QueueChanged
 	MemberChanged
 	TaskTrimmed
+	QueueOpened // its rate limit has a token again
 )
 
 // Event is what an apply changed, as data. Task is frozen. Fence and Session of
@@ -46,5 +47,5 @@ type Event struct {
 	Task    *Task
 	Fence   uint64
 	Session uint64
-	Queue   string // QueueChanged
+	Queue   string // QueueChanged, QueueOpened
 }

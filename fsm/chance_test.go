@@ -97,15 +97,58 @@ func (c *chance) spec() *fsmpb.TaskSpec {
 	if c.one(2) {
 		s.Retain = new(c.n(0, 60) * Second)
 	}
+	if c.one(3) {
+		s.Require = c.require()
+	}
+	if c.one(3) {
+		s.ConcurrencyKey = c.pick("k1", "k2")
+	}
 	return s
+}
+
+func (c *chance) require() []*fsmpb.Label {
+	labels := []*fsmpb.Label{{Key: "b", Value: c.pick("1", "2")}, {Key: "a", Value: "1"}, {Key: "b", Value: c.pick("1", "2")}}
+	return labels[c.n(0, 2):c.n(2, 3)]
+}
+
+// labels are those of a session; a Go map.
+func (c *chance) labels() map[string]string {
+	return map[string]string{"a": c.pick("1", "1", "2"), "b": c.pick("1", "2"), "c": "3"}
+}
+
+// settings change some of a queue's and unset others.
+func (c *chance) settings() *fsmpb.SetQueue {
+	q := &fsmpb.SetQueue{Queue: c.queue()}
+	if c.one(2) {
+		q.Paused = new(c.one(3))
+	}
+	if c.one(2) {
+		return q
+	}
+	q.Settings = &fsmpb.QueueSettings{}
+	switch c.n(0, 5) {
+	case 0:
+		q.Settings.RetainCount, q.Settings.RetainBytes = new(uint64(c.n(0, 5))), proto.Uint64(9)
+	case 1:
+		q.Settings.MaxRunning = new(uint32(c.n(0, 3)))
+	case 2:
+		q.Settings.MaxRunningPerKey = new(uint32(c.n(0, 2)))
+	case 3:
+		q.Settings.Rate = &fsmpb.RateLimit{Tokens: uint32(c.n(0, 3)), Period: c.n(0, 20) * Second, Burst: uint32(c.n(0, 3))}
+	case 4:
+		q.Settings.Ageing = new(c.n(0, 10) * Second)
+	default:
+		q.Unset = []uint32{uint32(c.n(7, 12)), uint32(c.n(7, 12))}
+	}
+	return q
 }
 
 func (c *chance) open() *fsmpb.OpenSession {
 	worker, boot := c.worker()
 	o := &fsmpb.OpenSession{
 		Worker: worker, Boot: boot, Slots: uint32(c.n(1, 4)), Takeover: c.one(3),
-		Labels: map[string]string{"a": "1", "b": "2", "c": "3"},
-		Queues: []*fsmpb.QueueWeight{{Queue: c.queue(), Weight: 1}, {Queue: c.queue(), Weight: 2}},
+		Labels: c.labels(),
+		Queues: []*fsmpb.QueueWeight{{Queue: c.queue(), Weight: 1}, {Queue: c.queue(), Weight: uint32(c.n(0, 3))}},
 	}
 	for range c.n(0, 4) {
 		_, _, _, fence := c.attempt()
@@ -147,7 +190,8 @@ func (c *chance) command() *fsmpb.Command {
 	case 19:
 		return updateCmd(&fsmpb.UpdateSession{
 			Session: c.session(), Slots: uint32(c.n(0, 4)), Draining: c.one(5),
-			PollSeq: uint64(c.n(0, 4)), PollMax: 2, Beats: c.one(3), Queues: []*fsmpb.QueueWeight{{Queue: c.queue(), Weight: 1}},
+			PollSeq: uint64(c.n(0, 4)), PollMax: 2, Beats: c.one(3), Queues: []*fsmpb.QueueWeight{{Queue: c.queue(), Weight: 1}, {Queue: c.queue(), Weight: uint32(c.n(1, 2))}},
+			Labels: c.labels(),
 		})
 	case 20:
 		return closeCmd(c.session())
@@ -156,11 +200,7 @@ func (c *chance) command() *fsmpb.Command {
 	case 23:
 		return spareCmd(c.m.now - c.n(-2, 20)*Second)
 	default:
-		q := &fsmpb.SetQueue{Queue: c.queue(), Paused: new(c.one(3))}
-		if c.one(2) {
-			q.Defaults = &fsmpb.QueueDefaults{RetainCount: new(uint64(c.n(0, 5))), RetainBytes: proto.Uint64(9)}
-		}
-		cmd = queueCmd(q)
+		cmd = queueCmd(c.settings())
 	}
 	if c.one(5) {
 		seq := uint64(c.n(1, 6))

@@ -55,9 +55,10 @@
 //	lifecycle.go   every change of a task's state, and the table of them
 //	machine.go     the tables, Apply, which verb a command is
 //	entry.go strict.go             the log's encoding
-//	submit.go requests.go          new tasks, request ids
+//	submit.go extra.go requests.go new tasks, request ids
 //	attempt.go                     complete, fail, release: what a fence is worth
-//	assign.go                      which task a session gets
+//	assign.go choose.go            which task a session gets
+//	pool.go key.go rate.go         ready tasks by labels and keys; limits
 //	session.go ending.go workers.go  sessions open, attach, poll, end
 //	cancel.go settings.go          cancel, retry, queues, members, feature level
 //	tick.go retain.go              what is due, retention

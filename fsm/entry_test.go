@@ -30,6 +30,7 @@ func everyCommand() map[string]*fsmpb.Command {
 			RunAt: epochStart, Delay: Second, Timeout: proto.Int64(Minute), MaxAttempts: proto.Uint32(5),
 			BackoffBase: proto.Int64(Second), BackoffMax: proto.Int64(Hour), ExpiresIn: Hour,
 			RequestId: "order-17", ContentDigest: 0x0102030405060708, Retain: proto.Int64(Hour),
+			Require: []*fsmpb.Label{{Key: "gpu", Value: "a100"}}, ConcurrencyKey: "tenant-7",
 		}, &fsmpb.TaskSpec{}),
 		"assign":   assignCmd(3, 16),
 		"complete": completeCmd("w01/b1", &fsmpb.Completion{Task: 5, Fence: 9, Digest: 1 << 60, Result: []byte("ok"), ContentType: "text/plain"}),
@@ -50,10 +51,12 @@ func everyCommand() map[string]*fsmpb.Command {
 		"close_session":  closeCmd(3),
 		"expire_session": expireCmd(3),
 		"tick":           spareCmd(epochStart),
-		"set_queue": queueCmd(&fsmpb.SetQueue{Queue: "mail", Paused: new(false), Defaults: &fsmpb.QueueDefaults{
+		"set_queue": queueCmd(&fsmpb.SetQueue{Queue: "mail", Paused: new(false), Settings: &fsmpb.QueueSettings{
 			Priority: proto.Int32(1), Timeout: proto.Int64(Second), MaxAttempts: proto.Uint32(2), BackoffBase: proto.Int64(3),
 			BackoffMax: proto.Int64(4), Retain: proto.Int64(5), RetainCount: proto.Uint64(6), RetainBytes: proto.Uint64(7),
-		}}),
+			MaxRunning: proto.Uint32(8), MaxRunningPerKey: proto.Uint32(9), Ageing: proto.Int64(Minute),
+			Rate: &fsmpb.RateLimit{Tokens: 10, Period: Second, Burst: 11},
+		}, Unset: []uint32{1, 12}}),
 		"set_member": memberCmd(&fsmpb.SetMember{
 			Name: "n1", ServerId: "n1/2f", Raft: "127.0.0.1:7401", Grpc: "127.0.0.1:7400", Http: "127.0.0.1:7402", Level: 1,
 		}),
@@ -167,6 +170,7 @@ func TestDecodeRefuses(t *testing.T) {
 		{"unknown field of the body", body(0x78, 1), ErrNewer},
 		{"no kind", body(0x0a, 0), ErrCorrupt},
 		{"unknown kind", body(0x0a, 3, 0xfa, 0x01, 0), ErrNewer},
+		{"unknown setting", body(0x0a, 6, 0xe2, 0x01, 3, 0x22, 1, 99), ErrNewer},
 		{"invalid UTF-8", body(0x0a, 3, 0x0a, 1, 0xff), ErrCorrupt},
 		{"too long", append(bytes.Clone(good), make([]byte, MaxEntry)...), ErrCorrupt},
 	}

@@ -3,9 +3,12 @@ package fsm
 import (
 	"bytes"
 	"flag"
+	"maps"
+	"slices"
 
 	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/tidwall/btree"
 	"google.golang.org/protobuf/testing/protocmp"
 
 	"github.com/taskraft/taskraft/fsm/fsmpb"
@@ -108,16 +111,27 @@ func restored(tb reporter, b []byte) *Machine {
 	return m
 }
 
+// keyState is a concurrency key, comparable.
+type keyState struct {
+	Held  int
+	Shut  bool
+	Lanes [][]uint64
+}
+
 // indexes is everything that Restore rebuilds, comparable.
 type indexes struct {
 	Counts         map[string][Cancelled + 1]int64
 	Bytes          map[string]int64
-	Ready, Solo    map[string][]uint64
+	Ready          map[string][]uint64 // by queue, labels, kind of front and place in it
+	Eligible       map[string]int
+	Keys           map[string]keyState
 	Terminal       map[string][]trimItem
 	Due, Timeouts  []dueItem
 	Names          []nameItem
 	Held, Lost     map[string][]fenceOf
 	Alone          map[uint64]int
+	Pairs          map[uint64][]string
+	Weighted       map[uint64]bool
 	Clearing, Ends []uint64
 	NextDue        int64
 }
@@ -125,12 +139,16 @@ type indexes struct {
 func indexesOf(m *Machine) indexes {
 	x := indexes{
 		Counts: map[string][Cancelled + 1]int64{}, Bytes: map[string]int64{},
-		Ready: map[string][]uint64{}, Solo: map[string][]uint64{}, Terminal: map[string][]trimItem{},
+		Ready: map[string][]uint64{}, Eligible: map[string]int{}, Keys: map[string]keyState{}, Terminal: map[string][]trimItem{},
+		Pairs: map[uint64][]string{}, Weighted: map[uint64]bool{},
 		Held: map[string][]fenceOf{}, Lost: map[string][]fenceOf{}, Alone: map[uint64]int{},
 		Due: m.due.tree.Items(), Timeouts: m.timeouts.tree.Items(), Names: m.names.Items(), Clearing: m.clearing.Keys(), Ends: m.ending.Keys(), NextDue: m.NextDue(),
 	}
-	ids := func(items []readyItem) (ids []uint64) {
-		for _, it := range items {
+	ids := func(order *btree.BTreeG[readyItem]) (ids []uint64) {
+		if order == nil {
+			return nil
+		}
+		for _, it := range order.Items() {
 			if t, _ := m.Task(it.id); t != it.task {
 				panic("a lane holds an old record")
 			}
@@ -146,10 +164,28 @@ func indexesOf(m *Machine) indexes {
 	}
 	for name, l := range m.lines {
 		x.Counts[name], x.Bytes[name] = l.counts, l.terminalBytes
-		x.Ready[name], x.Solo[name], x.Terminal[name] = ids(l.ready.Items()), ids(l.solo.Items()), l.terminal.Items()
+		x.Terminal[name], x.Eligible[name], x.Eligible[name+" gated"] = l.terminal.Items(), l.eligible, l.gated
+		pools := map[string]*pool{"": &l.open}
+		maps.Copy(pools, l.pools)
+		for labels, p := range pools {
+			at := name + "/" + labels
+			x.Eligible[at] = p.tasks
+			for of, f := range map[string]*front{"beside": &p.beside, "alone": &p.alone} {
+				x.Ready[at+"/"+of], x.Ready[at+"/"+of+"/heads"], x.Eligible[at+"/"+of] = ids(f.plain), ids(f.heads), f.n
+			}
+		}
+		for _, k := range l.keys.Values() {
+			state := keyState{Held: k.held, Shut: k.shut}
+			for _, ln := range k.lanes {
+				state.Lanes = append(state.Lanes, ids(ln.ready))
+			}
+			slices.SortFunc(state.Lanes, slices.Compare)
+			x.Keys[name+"/"+k.name] = state
+		}
 	}
 	for id, s := range m.live {
 		x.Held[s.rec.Worker+"/"+string(rune('0'+id))], x.Alone[id] = pairs(&s.held), s.solo
+		x.Pairs[id], x.Weighted[id] = s.pairs, s.weighted
 	}
 	for name, f := range m.lost {
 		x.Lost[name] = pairs(f)
@@ -197,7 +233,7 @@ func recount(tb reporter, m *Machine) {
 // sameApplied compares what two machines answered to one entry (C4).
 func sameApplied(tb reporter, want, got *Applied) {
 	tb.Helper()
-	if diff := gocmp.Diff(want, got, protocmp.Transform(), cmpopts.EquateEmpty()); diff != "" {
+	if diff := gocmp.Diff(want, got, protocmp.Transform(), cmpopts.EquateEmpty(), gocmp.AllowUnexported(Extra{})); diff != "" {
 		tb.Fatalf("two machines answer differently (-one +other):\n%s", diff)
 	}
 }

@@ -48,16 +48,6 @@ func (m *Machine) reindex(l *line, old, t *Task) {
 // absent stands for the record before the first.
 var absent = Task{Options: new(Options), Attempt: &noAttempt}
 
-func (l *line) indexReady(old, t *Task) {
-	was, is := old.State == Ready, t.State == Ready
-	if was && (!is || old.EligibleAt != t.EligibleAt || old.alone() != t.alone()) {
-		l.lane(old).DeleteHint(readyOf(old), &l.readyHint)
-	}
-	if is {
-		l.lane(t).SetHint(readyOf(t), &l.readyHint)
-	}
-}
-
 func (l *line) indexTerminal(old, t *Task) {
 	was, is := old.State.Terminal(), t.State.Terminal()
 	if was {
@@ -178,6 +168,7 @@ const (
 	dueWorker                     // a worker long without a session
 	dueRequest                    // a request id past its time
 	dueClient                     // an idle client
+	dueToken                      // a queue has a token again
 )
 
 // nameItem is when a tick must look at a record that has a name for a key.

@@ -35,6 +35,9 @@ const (
 	KeepWorker      = 24 * Hour
 	SessionTTL      = 10 * Second
 	PullSessionSlop = 10 * Second
+
+	MaxAgeing = 365 * 24 * Hour // for one step of priority
+	maxWorth  = 100             // steps of priority, up and down, that ageing weighs
 )
 
 // Defaults of a task's options where neither the submitter nor the queue says.
@@ -47,4 +50,6 @@ const (
 	DefaultRetain      = 24 * Hour
 	DefaultRetainCount = 100_000
 	DefaultRetainBytes = 64 << 20
+
+	DefaultRunningPerKey = 1
 )

@@ -95,13 +95,17 @@ func (l *loader) member(r *fsmpb.MemberRecord) error {
 
 func (l *loader) queue(r *fsmpb.QueueRecord) error {
 	last, _, some := l.m.queues.Max()
-	if some && last >= r.Name || r.Name == "" || r.Defaults == nil || l.m.queues.Len() >= MaxQueues {
+	if some && last >= r.Name || r.Name == "" || r.Settings == nil || l.m.queues.Len() >= MaxQueues {
 		return errInconsistent
 	}
-	rec := l.m.line(r.Name).rec
-	rec.paused, rec.defaults = r.Paused, r.Defaults
-	rec.submitted, rec.trimmed = r.SubmittedTotal, r.TrimmedTotal
-	return nil
+	q := l.m.line(r.Name)
+	q.rec.paused, q.rec.settings = r.Paused, r.Settings
+	q.rec.submitted, q.rec.trimmed = r.SubmittedTotal, r.TrimmedTotal
+	q.rec.rateAt, q.rec.rateDry = r.RateAt, r.RateDry
+	q.configure()
+	q.rate = rateOf(r.Settings.GetRate())
+	l.m.setNameDue(dueToken, r.Name, 0, r.RateDry)
+	return must(r.RateAt >= 0 && r.RateDry >= 0)
 }
 
 func (l *loader) worker(r *fsmpb.WorkerRecord) error {
@@ -126,6 +130,11 @@ func (l *loader) session(r *fsmpb.SessionRecord) error {
 	}
 	s := &session{rec: sessionOf(r, l.m.epoch)}
 	s.lines = make([]*line, len(s.rec.Queues))
+	s.weigh()
+	s.label()
+	if s.weighted != (len(r.Served) > 0) || s.weighted && len(r.Served) != len(r.Queues) {
+		return errInconsistent
+	}
 	w.session = s
 	l.m.sessions.Set(r.Id, s.rec)
 	l.m.live[r.Id] = s

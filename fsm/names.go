@@ -16,9 +16,11 @@ var (
 		"expired", "taken_over", "closed", "cancelled",
 	}
 
+	hindranceNames = [...]string{"", "paused", "concurrency", "rate"}
+
 	eventNames = [...]string{
 		"", "submitted", "assigned", "ready", "scheduled", "stopping", "finished", "void",
-		"session_opened", "session_closed", "queue_changed", "member_changed", "trimmed",
+		"session_opened", "session_closed", "queue_changed", "member_changed", "trimmed", "queue_opened",
 	}
 )
 
@@ -33,6 +35,9 @@ func (c Cause) String() string { return name(causeNames[:], int(c)) }
 
 // String returns the event kind's name, as in "assigned".
 func (k EventKind) String() string { return name(eventNames[:], int(k)) }
+
+// String returns the hindrance's name, as in "rate"; NotHeld is empty.
+func (h Hindrance) String() string { return name(hindranceNames[:], int(h)) }
 
 func name(names []string, i int) string {
 	if i < len(names) {

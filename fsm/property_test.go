@@ -36,50 +36,12 @@ func (w *watch) events(tb reporter, events []Event) {
 	}
 }
 
-// choice is S9 by the book: what a session with room for n would get, from the
-// tasks alone. It does not know the clearing rule: then it says so.
-func choice(m *Machine, id uint64, n int) (want []uint64, known bool) {
-	s := m.Session(id)
-	if s == nil || s.Draining || s.Ending != CauseNone {
-		return nil, true
-	}
-	var ready []*Task
-	for t := range m.TasksBefore(0) {
-		served := slices.ContainsFunc(s.Queues, func(q QueueWeight) bool { return q.Queue == t.Queue })
-		switch {
-		case t.held() && t.Session == id && t.Solo:
-			return nil, true
-		case t.State == Ready && served && !m.Queue(t.Queue).Paused:
-			if t.Crashes >= SoloAfterCrashes {
-				return nil, false
-			}
-			if t.Attempts > 0 || t.ExpiresAt == 0 || t.ExpiresAt > m.now {
-				ready = append(ready, t)
-			}
-		}
-	}
-	slices.SortFunc(ready, func(a, b *Task) int {
-		switch {
-		case a.Priority != b.Priority:
-			return int(b.Priority - a.Priority)
-		case a.EligibleAt != b.EligibleAt:
-			return int(max(-1, min(1, a.EligibleAt-b.EligibleAt)))
-		default:
-			return int(a.ID) - int(b.ID)
-		}
-	})
-	for _, t := range ready[:max(0, min(n, len(ready), s.Slots-s.Held))] {
-		want = append(want, t.ID)
-	}
-	return want, true
-}
-
 // assigned applies an assignment and compares it with the naive choice.
 func assigned(t *rapid.T, w *table, c *fsmpb.Assign) *Applied {
 	m := restored(t, snapshotBytes(t, w.m)) // at the entry's now, as Apply will see it
 	m.now = w.now
-	want, known := choice(m, c.Session, int(c.N))
-	count := w.m.Assignable(c.Session, int(c.N))
+	want, known := chosen(m, c.Session, int(c.N))
+	count := m.Assignable(c.Session, int(c.N))
 	held := 0
 	if s := w.m.Session(c.Session); s != nil {
 		held = s.Held
@@ -140,6 +102,7 @@ func honest(t *rapid.T, w *table, spare int64) []Event {
 func world(t *rapid.T) {
 	w := &table{reporter: t, m: New(), now: epochStart}
 	seen := watch{ends: map[[2]uint64]bool{}}
+	rates := rateWatch{}
 	var mid []byte // a snapshot somewhere on the way
 	midAt, events := 0, []Event(nil)
 	for _, seed := range rapid.SliceOfN(rapid.Uint64(), 100, 200).Draw(t, "entries") {
@@ -166,6 +129,8 @@ func world(t *rapid.T) {
 			}
 		}
 		seen.events(t, events)
+		withinLimits(t, w.m, events)
+		rates.events(t, w.m, events)
 		if c.one(8) {
 			check(t, w.m)
 			mid, midAt = snapshotBytes(t, w.m), len(w.log)

@@ -1,6 +1,8 @@
 package fsm
 
 import (
+	"math"
+
 	"github.com/tidwall/btree"
 
 	"github.com/taskraft/taskraft/fsm/fsmpb"
@@ -10,17 +12,40 @@ import (
 type Queue struct {
 	Name           string
 	Paused         bool
-	Defaults       *fsmpb.QueueDefaults // never nil; do not change
+	Settings       *fsmpb.QueueSettings // never nil; do not change
 	Counts         [Cancelled + 1]int64 // tasks by State
 	TerminalBytes  int64
 	SubmittedTotal uint64
 	TrimmedTotal   uint64
-	OldestReadyAt  int64 // EligibleAt of the oldest ready task at the front of the queue; 0: none
+	OldestReadyAt  int64     // EligibleAt of the oldest ready task at the front of the queue; 0: none
+	HeldBy         Hindrance // why nothing of it starts now
 }
 
 // Unfinished returns how many of the queue's tasks are not terminal.
 func (q *Queue) Unfinished() int64 {
 	return q.Counts[Scheduled] + q.Counts[Ready] + q.Counts[Running] + q.Counts[Stopping]
+}
+
+// Hindrance says what holds a whole queue back.
+type Hindrance uint8
+
+// The hindrances.
+const (
+	NotHeld Hindrance = iota
+	HeldByPause
+	HeldByConcurrency // max_running are running
+	HeldByRate        // no token now
+)
+
+// Demand is what a queue could start now.
+type Demand struct {
+	Ready      int // ready tasks that no limit holds back; some when Room is 0
+	Restricted int // those of them that require labels
+	Room       int // how many of them the queue's own limits let start
+	Unfinished int64
+	// Gains moves whenever there may be more restricted tasks than before. It is
+	// this machine's own count.
+	Gains uint64
 }
 
 // queueRecord is what the table keeps of a queue. It may be changed in place by
@@ -29,47 +54,37 @@ type queueRecord struct {
 	epoch     uint64
 	name      string
 	paused    bool
-	defaults  *fsmpb.QueueDefaults // never nil; replaced, not changed
+	settings  *fsmpb.QueueSettings // never nil; replaced, not changed
 	submitted uint64
 	trimmed   uint64
+	rateAt    int64 // when the tokens taken so far are earned
+	rateDry   int64 // no token before; 0: it is announced that there is one
 }
 
-// line is a queue at work: its record and the indexes over its tasks, which are
-// rebuilt from the tasks and never copied.
+// line is a queue at work: its record, its settings ready for use, and the
+// indexes over its tasks, which are rebuilt from the tasks and never copied.
 type line struct {
-	rec           *queueRecord
-	ready         *btree.BTreeG[readyItem] // in the order of §3
-	solo          *btree.BTreeG[readyItem] // those that may only run alone
-	terminal      *btree.BTreeG[trimItem]  // in the order retention removes them
+	rec        *queueRecord
+	maxRunning int // math.MaxInt: no limit
+	perKey     int
+	rate       rate
+	ageing     int64
+
+	open     pool             // ready tasks that require no labels
+	pools    map[string]*pool // those that do, by Extra.pool
+	byPair   map[string][]*pool
+	keys     btree.Map[string, *key]
+	eligible int // ready tasks that the limits per key let start,
+	gated    int // and those of them that require labels
+	gains    uint64
+
+	terminal      *btree.BTreeG[trimItem] // in the order retention removes them
 	terminalBytes int64
 	counts        [Cancelled + 1]int64
 	due           int64 // where the name index has this queue; 0: nowhere
 	shared        shared
 
-	readyHint, terminalHint btree.PathHint
-}
-
-// readyItem is a task's place in a lane.
-type readyItem struct {
-	priority int32
-	at       int64
-	id       uint64
-	task     *Task
-}
-
-func readyOf(t *Task) readyItem {
-	return readyItem{priority: t.Priority, at: t.EligibleAt, id: t.ID, task: t}
-}
-
-// before is the order of S9: priority, then the time of eligibility, then the id.
-func (a readyItem) before(b readyItem) bool {
-	if a.priority != b.priority {
-		return a.priority > b.priority
-	}
-	if a.at != b.at {
-		return a.at < b.at
-	}
-	return a.id < b.id
+	terminalHint btree.PathHint
 }
 
 // trimItem is a terminal record's place in the order of retention.
@@ -86,34 +101,70 @@ func (a trimItem) before(b trimItem) bool {
 }
 
 func newLine(rec *queueRecord) *line {
-	o := btree.Options{NoLocks: true}
-	return &line{
-		rec:      rec,
-		ready:    btree.NewBTreeGOptions(readyItem.before, o),
-		solo:     btree.NewBTreeGOptions(readyItem.before, o),
-		terminal: btree.NewBTreeGOptions(trimItem.before, o),
-	}
+	l := &line{rec: rec, terminal: btree.NewBTreeGOptions(trimItem.before, btree.Options{NoLocks: true})}
+	l.configure()
+	return l
 }
 
-// lane returns where t waits when it is ready.
-func (l *line) lane(t *Task) *btree.BTreeG[readyItem] {
-	if t.alone() {
-		return l.solo
+// configure takes the record's settings into use, other than the rate limit.
+func (l *line) configure() {
+	s := l.rec.settings
+	l.maxRunning = math.MaxInt
+	if s.MaxRunning != nil {
+		l.maxRunning = int(*s.MaxRunning)
 	}
-	return l.ready
+	l.perKey = int(either(nil, s.MaxRunningPerKey, DefaultRunningPerKey))
+	l.ageing = min(max(s.GetAgeing(), 0), MaxAgeing)
+}
+
+// room returns how many tasks the queue's own limits let start now.
+func (m *Machine) room(l *line) int {
+	if l.rec.paused {
+		return 0
+	}
+	room := l.maxRunning
+	if room != math.MaxInt {
+		room = max(room-l.running(), 0)
+	}
+	if l.rate.every != 0 {
+		room = min(room, m.tokens(l))
+	}
+	return room
+}
+
+// running is what counts against the queue's limit.
+func (l *line) running() int { return int(l.counts[Running] + l.counts[Stopping]) }
+
+// heldBy says why nothing of the queue starts now.
+func (m *Machine) heldBy(l *line) Hindrance {
+	switch {
+	case l.rec.paused:
+		return HeldByPause
+	case l.running() >= l.maxRunning:
+		return HeldByConcurrency
+	case l.rate.every != 0 && m.tokens(l) == 0:
+		return HeldByRate
+	}
+	return NotHeld
 }
 
 // view returns the exported copy.
-func (l *line) view() *Queue {
+func (m *Machine) viewQueue(l *line) *Queue {
 	q := &Queue{
-		Name: l.rec.name, Paused: l.rec.paused, Defaults: l.rec.defaults, Counts: l.counts,
+		Name: l.rec.name, Paused: l.rec.paused, Settings: l.rec.settings, Counts: l.counts,
 		TerminalBytes: l.terminalBytes, SubmittedTotal: l.rec.submitted, TrimmedTotal: l.rec.trimmed,
+		HeldBy: m.heldBy(l),
 	}
-	if it, ok := l.ready.Min(); ok {
-		q.OldestReadyAt = it.at
+	oldest := func(p *pool) {
+		for _, f := range [...]*front{&p.beside, &p.alone} {
+			if it := l.first(f); it.task != nil && (q.OldestReadyAt == 0 || it.at < q.OldestReadyAt) {
+				q.OldestReadyAt = it.at
+			}
+		}
 	}
-	if it, ok := l.solo.Min(); ok && (q.OldestReadyAt == 0 || it.at < q.OldestReadyAt) {
-		q.OldestReadyAt = it.at
+	oldest(&l.open)
+	for _, p := range l.pools { // order-free: the minimum
+		oldest(p)
 	}
 	return q
 }
@@ -124,7 +175,7 @@ func (m *Machine) line(name string) *line {
 	if l := m.lines[name]; l != nil {
 		return l
 	}
-	rec := &queueRecord{epoch: m.epoch, name: name, defaults: &fsmpb.QueueDefaults{}}
+	rec := &queueRecord{epoch: m.epoch, name: name, settings: &fsmpb.QueueSettings{}}
 	l := newLine(rec)
 	m.lines[name] = l
 	m.queues.Set(name, rec)

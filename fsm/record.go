@@ -16,6 +16,7 @@ func fillTask(r *fsmpb.TaskRecord, t *Task) {
 	r.StartedAt, r.Deadline, r.Solo, r.Redeemable = t.StartedAt, t.Deadline, t.Solo, t.Redeemable
 	r.StopCause, r.FinishedAt = uint32(t.StopCause), t.FinishedAt
 	r.Result, r.ResultContentType, r.Error, r.Reason = t.Result, t.ResultContentType, t.Error, t.Reason
+	fillExtra(r, t.Extra)
 	r.Ended, r.Superseded = r.Ended[:0], r.Superseded[:0]
 	for i := range t.Ended {
 		e := &t.Ended[i]
@@ -43,7 +44,7 @@ func taskOf(r *fsmpb.TaskRecord, l *line) *Task {
 			Retain: r.Retain,
 		}),
 		Attempt: &noAttempt,
-		Payload: r.Payload, RequestID: r.RequestId,
+		Payload: r.Payload, RequestID: r.RequestId, Extra: l.extraIn(r),
 		SubmittedAt: r.SubmittedAt, EligibleAt: r.EligibleAt, ExpiresAt: r.ExpiresAt, FinishedAt: r.FinishedAt,
 		Attempts: r.Attempts, Failures: r.Failures, Crashes: r.Crashes, SoloCrashes: r.SoloCrashes,
 		Result: r.Result, ResultContentType: r.ResultContentType, Error: r.Error, Reason: r.Reason,
@@ -79,8 +80,8 @@ func taskOf(r *fsmpb.TaskRecord, l *line) *Task {
 
 func recordOfQueue(q *queueRecord) *fsmpb.QueueRecord {
 	return &fsmpb.QueueRecord{
-		Name: q.name, Paused: q.paused, Defaults: q.defaults,
-		SubmittedTotal: q.submitted, TrimmedTotal: q.trimmed,
+		Name: q.name, Paused: q.paused, Settings: q.settings,
+		SubmittedTotal: q.submitted, TrimmedTotal: q.trimmed, RateAt: q.rateAt, RateDry: q.rateDry,
 	}
 }
 
@@ -91,6 +92,7 @@ func recordOfSession(s *sessionRecord) *fsmpb.SessionRecord {
 		Host: s.Host, Pid: s.PID, Version: s.Version, OpenedAt: s.OpenedAt,
 		AssignedTotal: s.AssignedTotal, PollSeq: s.PollSeq, PollTasks: s.PollTasks,
 		Ending: s.Ending != CauseNone, EndingCause: uint32(s.Ending),
+		Served: s.served, ServedAll: s.servedAll,
 	}
 	for _, q := range s.Queues {
 		r.Queues = append(r.Queues, &fsmpb.QueueWeight{Queue: q.Queue, Weight: q.Weight})
@@ -99,7 +101,7 @@ func recordOfSession(s *sessionRecord) *fsmpb.SessionRecord {
 }
 
 func sessionOf(r *fsmpb.SessionRecord, epoch uint64) *sessionRecord {
-	s := &sessionRecord{epoch: epoch, Session: Session{
+	s := &sessionRecord{epoch: epoch, served: r.Served, servedAll: r.ServedAll, Session: Session{
 		ID: r.Id, Worker: r.Worker, Boot: r.Boot, Labels: r.Labels, Slots: int(r.Slots), TTL: r.Ttl,
 		Draining: r.Draining, Pull: r.Pull, Beats: r.Beats, Clearing: r.Clearing,
 		Host: r.Host, PID: r.Pid, Version: r.Version, OpenedAt: r.OpenedAt,

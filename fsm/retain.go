@@ -42,7 +42,7 @@ func (m *Machine) trim(l *line) {
 
 // overfull reports whether the queue keeps more terminal records than its limits.
 func (l *line) overfull() bool {
-	d := l.rec.defaults
+	d := l.rec.settings
 	return l.terminal.Len() > 0 && (uint64(l.terminal.Len()) > either(nil, d.RetainCount, DefaultRetainCount) ||
 		uint64(l.terminalBytes) > either(nil, d.RetainBytes, DefaultRetainBytes))
 }

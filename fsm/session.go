@@ -44,6 +44,11 @@ type QueueWeight struct {
 type sessionRecord struct {
 	Session
 	epoch uint64
+
+	// With unequal weights: how far each queue has been served, and all have.
+	// Owned by the epoch, unlike the other slices.
+	served    []uint64
+	servedAll uint64
 }
 
 // session is a session at work: its record and the attempts that it holds.
@@ -52,6 +57,9 @@ type session struct {
 	held  fences
 	solo  int     // held attempts that must run alone: 0 or 1
 	lines []*line // of rec.Queues; nil until the queue exists
+
+	weighted bool     // the queues' weights are not all equal
+	pairs    []string // the labels, as Label.append writes them; sorted
 }
 
 // free returns how many more tasks the session has room for.
@@ -82,6 +90,7 @@ func (m *Machine) editSession(s *session) *sessionRecord {
 	if s.rec.epoch != m.epoch {
 		c := *s.rec
 		c.epoch = m.epoch
+		c.served = slices.Clone(c.served)
 		s.rec = &c
 		m.sessions.Set(c.ID, s.rec)
 	}
@@ -129,6 +138,7 @@ func (m *Machine) attach(s *session, c *fsmpb.OpenSession) Result {
 		rec.TTL = SessionTTL
 	}
 	rec.Host, rec.PID, rec.Version = c.GetHost(), c.GetPid(), c.GetVersion()
+	s.label()
 	m.serve(s, c.GetQueues())
 	r := Result{Outcome: Accepted}
 	m.reconcile(s, c.GetHeld(), &r)
@@ -137,7 +147,8 @@ func (m *Machine) attach(s *session, c *fsmpb.OpenSession) Result {
 }
 
 // reconcile compares the fences that a process lists with those the session
-// holds. Listed and lost with an earlier session of this process: taken back.
+// holds. Listed and lost with an earlier session of this process: taken back,
+// unless others have taken its place within a limit; its result still counts then.
 // Listed and void: an abort. Held and not listed: the assignment never arrived
 // and is to be sent again, or the attempt that should stop is not there.
 func (m *Machine) reconcile(s *session, listed []uint64, r *Result) {
@@ -151,8 +162,10 @@ func (m *Machine) reconcile(s *session, listed []uint64, r *Result) {
 		}
 		if id, ok := m.lostBy(s.rec.Worker, fence); ok {
 			t, _ := m.tasks.Get(id)
-			m.takeBack(s, m.lines[t.Queue], t)
-			continue
+			if l := m.lines[t.Queue]; l.admits(t) {
+				m.takeBack(s, l, t)
+				continue
+			}
 		}
 		r.Aborts = append(r.Aborts, fence)
 	}
@@ -190,6 +203,7 @@ func (m *Machine) updateSession(c *fsmpb.UpdateSession) Result {
 	}
 	if len(c.GetLabels()) > 0 && !maps.Equal(c.GetLabels(), s.rec.Labels) {
 		m.editSession(s).Labels = c.GetLabels()
+		s.label()
 	}
 	if c.GetSlots() > 0 {
 		m.editSession(s).Slots = clampSlots(c.GetSlots())
@@ -244,8 +258,51 @@ func (m *Machine) serve(s *session, queues []*fsmpb.QueueWeight) {
 			served = append(served, QueueWeight{name, max(q.GetWeight(), 1)})
 		}
 	}
-	m.editSession(s).Queues = served
+	rec := m.editSession(s)
+	old := rec.Queues
+	rec.Queues = served
 	s.lines = make([]*line, len(served))
+	s.weigh()
+	rec.carryOver(old, s.weighted)
+}
+
+// weigh finds out whether the queues' weights choose between them.
+func (s *session) weigh() {
+	s.weighted = slices.ContainsFunc(s.rec.Queues, func(q QueueWeight) bool { return q.Weight != s.rec.Queues[0].Weight })
+}
+
+// carryOver keeps how far each queue was served when the queues change. A new
+// one starts where all are.
+func (rec *sessionRecord) carryOver(old []QueueWeight, weighted bool) {
+	was := rec.served
+	rec.served = nil
+	if !weighted {
+		rec.servedAll = 0
+		return
+	}
+	rec.served = make([]uint64, len(rec.Queues))
+	for i, q := range rec.Queues {
+		j := slices.IndexFunc(old, func(o QueueWeight) bool { return o.Queue == q.Queue })
+		if j >= 0 && j < len(was) {
+			rec.served[i] = was[j]
+		}
+	}
+}
+
+// label brings the session's pairs to its labels.
+func (s *session) label() {
+	s.pairs = nil
+	for _, key := range slices.Sorted(maps.Keys(s.rec.Labels)) {
+		s.pairs = append(s.pairs, string(Label{key, s.rec.Labels[key]}.append(nil)))
+	}
+}
+
+// has reports whether the session has all these labels.
+func (s *session) has(labels []Label) bool {
+	return !slices.ContainsFunc(labels, func(label Label) bool {
+		value, ok := s.rec.Labels[label.Key]
+		return !ok || value != label.Value
+	})
 }
 
 func clampSlots(n uint32) int { return int(min(n, MaxSlots)) }

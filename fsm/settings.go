@@ -1,6 +1,11 @@
 package fsm
 
-import "github.com/taskraft/taskraft/fsm/fsmpb"
+import (
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/taskraft/taskraft/fsm/fsmpb"
+)
 
 // setQueue changes a queue's settings; the queue is made on first use.
 func (m *Machine) setQueue(c *fsmpb.SetQueue) Result {
@@ -13,12 +18,34 @@ func (m *Machine) setQueue(c *fsmpb.SetQueue) Result {
 	if c.Paused != nil {
 		rec.paused = *c.Paused
 	}
-	if c.Defaults != nil {
-		rec.defaults = c.Defaults
+	if c.Settings != nil || len(c.GetUnset()) > 0 {
+		rec.settings = changed(rec.settings, c.GetSettings(), c.GetUnset())
+		perKey := l.perKey
+		l.configure()
+		m.changeRate(l, rateOf(rec.settings.GetRate()))
+		if l.perKey != perKey {
+			l.settleKeys()
+		}
 		m.setTrimDue(l)
 	}
 	m.emit(Event{Kind: QueueChanged, Queue: name})
 	return Result{Outcome: Accepted}
+}
+
+// changed returns settings with some fields unset and others set.
+func changed(old, set *fsmpb.QueueSettings, unset []uint32) *fsmpb.QueueSettings {
+	now := proto.CloneOf(old)
+	m := now.ProtoReflect()
+	for _, n := range unset {
+		if field := m.Descriptor().Fields().ByNumber(protoreflect.FieldNumber(n)); field != nil {
+			m.Clear(field)
+		}
+	}
+	if set.GetRate() != nil {
+		now.Rate = nil // set as a whole
+	}
+	proto.Merge(now, set)
+	return now
 }
 
 // setMember records where a master can be reached and what it supports.

@@ -20,7 +20,7 @@ func fullTable(tb reporter) *table {
 	w := newTable(tb)
 	w.do(memberCmd(&fsmpb.SetMember{Name: "n1", ServerId: "n1/1", Raft: "a:1", Grpc: "a:2", Level: 1}))
 	w.do(memberCmd(&fsmpb.SetMember{Name: "n2", Level: 1}))
-	w.do(queueCmd(&fsmpb.SetQueue{Queue: "mail", Paused: new(true), Defaults: &fsmpb.QueueDefaults{Priority: proto.Int32(2)}}))
+	w.do(queueCmd(&fsmpb.SetQueue{Queue: "mail", Paused: new(true), Settings: &fsmpb.QueueSettings{Priority: proto.Int32(2)}}))
 	w.do(openCmd(&fsmpb.OpenSession{Worker: "w1", Boot: "a", Slots: 8, Labels: map[string]string{"x": "1", "y": "2", "z": "3"}}))
 	w.do(openCmd(&fsmpb.OpenSession{Worker: "w1", Boot: "b", Slots: 8, Takeover: true, Labels: map[string]string{"x": "1", "y": "2", "z": "3"}}))
 	w.do(openCmd(&fsmpb.OpenSession{Worker: "w2", Boot: "a", Slots: 2}))
@@ -49,6 +49,20 @@ func fullTable(tb reporter) *table {
 	w.do(updateCmd(&fsmpb.UpdateSession{Session: 5, Beats: true}))
 	w.do(submitCmd(&fsmpb.TaskSpec{Priority: proto.Int32(9)}))
 	w.do(assignCmd(5, 1))
+	w.do(queueCmd(&fsmpb.SetQueue{Queue: "slow", Settings: &fsmpb.QueueSettings{
+		MaxRunningPerKey: proto.Uint32(1), Rate: &fsmpb.RateLimit{Tokens: 2, Period: Minute, Burst: 2},
+	}}))
+	w.do(openCmd(&fsmpb.OpenSession{
+		Worker: "w4", Boot: "a", Slots: 8, Labels: map[string]string{"gpu": "1", "zone": "b"},
+		Queues: []*fsmpb.QueueWeight{{Queue: "slow", Weight: 3}, {Queue: "mail", Weight: 1}},
+	}))
+	w.do(submitCmd(
+		&fsmpb.TaskSpec{Queue: "slow", Require: []*fsmpb.Label{{Key: "zone", Value: "b"}, {Key: "gpu", Value: "1"}}, ConcurrencyKey: "tenant"},
+		&fsmpb.TaskSpec{Queue: "slow", ConcurrencyKey: "tenant"},
+		&fsmpb.TaskSpec{Queue: "slow", Require: []*fsmpb.Label{{Key: "gpu", Value: "2"}}},
+		&fsmpb.TaskSpec{Queue: "slow"},
+	))
+	w.do(assignCmd(6, 8)) // the first and the last; the key and the labels hold the others back
 	return w
 }
 

@@ -3,11 +3,13 @@ package fsm
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/taskraft/taskraft/fsm/fsmpb"
 )
@@ -81,8 +83,9 @@ func (o options) queues() (out []*fsmpb.QueueWeight) {
 	if o.set["queues"] == "" {
 		return nil
 	}
-	for name := range strings.SplitSeq(o.set["queues"], ",") {
-		out = append(out, &fsmpb.QueueWeight{Queue: name, Weight: 1})
+	for text := range strings.SplitSeq(o.set["queues"], ",") {
+		name, weight, _ := strings.Cut(text, ":")
+		out = append(out, &fsmpb.QueueWeight{Queue: name, Weight: uint32(o.number(cmp.Or(weight, "1")))})
 	}
 	return out
 }
@@ -161,7 +164,7 @@ func (s *story) verb(verb string, o options) *fsmpb.Command {
 	case "update":
 		return updateCmd(&fsmpb.UpdateSession{
 			Session: s.session(o.rest[0]), Queues: o.queues(), Slots: uint32(o.num("slots")), Draining: o.flag("draining"),
-			PollSeq: o.num("poll"), PollMax: uint32(o.num("max")), Beats: o.flag("beats"),
+			PollSeq: o.num("poll"), PollMax: uint32(o.num("max")), Beats: o.flag("beats"), Labels: o.labels("labels"),
 		})
 	case "close":
 		return closeCmd(s.session(o.rest[0]))
@@ -194,7 +197,7 @@ func (o options) open() *fsmpb.OpenSession {
 	worker, boot := splitWorker(o.rest[0])
 	return &fsmpb.OpenSession{
 		Worker: worker, Boot: boot, Queues: o.queues(), Slots: uint32(o.num("slots")),
-		Held: o.numbers("held"), Takeover: o.flag("takeover"), Pull: o.flag("pull"),
+		Labels: o.labels("labels"), Held: o.numbers("held"), Takeover: o.flag("takeover"), Pull: o.flag("pull"),
 	}
 }
 
@@ -203,8 +206,9 @@ func (o options) queue() *fsmpb.SetQueue {
 	if o.flag("pause") || o.flag("resume") {
 		q.Paused = new(o.flag("pause"))
 	}
-	d := &fsmpb.QueueDefaults{
+	d := &fsmpb.QueueSettings{
 		Priority: o.optPriority(), Timeout: o.optDur("timeout"), MaxAttempts: o.optNum("attempts"), Retain: o.optDur("retain"),
+		MaxRunning: o.optNum("running"), MaxRunningPerKey: o.optNum("per_key"), Ageing: o.optDur("ageing"),
 	}
 	if _, ok := o.set["retain_count"]; ok {
 		d.RetainCount = new(o.num("retain_count"))
@@ -212,10 +216,36 @@ func (o options) queue() *fsmpb.SetQueue {
 	if _, ok := o.set["retain_bytes"]; ok {
 		d.RetainBytes = new(o.num("retain_bytes"))
 	}
+	if text, ok := o.set["rate"]; ok { // tokens/period/burst
+		parts := strings.Split(text, "/")
+		d.Rate = &fsmpb.RateLimit{Tokens: uint32(o.number(parts[0])), Period: o.duration(parts[1]), Burst: uint32(o.number(parts[2]))}
+	}
 	if proto.Size(d) > 0 {
-		q.Defaults = d
+		q.Settings = d
+	}
+	fields := d.ProtoReflect().Descriptor().Fields()
+	for name := range strings.FieldsFuncSeq(o.set["unset"], func(r rune) bool { return r == ',' }) {
+		q.Unset = append(q.Unset, uint32(fields.ByName(protoreflect.Name(name)).Number()))
 	}
 	return q
+}
+
+// labels reads "gpu:1,zone:b".
+func (o options) labels(name string) map[string]string {
+	labels := make(map[string]string)
+	for pair := range strings.FieldsFuncSeq(o.set[name], func(r rune) bool { return r == ',' }) {
+		key, value, _ := strings.Cut(pair, ":")
+		labels[key] = value
+	}
+	return labels
+}
+
+func (o options) require() (out []*fsmpb.Label) {
+	labels := o.labels("require")
+	for _, key := range slices.Sorted(maps.Keys(labels)) {
+		out = append(out, &fsmpb.Label{Key: key, Value: labels[key]})
+	}
+	return out
 }
 
 // specs reads a task's options; "n=5" submits five of them, "requests=a,b" one per id.
@@ -225,6 +255,7 @@ func (o options) specs() []*fsmpb.TaskSpec {
 		Delay: o.dur("delay"), Timeout: o.optDur("timeout"), MaxAttempts: o.optNum("attempts"),
 		BackoffBase: o.optDur("backoff"), BackoffMax: o.optDur("backoff_max"), ExpiresIn: o.dur("expires_in"),
 		RequestId: o.set["request"], ContentDigest: o.num("content"), Retain: o.optDur("retain"),
+		Require: o.require(), ConcurrencyKey: o.set["key"],
 	}
 	if at, ok := o.set["run_at"]; ok {
 		spec.RunAt = epochStart + o.duration(at)

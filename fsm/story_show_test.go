@@ -105,6 +105,9 @@ func (s *story) showQueue(name string) {
 	}
 	s.printf("queue %s paused=%v submitted=%d trimmed=%d terminal_bytes=%d oldest_ready=%s unfinished=%d", q.Name, q.Paused,
 		q.SubmittedTotal, q.TrimmedTotal, q.TerminalBytes, s.clock(q.OldestReadyAt), q.Unfinished())
+	if d := s.m.Demand(name); q.HeldBy != NotHeld || int64(min(d.Ready, d.Room)) != q.Counts[Ready] {
+		s.printf("  held by %q, %d could start", q.HeldBy, min(d.Ready, d.Room))
+	}
 	for st := Scheduled; st <= Cancelled; st++ {
 		if q.Counts[st] > 0 {
 			s.printf("  %s %d", st, q.Counts[st])

@@ -33,7 +33,7 @@ func checkCommands(body *fsmpb.Commands) error {
 func unknownInKind(c *fsmpb.Command) bool {
 	switch k := c.Kind.(type) {
 	case *fsmpb.Command_Submit:
-		return unknown(k.Submit) || anyUnknown(k.Submit.Tasks)
+		return unknown(k.Submit) || slices.ContainsFunc(k.Submit.Tasks, unknownInSpec)
 	case *fsmpb.Command_Assign:
 		return unknown(k.Assign)
 	case *fsmpb.Command_Complete:
@@ -47,7 +47,7 @@ func unknownInKind(c *fsmpb.Command) bool {
 	case *fsmpb.Command_UpdateSession:
 		return unknown(k.UpdateSession) || anyUnknown(k.UpdateSession.Queues)
 	case *fsmpb.Command_SetQueue:
-		return unknown(k.SetQueue) || k.SetQueue.Defaults != nil && unknown(k.SetQueue.Defaults)
+		return unknown(k.SetQueue) || unknownInSettings(k.SetQueue.Settings) || slices.ContainsFunc(k.SetQueue.Unset, unknownSetting)
 	case *fsmpb.Command_Cancel:
 		return unknown(k.Cancel)
 	case *fsmpb.Command_Retry:
@@ -64,6 +64,20 @@ func unknownInKind(c *fsmpb.Command) bool {
 		return unknown(k.Finalize)
 	}
 	return false
+}
+
+func unknownInSpec(spec *fsmpb.TaskSpec) bool {
+	return unknown(spec) || anyUnknown(spec.Require)
+}
+
+func unknownInSettings(s *fsmpb.QueueSettings) bool {
+	return s != nil && (unknown(s) || s.Rate != nil && unknown(s.Rate))
+}
+
+// unknownSetting reports whether a queue's settings have no field of that number.
+func unknownSetting(n uint32) bool {
+	fields := (*fsmpb.QueueSettings)(nil).ProtoReflect().Descriptor().Fields()
+	return fields.ByNumber(protoreflect.FieldNumber(n)) == nil
 }
 
 type message interface{ ProtoReflect() protoreflect.Message }

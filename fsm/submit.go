@@ -67,7 +67,7 @@ func (m *Machine) admissible(specs []*fsmpb.TaskSpec, r *Result) Outcome {
 // then the product's defaults (§3).
 func (m *Machine) create(spec *fsmpb.TaskSpec) uint64 {
 	l := m.line(queueName(spec.GetQueue()))
-	d := l.rec.defaults
+	d := l.rec.settings
 	m.lastTask++
 	t := &Task{
 		ID: m.lastTask, Generation: 1,
@@ -81,7 +81,7 @@ func (m *Machine) create(spec *fsmpb.TaskSpec) uint64 {
 			Retain:      max(either(spec.Retain, d.Retain, DefaultRetain), 0),
 		}),
 		Attempt: &noAttempt,
-		Payload: spec.GetPayload(), RequestID: spec.GetRequestId(),
+		Payload: spec.GetPayload(), RequestID: spec.GetRequestId(), Extra: l.extraOf(spec),
 		SubmittedAt: m.now, EligibleAt: m.now,
 	}
 	switch {

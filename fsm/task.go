@@ -65,6 +65,7 @@ type Task struct {
 
 	Payload   []byte
 	RequestID string
+	Extra     *Extra // options that most tasks do not use
 
 	SubmittedAt int64
 	EligibleAt  int64 // its place within its priority; a crash does not change it

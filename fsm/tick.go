@@ -66,6 +66,8 @@ func (m *Machine) fireName(it nameItem) {
 		m.forgetRequest(it.name)
 	case dueClient:
 		m.forgetClient(it.name)
+	case dueToken:
+		m.refill(m.lines[it.name])
 	}
 }
 

@@ -69,13 +69,13 @@ func unknownInRecord(r *fsmpb.Record) bool {
 	case *fsmpb.Record_Member:
 		return unknown(k.Member) || k.Member.Member != nil && unknown(k.Member.Member)
 	case *fsmpb.Record_Queue:
-		return unknown(k.Queue) || k.Queue.Defaults != nil && unknown(k.Queue.Defaults)
+		return unknown(k.Queue) || unknownInSettings(k.Queue.Settings)
 	case *fsmpb.Record_Worker:
 		return unknown(k.Worker)
 	case *fsmpb.Record_Session:
 		return unknown(k.Session) || anyUnknown(k.Session.Queues)
 	case *fsmpb.Record_Task:
-		return unknown(k.Task) || anyUnknown(k.Task.Ended) || anyUnknown(k.Task.Superseded)
+		return unknown(k.Task) || anyUnknown(k.Task.Ended) || anyUnknown(k.Task.Superseded) || anyUnknown(k.Task.Require)
 	case *fsmpb.Record_Request:
 		return unknown(k.Request)
 	case *fsmpb.Record_Client:

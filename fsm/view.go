@@ -79,7 +79,7 @@ func (m *Machine) Held(session uint64) iter.Seq[*Task] {
 // Queue returns a queue's settings and counters, or nil.
 func (m *Machine) Queue(name string) *Queue {
 	if l := m.lines[name]; l != nil {
-		return l.view()
+		return m.viewQueue(l)
 	}
 	return nil
 }
@@ -88,7 +88,7 @@ func (m *Machine) Queue(name string) *Queue {
 func (m *Machine) QueuesAfter(after string) iter.Seq[*Queue] {
 	return func(yield func(*Queue) bool) {
 		m.queues.Ascend(after, func(name string, _ *queueRecord) bool {
-			return name == after || yield(m.lines[name].view())
+			return name == after || yield(m.viewQueue(m.lines[name]))
 		})
 	}
 }

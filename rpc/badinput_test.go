@@ -49,7 +49,21 @@ var badSpecs = []struct {
 	{"E11", "negative attempts", "max_attempts", &spec{MaxAttempts: proto.Int32(-1)}},
 	{"E11", "too many attempts", "max_attempts", &spec{MaxAttempts: proto.Int32(1e9)}},
 	{"E11", "zero base", "backoff.base", &spec{Backoff: &taskraftv1.Backoff{Base: durationpb.New(0)}}},
+	{"E26", "17 required labels", "require", &spec{Require: manyLabels(17)}},
+	{"E26", "empty required key", "require", &spec{Require: map[string]string{"": "v"}}},
+	{"E26", "long required value", "require[zone]", &spec{Require: map[string]string{"zone": strings.Repeat("v", 257)}}},
+	{"E26", "NUL in a required value", "require[zone]", &spec{Require: map[string]string{"zone": "\x00"}}},
+	{"", "long concurrency key", "concurrency_key", &spec{ConcurrencyKey: strings.Repeat("k", 129)}},
+	{"", "control character in a key", "concurrency_key", &spec{ConcurrencyKey: "a\nb"}},
 	{"E11", "max below base", "backoff.max", &spec{Backoff: &taskraftv1.Backoff{Base: durationpb.New(time.Minute), Max: durationpb.New(time.Second)}}},
+}
+
+func manyLabels(n int) map[string]string {
+	labels := map[string]string{}
+	for i := range n {
+		labels[strings.Repeat("k", i+1)] = "v"
+	}
+	return labels
 }
 
 func TestBadSpecs(t *testing.T) {
@@ -175,11 +189,7 @@ func TestBadCalls(t *testing.T) {
 			return err
 		}, codes.InvalidArgument, reason.InvalidField, "queues"},
 		{"E26", "too many labels", func(ctx context.Context) error {
-			labels := map[string]string{}
-			for i := range 65 {
-				labels[strings.Repeat("k", i+1)] = "v"
-			}
-			_, err := m.RequestTask(ctx, &taskraftv1.RequestTaskRequest{WorkerId: "w", BootId: "b", Queues: queues, Max: 1, PollSeq: 1, Labels: labels})
+			_, err := m.RequestTask(ctx, &taskraftv1.RequestTaskRequest{WorkerId: "w", BootId: "b", Queues: queues, Max: 1, PollSeq: 1, Labels: manyLabels(65)})
 			return err
 		}, codes.InvalidArgument, reason.InvalidField, "labels"},
 		{"E26", "long value", func(ctx context.Context) error {

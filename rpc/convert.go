@@ -8,7 +8,6 @@ import (
 
 	"github.com/taskraft/taskraft/cluster"
 	"github.com/taskraft/taskraft/fsm"
-	"github.com/taskraft/taskraft/fsm/fsmpb"
 	"github.com/taskraft/taskraft/rpc/taskraftv1"
 )
 
@@ -97,11 +96,26 @@ func task(t *fsm.Task, whole bool) *taskraftv1.Task {
 
 // taskSpec is the spec with the defaults filled in, without the payload.
 func taskSpec(t *fsm.Task) *taskraftv1.TaskSpec {
-	return &taskraftv1.TaskSpec{
+	out := &taskraftv1.TaskSpec{
 		Queue: t.Queue, Kind: t.Kind, ContentType: t.ContentType, Priority: new(t.Priority),
 		Timeout: duration(t.Timeout), MaxAttempts: new(int32(t.MaxAttempts)),
 		Backoff:   &taskraftv1.Backoff{Base: duration(t.BackoffBase), Max: duration(t.BackoffMax)},
 		RequestId: t.RequestID, Retain: duration(t.Retain),
+	}
+	if t.Extra != nil {
+		fillExtra(out, t.Extra)
+	}
+	return out
+}
+
+// fillExtra adds the options that most tasks do not use.
+func fillExtra(out *taskraftv1.TaskSpec, x *fsm.Extra) {
+	out.ConcurrencyKey = x.ConcurrencyKey
+	if len(x.Require) > 0 {
+		out.Require = make(map[string]string, len(x.Require))
+	}
+	for _, label := range x.Require {
+		out.Require[label.Key] = label.Value
 	}
 }
 
@@ -137,32 +151,10 @@ func queue(q *fsm.Queue) *taskraftv1.Queue {
 	}
 	n := func(s fsm.State) uint64 { return uint64(q.Counts[s]) }
 	return &taskraftv1.Queue{
-		Name: q.Name, Paused: q.Paused, Defaults: queueDefaults(q.Defaults),
+		Name: q.Name, Paused: q.Paused, Settings: settings(q.Settings),
 		Scheduled: n(fsm.Scheduled), Ready: n(fsm.Ready), Running: n(fsm.Running), Stopping: n(fsm.Stopping),
 		Succeeded: n(fsm.Succeeded), Dead: n(fsm.Dead), Cancelled: n(fsm.Cancelled),
 		SubmittedTotal: q.SubmittedTotal, TrimmedTotal: q.TrimmedTotal, OldestReadyTime: timestamp(q.OldestReadyAt),
+		HeldBy: q.HeldBy.String(),
 	}
-}
-
-func queueDefaults(d *fsmpb.QueueDefaults) *taskraftv1.QueueDefaults {
-	out := &taskraftv1.QueueDefaults{Priority: d.Priority, RetainCount: d.RetainCount, RetainBytes: d.RetainBytes}
-	if d.Timeout != nil {
-		out.Timeout = duration(*d.Timeout)
-	}
-	if d.MaxAttempts != nil {
-		out.MaxAttempts = new(int32(*d.MaxAttempts))
-	}
-	if d.BackoffBase != nil || d.BackoffMax != nil {
-		out.Backoff = &taskraftv1.Backoff{}
-		if d.BackoffBase != nil {
-			out.Backoff.Base = duration(*d.BackoffBase)
-		}
-		if d.BackoffMax != nil {
-			out.Backoff.Max = duration(*d.BackoffMax)
-		}
-	}
-	if d.Retain != nil {
-		out.Retain = duration(*d.Retain)
-	}
-	return out
 }

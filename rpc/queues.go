@@ -2,7 +2,6 @@ package rpc
 
 import (
 	"context"
-	"time"
 
 	"github.com/taskraft/taskraft/cluster"
 	"github.com/taskraft/taskraft/fsm"
@@ -49,15 +48,15 @@ func (s *Server) ResumeQueue(ctx context.Context, req *taskraftv1.ResumeQueueReq
 	return &taskraftv1.ResumeQueueResponse{Queue: q, Position: pos}, nil
 }
 
-// SetQueueDefaults replaces the options that the queue's tasks take when unset.
-func (s *Server) SetQueueDefaults(ctx context.Context, req *taskraftv1.SetQueueDefaultsRequest) (*taskraftv1.SetQueueDefaultsResponse, error) {
+// UpdateQueue changes a queue's settings.
+func (s *Server) UpdateQueue(ctx context.Context, req *taskraftv1.UpdateQueueRequest) (*taskraftv1.UpdateQueueResponse, error) {
 	var v violations
-	defaults := v.queueDefaults("defaults.", req.GetDefaults())
-	q, pos, err := s.setQueue(ctx, req.GetName(), req.GetCall(), &fsmpb.SetQueue{Defaults: defaults}, v)
+	set, unset := v.settings(req.GetSettings(), req.GetUpdateMask())
+	q, pos, err := s.setQueue(ctx, req.GetName(), req.GetCall(), &fsmpb.SetQueue{Settings: set, Unset: unset}, v)
 	if err != nil {
 		return nil, err
 	}
-	return &taskraftv1.SetQueueDefaultsResponse{Queue: q, Position: pos}, nil
+	return &taskraftv1.UpdateQueueResponse{Queue: q, Position: pos}, nil
 }
 
 // setQueue checks the name, proposes the change and returns the queue after it.
@@ -81,24 +80,4 @@ func (s *Server) setQueue(ctx context.Context, name string, call *taskraftv1.Cal
 		return nil, nil, s.statusOf(err)
 	}
 	return queue(q), s.position(pos), nil
-}
-
-func (v *violations) queueDefaults(prefix string, in *taskraftv1.QueueDefaults) *fsmpb.QueueDefaults {
-	if in == nil {
-		v.add("defaults", "missing")
-		return nil
-	}
-	out := &fsmpb.QueueDefaults{
-		Priority:    v.priority(prefix+"priority", in.Priority),
-		MaxAttempts: v.attempts(prefix+"max_attempts", in.MaxAttempts),
-		RetainCount: in.RetainCount, RetainBytes: in.RetainBytes,
-	}
-	if d := in.GetTimeout(); d != nil {
-		out.Timeout = new(v.duration(prefix+"timeout", d, time.Millisecond, maxTimeout))
-	}
-	out.BackoffBase, out.BackoffMax = v.backoff(prefix+"backoff", in.GetBackoff())
-	if d := in.GetRetain(); d != nil {
-		out.Retain = new(v.duration(prefix+"retain", d, time.Second, year))
-	}
-	return out
 }

@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -33,7 +35,7 @@ func (s *Server) spec(v *violations, prefix string, in *taskraftv1.TaskSpec) *fs
 	}
 	out := &fsmpb.TaskSpec{
 		Queue: in.GetQueue(), Kind: in.GetKind(), Payload: in.GetPayload(),
-		ContentType: in.GetContentType(), RequestId: in.GetRequestId(),
+		ContentType: in.GetContentType(), RequestId: in.GetRequestId(), ConcurrencyKey: in.GetConcurrencyKey(),
 	}
 	if out.Queue == "" {
 		out.Queue = fsm.DefaultQueue
@@ -45,6 +47,8 @@ func (s *Server) spec(v *violations, prefix string, in *taskraftv1.TaskSpec) *fs
 	v.text(prefix+"kind", out.Kind, maxKind)
 	v.text(prefix+"content_type", out.ContentType, maxContentType)
 	v.text(prefix+"request_id", out.RequestId, maxID)
+	v.text(prefix+"concurrency_key", out.ConcurrencyKey, maxID)
+	out.Require = v.require(prefix+"require", in.GetRequire())
 	out.Priority = v.priority(prefix+"priority", in.Priority)
 	out.MaxAttempts = v.attempts(prefix+"max_attempts", in.MaxAttempts)
 	switch start := in.GetStart().(type) {
@@ -100,6 +104,19 @@ func (v *violations) text(field, s string, most int) {
 			return
 		}
 	}
+}
+
+// require returns the labels in the order of their keys: equal maps have equal digests.
+func (v *violations) require(field string, labels map[string]string) []*fsmpb.Label {
+	if len(labels) == 0 {
+		return nil
+	}
+	v.labels(field, labels)
+	out := make([]*fsmpb.Label, 0, len(labels))
+	for _, key := range slices.Sorted(maps.Keys(labels)) {
+		out = append(out, &fsmpb.Label{Key: key, Value: labels[key]})
+	}
+	return out
 }
 
 func (v *violations) priority(field string, p *int32) *int32 {

@@ -63,7 +63,7 @@ func (s *Server) hello(a *taskraftv1.Attach) (cluster.Hello, error) {
 	}
 	var v violations
 	v.worker(a.GetWorkerId(), a.GetBootId())
-	v.labels(a.GetLabels())
+	v.labels("labels", a.GetLabels())
 	if n := a.GetSlots(); n < 1 || n > fsm.MaxSlots {
 		v.add("slots", "got %d, want 1 to %d", n, fsm.MaxSlots)
 	}

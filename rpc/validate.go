@@ -15,7 +15,7 @@ import (
 
 const (
 	year        = 365 * 24 * time.Hour
-	maxID       = 128 // bytes of a worker, boot or request id
+	maxID       = 128 // bytes of a worker, boot or request id, or of a key
 	maxLabels   = 16
 	maxLabelKey = 64
 	maxLabel    = 256
@@ -61,16 +61,16 @@ func (v *violations) worker(id, boot string) {
 	}
 }
 
-func (v *violations) labels(labels map[string]string) {
+func (v *violations) labels(field string, labels map[string]string) {
 	if len(labels) > maxLabels {
-		v.add("labels", "got %d, want at most %d", len(labels), maxLabels)
+		v.add(field, "got %d, want at most %d", len(labels), maxLabels)
 	}
 	for key, value := range labels {
 		switch {
 		case key == "" || len(key) > maxLabelKey || strings.ContainsRune(key, 0):
-			v.add("labels", "key %s: want 1 to %d bytes without NUL", quoted(key), maxLabelKey)
+			v.add(field, "key %s: want 1 to %d bytes without NUL", quoted(key), maxLabelKey)
 		case len(value) > maxLabel || strings.ContainsRune(value, 0):
-			v.add("labels["+key+"]", "want at most %d bytes without NUL", maxLabel)
+			v.add(field+"["+key+"]", "want at most %d bytes without NUL", maxLabel)
 		}
 	}
 }

@@ -25,7 +25,7 @@ const (
 func (s *Server) RequestTask(ctx context.Context, req *taskraftv1.RequestTaskRequest) (*taskraftv1.RequestTaskResponse, error) {
 	var v violations
 	v.worker(req.GetWorkerId(), req.GetBootId())
-	v.labels(req.GetLabels())
+	v.labels("labels", req.GetLabels())
 	if req.GetMax() == 0 {
 		v.add("max", "got 0, want 1 or more")
 	}

@@ -23,7 +23,8 @@
 //	Permanent(err)      the task is DEAD
 //	RetryAfter(err, d)  failed; again after d
 //	Snooze(d)           again after d; no attempt is counted
-//	any other error     failed; again after the task's back-off
+//	any other error     failed; again after the task's back-off. With ErrDraining or
+//	                    ErrLost it is handed back: it did not fail by itself
 //	a panic             failed, with a trimmed stack
 //
 // A handler's context ends with the attempt's time limit, and with a cause when

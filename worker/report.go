@@ -57,8 +57,8 @@ func reportOf(t *Task, res Result, err, why error, maxResult int) report {
 		res, err = Result{}, Permanent(err)
 	}
 	permanent := IsPermanent(err)
-	if why == ErrDraining && !permanent {
-		return release(t)
+	if (why == ErrDraining || errors.Is(why, ErrLost)) && !permanent {
+		return release(t) // it did not fail by itself
 	}
 	f := &taskraftv1.Failure{Task: t.ID, Fence: t.Fence, Error: trim(err.Error(), maxError)}
 	if permanent {

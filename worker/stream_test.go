@@ -140,11 +140,12 @@ func TestAbort(t *testing.T) {
 	for _, tt := range []struct {
 		reason  string
 		cause   error
+		said    said // of the handler that was stopped; one that lost its task did not fail
 		outcome taskraftv1.Outcome
 	}{
-		{"timed_out", ErrTimedOut, taskraftv1.Outcome_STALE_TIMED_OUT},
-		{"cancelled", ErrCancelled, taskraftv1.Outcome_TASK_CANCELLED},
-		{"lost", ErrLost, taskraftv1.Outcome_STALE_REASSIGNED},
+		{"timed_out", ErrTimedOut, said{Task: 1, Verb: VerbFail, Text: "context canceled"}, taskraftv1.Outcome_STALE_TIMED_OUT},
+		{"cancelled", ErrCancelled, said{Task: 1, Verb: VerbFail, Text: "context canceled"}, taskraftv1.Outcome_TASK_CANCELLED},
+		{"lost", ErrLost, said{Task: 1, Verb: VerbRelease}, taskraftv1.Outcome_STALE_REASSIGNED},
 	} {
 		t.Run(tt.reason, func(t *testing.T) {
 			ms := newMasters(t, 1)
@@ -164,13 +165,13 @@ func TestAbort(t *testing.T) {
 			if cause := <-begun; !errors.Is(cause, tt.cause) {
 				t.Fatalf("cause %v, want %v", cause, tt.cause)
 			}
-			want := []said{{Task: 1, Verb: VerbFail, Text: "context canceled"}, {Task: 2, Verb: VerbRelease}}
+			want := []said{tt.said, {Task: 2, Verb: VerbRelease}}
 			if diff := cmp.Diff(want, sv.reports(2)); diff != "" {
 				t.Fatal(diff)
 			}
 			sv.outcome(tt.outcome, 2, 1)
 			r.wantSettled(Settled{Task: 2, Fence: 102, Attempt: 1, Queue: "q", Verb: VerbRelease, Outcome: tt.outcome})
-			r.wantSettled(Settled{Task: 1, Fence: 101, Attempt: 1, Queue: "q", Verb: VerbFail, Outcome: tt.outcome})
+			r.wantSettled(Settled{Task: 1, Fence: 101, Attempt: 1, Queue: "q", Verb: tt.said.Verb, Outcome: tt.outcome})
 			r.finish(sv)
 		})
 	}

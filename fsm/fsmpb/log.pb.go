@@ -497,24 +497,26 @@ func (x *Submit) GetTasks() []*TaskSpec {
 // the index where the command applies. Times are Unix nanoseconds, durations
 // nanoseconds.
 type TaskSpec struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Queue         string                 `protobuf:"bytes,1,opt,name=queue,proto3" json:"queue,omitempty"`
-	Kind          string                 `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
-	Payload       []byte                 `protobuf:"bytes,3,opt,name=payload,proto3" json:"payload,omitempty"`
-	ContentType   string                 `protobuf:"bytes,4,opt,name=content_type,json=contentType,proto3" json:"content_type,omitempty"`
-	Priority      *int32                 `protobuf:"zigzag32,5,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
-	RunAt         int64                  `protobuf:"varint,6,opt,name=run_at,json=runAt,proto3" json:"run_at,omitempty"` // 0: now
-	Delay         int64                  `protobuf:"varint,7,opt,name=delay,proto3" json:"delay,omitempty"`              // counted from the entry's now; 0: none
-	Timeout       *int64                 `protobuf:"varint,8,opt,name=timeout,proto3,oneof" json:"timeout,omitempty"`
-	MaxAttempts   *uint32                `protobuf:"varint,9,opt,name=max_attempts,json=maxAttempts,proto3,oneof" json:"max_attempts,omitempty"`
-	BackoffBase   *int64                 `protobuf:"varint,10,opt,name=backoff_base,json=backoffBase,proto3,oneof" json:"backoff_base,omitempty"`
-	BackoffMax    *int64                 `protobuf:"varint,11,opt,name=backoff_max,json=backoffMax,proto3,oneof" json:"backoff_max,omitempty"`
-	ExpiresIn     int64                  `protobuf:"varint,12,opt,name=expires_in,json=expiresIn,proto3" json:"expires_in,omitempty"` // 0: never
-	RequestId     string                 `protobuf:"bytes,13,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
-	ContentDigest uint64                 `protobuf:"fixed64,14,opt,name=content_digest,json=contentDigest,proto3" json:"content_digest,omitempty"` // of the spec as sent; compared under one request_id
-	Retain        *int64                 `protobuf:"varint,15,opt,name=retain,proto3,oneof" json:"retain,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Queue          string                 `protobuf:"bytes,1,opt,name=queue,proto3" json:"queue,omitempty"`
+	Kind           string                 `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	Payload        []byte                 `protobuf:"bytes,3,opt,name=payload,proto3" json:"payload,omitempty"`
+	ContentType    string                 `protobuf:"bytes,4,opt,name=content_type,json=contentType,proto3" json:"content_type,omitempty"`
+	Priority       *int32                 `protobuf:"zigzag32,5,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
+	RunAt          int64                  `protobuf:"varint,6,opt,name=run_at,json=runAt,proto3" json:"run_at,omitempty"` // 0: now
+	Delay          int64                  `protobuf:"varint,7,opt,name=delay,proto3" json:"delay,omitempty"`              // counted from the entry's now; 0: none
+	Timeout        *int64                 `protobuf:"varint,8,opt,name=timeout,proto3,oneof" json:"timeout,omitempty"`
+	MaxAttempts    *uint32                `protobuf:"varint,9,opt,name=max_attempts,json=maxAttempts,proto3,oneof" json:"max_attempts,omitempty"`
+	BackoffBase    *int64                 `protobuf:"varint,10,opt,name=backoff_base,json=backoffBase,proto3,oneof" json:"backoff_base,omitempty"`
+	BackoffMax     *int64                 `protobuf:"varint,11,opt,name=backoff_max,json=backoffMax,proto3,oneof" json:"backoff_max,omitempty"`
+	ExpiresIn      int64                  `protobuf:"varint,12,opt,name=expires_in,json=expiresIn,proto3" json:"expires_in,omitempty"` // 0: never
+	RequestId      string                 `protobuf:"bytes,13,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	ContentDigest  uint64                 `protobuf:"fixed64,14,opt,name=content_digest,json=contentDigest,proto3" json:"content_digest,omitempty"` // of the spec as sent; compared under one request_id
+	Retain         *int64                 `protobuf:"varint,15,opt,name=retain,proto3,oneof" json:"retain,omitempty"`
+	Require        []*Label               `protobuf:"bytes,16,rep,name=require,proto3" json:"require,omitempty"`                                     // labels that the session must have
+	ConcurrencyKey string                 `protobuf:"bytes,17,opt,name=concurrency_key,json=concurrencyKey,proto3" json:"concurrency_key,omitempty"` // at most QueueSettings.max_running_per_key run at once
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *TaskSpec) Reset() {
@@ -652,6 +654,72 @@ func (x *TaskSpec) GetRetain() int64 {
 	return 0
 }
 
+func (x *TaskSpec) GetRequire() []*Label {
+	if x != nil {
+		return x.Require
+	}
+	return nil
+}
+
+func (x *TaskSpec) GetConcurrencyKey() string {
+	if x != nil {
+		return x.ConcurrencyKey
+	}
+	return ""
+}
+
+type Label struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Value         string                 `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Label) Reset() {
+	*x = Label{}
+	mi := &file_log_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Label) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Label) ProtoMessage() {}
+
+func (x *Label) ProtoReflect() protoreflect.Message {
+	mi := &file_log_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Label.ProtoReflect.Descriptor instead.
+func (*Label) Descriptor() ([]byte, []int) {
+	return file_log_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Label) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *Label) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
 type Assign struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Session       uint64                 `protobuf:"varint,1,opt,name=session,proto3" json:"session,omitempty"`
@@ -662,7 +730,7 @@ type Assign struct {
 
 func (x *Assign) Reset() {
 	*x = Assign{}
-	mi := &file_log_proto_msgTypes[5]
+	mi := &file_log_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -674,7 +742,7 @@ func (x *Assign) String() string {
 func (*Assign) ProtoMessage() {}
 
 func (x *Assign) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[5]
+	mi := &file_log_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -687,7 +755,7 @@ func (x *Assign) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Assign.ProtoReflect.Descriptor instead.
 func (*Assign) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{5}
+	return file_log_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Assign) GetSession() uint64 {
@@ -716,7 +784,7 @@ type Complete struct {
 
 func (x *Complete) Reset() {
 	*x = Complete{}
-	mi := &file_log_proto_msgTypes[6]
+	mi := &file_log_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -728,7 +796,7 @@ func (x *Complete) String() string {
 func (*Complete) ProtoMessage() {}
 
 func (x *Complete) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[6]
+	mi := &file_log_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -741,7 +809,7 @@ func (x *Complete) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Complete.ProtoReflect.Descriptor instead.
 func (*Complete) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{6}
+	return file_log_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Complete) GetWorker() string {
@@ -778,7 +846,7 @@ type Completion struct {
 
 func (x *Completion) Reset() {
 	*x = Completion{}
-	mi := &file_log_proto_msgTypes[7]
+	mi := &file_log_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -790,7 +858,7 @@ func (x *Completion) String() string {
 func (*Completion) ProtoMessage() {}
 
 func (x *Completion) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[7]
+	mi := &file_log_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -803,7 +871,7 @@ func (x *Completion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Completion.ProtoReflect.Descriptor instead.
 func (*Completion) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{7}
+	return file_log_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Completion) GetTask() uint64 {
@@ -853,7 +921,7 @@ type Fail struct {
 
 func (x *Fail) Reset() {
 	*x = Fail{}
-	mi := &file_log_proto_msgTypes[8]
+	mi := &file_log_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -865,7 +933,7 @@ func (x *Fail) String() string {
 func (*Fail) ProtoMessage() {}
 
 func (x *Fail) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[8]
+	mi := &file_log_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -878,7 +946,7 @@ func (x *Fail) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fail.ProtoReflect.Descriptor instead.
 func (*Fail) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{8}
+	return file_log_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Fail) GetWorker() string {
@@ -919,7 +987,7 @@ type Failure struct {
 
 func (x *Failure) Reset() {
 	*x = Failure{}
-	mi := &file_log_proto_msgTypes[9]
+	mi := &file_log_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -931,7 +999,7 @@ func (x *Failure) String() string {
 func (*Failure) ProtoMessage() {}
 
 func (x *Failure) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[9]
+	mi := &file_log_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -944,7 +1012,7 @@ func (x *Failure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Failure.ProtoReflect.Descriptor instead.
 func (*Failure) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{9}
+	return file_log_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Failure) GetTask() uint64 {
@@ -1022,7 +1090,7 @@ type Release struct {
 
 func (x *Release) Reset() {
 	*x = Release{}
-	mi := &file_log_proto_msgTypes[10]
+	mi := &file_log_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1034,7 +1102,7 @@ func (x *Release) String() string {
 func (*Release) ProtoMessage() {}
 
 func (x *Release) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[10]
+	mi := &file_log_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1047,7 +1115,7 @@ func (x *Release) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Release.ProtoReflect.Descriptor instead.
 func (*Release) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{10}
+	return file_log_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Release) GetWorker() string {
@@ -1081,7 +1149,7 @@ type Handback struct {
 
 func (x *Handback) Reset() {
 	*x = Handback{}
-	mi := &file_log_proto_msgTypes[11]
+	mi := &file_log_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1093,7 +1161,7 @@ func (x *Handback) String() string {
 func (*Handback) ProtoMessage() {}
 
 func (x *Handback) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[11]
+	mi := &file_log_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1106,7 +1174,7 @@ func (x *Handback) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Handback.ProtoReflect.Descriptor instead.
 func (*Handback) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{11}
+	return file_log_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Handback) GetTask() uint64 {
@@ -1133,7 +1201,7 @@ type Cancel struct {
 
 func (x *Cancel) Reset() {
 	*x = Cancel{}
-	mi := &file_log_proto_msgTypes[12]
+	mi := &file_log_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1145,7 +1213,7 @@ func (x *Cancel) String() string {
 func (*Cancel) ProtoMessage() {}
 
 func (x *Cancel) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[12]
+	mi := &file_log_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1158,7 +1226,7 @@ func (x *Cancel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cancel.ProtoReflect.Descriptor instead.
 func (*Cancel) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{12}
+	return file_log_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Cancel) GetTasks() []uint64 {
@@ -1184,7 +1252,7 @@ type Retry struct {
 
 func (x *Retry) Reset() {
 	*x = Retry{}
-	mi := &file_log_proto_msgTypes[13]
+	mi := &file_log_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1196,7 +1264,7 @@ func (x *Retry) String() string {
 func (*Retry) ProtoMessage() {}
 
 func (x *Retry) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[13]
+	mi := &file_log_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1209,7 +1277,7 @@ func (x *Retry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Retry.ProtoReflect.Descriptor instead.
 func (*Retry) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{13}
+	return file_log_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Retry) GetTasks() []uint64 {
@@ -1229,7 +1297,7 @@ type QueueWeight struct {
 
 func (x *QueueWeight) Reset() {
 	*x = QueueWeight{}
-	mi := &file_log_proto_msgTypes[14]
+	mi := &file_log_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1241,7 +1309,7 @@ func (x *QueueWeight) String() string {
 func (*QueueWeight) ProtoMessage() {}
 
 func (x *QueueWeight) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[14]
+	mi := &file_log_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1254,7 +1322,7 @@ func (x *QueueWeight) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueueWeight.ProtoReflect.Descriptor instead.
 func (*QueueWeight) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{14}
+	return file_log_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *QueueWeight) GetQueue() string {
@@ -1293,7 +1361,7 @@ type OpenSession struct {
 
 func (x *OpenSession) Reset() {
 	*x = OpenSession{}
-	mi := &file_log_proto_msgTypes[15]
+	mi := &file_log_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1305,7 +1373,7 @@ func (x *OpenSession) String() string {
 func (*OpenSession) ProtoMessage() {}
 
 func (x *OpenSession) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[15]
+	mi := &file_log_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1318,7 +1386,7 @@ func (x *OpenSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenSession.ProtoReflect.Descriptor instead.
 func (*OpenSession) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{15}
+	return file_log_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *OpenSession) GetWorker() string {
@@ -1425,7 +1493,7 @@ type UpdateSession struct {
 
 func (x *UpdateSession) Reset() {
 	*x = UpdateSession{}
-	mi := &file_log_proto_msgTypes[16]
+	mi := &file_log_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1437,7 +1505,7 @@ func (x *UpdateSession) String() string {
 func (*UpdateSession) ProtoMessage() {}
 
 func (x *UpdateSession) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[16]
+	mi := &file_log_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1450,7 +1518,7 @@ func (x *UpdateSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateSession.ProtoReflect.Descriptor instead.
 func (*UpdateSession) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{16}
+	return file_log_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *UpdateSession) GetSession() uint64 {
@@ -1519,7 +1587,7 @@ type CloseSession struct {
 
 func (x *CloseSession) Reset() {
 	*x = CloseSession{}
-	mi := &file_log_proto_msgTypes[17]
+	mi := &file_log_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1531,7 +1599,7 @@ func (x *CloseSession) String() string {
 func (*CloseSession) ProtoMessage() {}
 
 func (x *CloseSession) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[17]
+	mi := &file_log_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1544,7 +1612,7 @@ func (x *CloseSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseSession.ProtoReflect.Descriptor instead.
 func (*CloseSession) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{17}
+	return file_log_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *CloseSession) GetSession() uint64 {
@@ -1564,7 +1632,7 @@ type ExpireSession struct {
 
 func (x *ExpireSession) Reset() {
 	*x = ExpireSession{}
-	mi := &file_log_proto_msgTypes[18]
+	mi := &file_log_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1576,7 +1644,7 @@ func (x *ExpireSession) String() string {
 func (*ExpireSession) ProtoMessage() {}
 
 func (x *ExpireSession) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[18]
+	mi := &file_log_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1589,7 +1657,7 @@ func (x *ExpireSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExpireSession.ProtoReflect.Descriptor instead.
 func (*ExpireSession) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{18}
+	return file_log_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ExpireSession) GetSession() uint64 {
@@ -1611,7 +1679,7 @@ type Tick struct {
 
 func (x *Tick) Reset() {
 	*x = Tick{}
-	mi := &file_log_proto_msgTypes[19]
+	mi := &file_log_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1623,7 +1691,7 @@ func (x *Tick) String() string {
 func (*Tick) ProtoMessage() {}
 
 func (x *Tick) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[19]
+	mi := &file_log_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1636,7 +1704,7 @@ func (x *Tick) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tick.ProtoReflect.Descriptor instead.
 func (*Tick) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{19}
+	return file_log_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Tick) GetSpareBefore() int64 {
@@ -1646,18 +1714,20 @@ func (x *Tick) GetSpareBefore() int64 {
 	return 0
 }
 
+// SetQueue changes what it names and leaves the rest of the queue's settings.
 type SetQueue struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Queue         string                 `protobuf:"bytes,1,opt,name=queue,proto3" json:"queue,omitempty"`
 	Paused        *bool                  `protobuf:"varint,2,opt,name=paused,proto3,oneof" json:"paused,omitempty"`
-	Defaults      *QueueDefaults         `protobuf:"bytes,3,opt,name=defaults,proto3" json:"defaults,omitempty"` // replaces all defaults when set
+	Settings      *QueueSettings         `protobuf:"bytes,3,opt,name=settings,proto3" json:"settings,omitempty"`   // what is set in it takes effect,
+	Unset         []uint32               `protobuf:"varint,4,rep,packed,name=unset,proto3" json:"unset,omitempty"` // after these fields of QueueSettings have lost their values
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SetQueue) Reset() {
 	*x = SetQueue{}
-	mi := &file_log_proto_msgTypes[20]
+	mi := &file_log_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1669,7 +1739,7 @@ func (x *SetQueue) String() string {
 func (*SetQueue) ProtoMessage() {}
 
 func (x *SetQueue) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[20]
+	mi := &file_log_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1682,7 +1752,7 @@ func (x *SetQueue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetQueue.ProtoReflect.Descriptor instead.
 func (*SetQueue) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{20}
+	return file_log_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *SetQueue) GetQueue() string {
@@ -1699,42 +1769,55 @@ func (x *SetQueue) GetPaused() bool {
 	return false
 }
 
-func (x *SetQueue) GetDefaults() *QueueDefaults {
+func (x *SetQueue) GetSettings() *QueueSettings {
 	if x != nil {
-		return x.Defaults
+		return x.Settings
 	}
 	return nil
 }
 
-type QueueDefaults struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Priority      *int32                 `protobuf:"zigzag32,1,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
-	Timeout       *int64                 `protobuf:"varint,2,opt,name=timeout,proto3,oneof" json:"timeout,omitempty"`
-	MaxAttempts   *uint32                `protobuf:"varint,3,opt,name=max_attempts,json=maxAttempts,proto3,oneof" json:"max_attempts,omitempty"`
-	BackoffBase   *int64                 `protobuf:"varint,4,opt,name=backoff_base,json=backoffBase,proto3,oneof" json:"backoff_base,omitempty"`
-	BackoffMax    *int64                 `protobuf:"varint,5,opt,name=backoff_max,json=backoffMax,proto3,oneof" json:"backoff_max,omitempty"`
-	Retain        *int64                 `protobuf:"varint,6,opt,name=retain,proto3,oneof" json:"retain,omitempty"`
-	RetainCount   *uint64                `protobuf:"varint,7,opt,name=retain_count,json=retainCount,proto3,oneof" json:"retain_count,omitempty"`
-	RetainBytes   *uint64                `protobuf:"varint,8,opt,name=retain_bytes,json=retainBytes,proto3,oneof" json:"retain_bytes,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+func (x *SetQueue) GetUnset() []uint32 {
+	if x != nil {
+		return x.Unset
+	}
+	return nil
 }
 
-func (x *QueueDefaults) Reset() {
-	*x = QueueDefaults{}
-	mi := &file_log_proto_msgTypes[21]
+// QueueSettings are a queue's options: what its tasks take when they say nothing,
+// what is kept of them, what may run. What is not set is the product's default.
+type QueueSettings struct {
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	Priority         *int32                 `protobuf:"zigzag32,1,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
+	Timeout          *int64                 `protobuf:"varint,2,opt,name=timeout,proto3,oneof" json:"timeout,omitempty"`
+	MaxAttempts      *uint32                `protobuf:"varint,3,opt,name=max_attempts,json=maxAttempts,proto3,oneof" json:"max_attempts,omitempty"`
+	BackoffBase      *int64                 `protobuf:"varint,4,opt,name=backoff_base,json=backoffBase,proto3,oneof" json:"backoff_base,omitempty"`
+	BackoffMax       *int64                 `protobuf:"varint,5,opt,name=backoff_max,json=backoffMax,proto3,oneof" json:"backoff_max,omitempty"`
+	Retain           *int64                 `protobuf:"varint,6,opt,name=retain,proto3,oneof" json:"retain,omitempty"`
+	RetainCount      *uint64                `protobuf:"varint,7,opt,name=retain_count,json=retainCount,proto3,oneof" json:"retain_count,omitempty"`
+	RetainBytes      *uint64                `protobuf:"varint,8,opt,name=retain_bytes,json=retainBytes,proto3,oneof" json:"retain_bytes,omitempty"`
+	MaxRunning       *uint32                `protobuf:"varint,9,opt,name=max_running,json=maxRunning,proto3,oneof" json:"max_running,omitempty"`                        // RUNNING + STOPPING; none: as many as fit
+	MaxRunningPerKey *uint32                `protobuf:"varint,10,opt,name=max_running_per_key,json=maxRunningPerKey,proto3,oneof" json:"max_running_per_key,omitempty"` // the same for one concurrency_key; none: 1
+	Rate             *RateLimit             `protobuf:"bytes,11,opt,name=rate,proto3" json:"rate,omitempty"`
+	Ageing           *int64                 `protobuf:"varint,12,opt,name=ageing,proto3,oneof" json:"ageing,omitempty"` // ns of waiting that are worth one step of priority
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *QueueSettings) Reset() {
+	*x = QueueSettings{}
+	mi := &file_log_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *QueueDefaults) String() string {
+func (x *QueueSettings) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*QueueDefaults) ProtoMessage() {}
+func (*QueueSettings) ProtoMessage() {}
 
-func (x *QueueDefaults) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[21]
+func (x *QueueSettings) ProtoReflect() protoreflect.Message {
+	mi := &file_log_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1745,63 +1828,153 @@ func (x *QueueDefaults) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use QueueDefaults.ProtoReflect.Descriptor instead.
-func (*QueueDefaults) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{21}
+// Deprecated: Use QueueSettings.ProtoReflect.Descriptor instead.
+func (*QueueSettings) Descriptor() ([]byte, []int) {
+	return file_log_proto_rawDescGZIP(), []int{22}
 }
 
-func (x *QueueDefaults) GetPriority() int32 {
+func (x *QueueSettings) GetPriority() int32 {
 	if x != nil && x.Priority != nil {
 		return *x.Priority
 	}
 	return 0
 }
 
-func (x *QueueDefaults) GetTimeout() int64 {
+func (x *QueueSettings) GetTimeout() int64 {
 	if x != nil && x.Timeout != nil {
 		return *x.Timeout
 	}
 	return 0
 }
 
-func (x *QueueDefaults) GetMaxAttempts() uint32 {
+func (x *QueueSettings) GetMaxAttempts() uint32 {
 	if x != nil && x.MaxAttempts != nil {
 		return *x.MaxAttempts
 	}
 	return 0
 }
 
-func (x *QueueDefaults) GetBackoffBase() int64 {
+func (x *QueueSettings) GetBackoffBase() int64 {
 	if x != nil && x.BackoffBase != nil {
 		return *x.BackoffBase
 	}
 	return 0
 }
 
-func (x *QueueDefaults) GetBackoffMax() int64 {
+func (x *QueueSettings) GetBackoffMax() int64 {
 	if x != nil && x.BackoffMax != nil {
 		return *x.BackoffMax
 	}
 	return 0
 }
 
-func (x *QueueDefaults) GetRetain() int64 {
+func (x *QueueSettings) GetRetain() int64 {
 	if x != nil && x.Retain != nil {
 		return *x.Retain
 	}
 	return 0
 }
 
-func (x *QueueDefaults) GetRetainCount() uint64 {
+func (x *QueueSettings) GetRetainCount() uint64 {
 	if x != nil && x.RetainCount != nil {
 		return *x.RetainCount
 	}
 	return 0
 }
 
-func (x *QueueDefaults) GetRetainBytes() uint64 {
+func (x *QueueSettings) GetRetainBytes() uint64 {
 	if x != nil && x.RetainBytes != nil {
 		return *x.RetainBytes
+	}
+	return 0
+}
+
+func (x *QueueSettings) GetMaxRunning() uint32 {
+	if x != nil && x.MaxRunning != nil {
+		return *x.MaxRunning
+	}
+	return 0
+}
+
+func (x *QueueSettings) GetMaxRunningPerKey() uint32 {
+	if x != nil && x.MaxRunningPerKey != nil {
+		return *x.MaxRunningPerKey
+	}
+	return 0
+}
+
+func (x *QueueSettings) GetRate() *RateLimit {
+	if x != nil {
+		return x.Rate
+	}
+	return nil
+}
+
+func (x *QueueSettings) GetAgeing() int64 {
+	if x != nil && x.Ageing != nil {
+		return *x.Ageing
+	}
+	return 0
+}
+
+// RateLimit bounds how many attempts start: in any time at most burst, and tokens
+// in every period.
+type RateLimit struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Tokens        uint32                 `protobuf:"varint,1,opt,name=tokens,proto3" json:"tokens,omitempty"`
+	Period        int64                  `protobuf:"varint,2,opt,name=period,proto3" json:"period,omitempty"` // ns
+	Burst         uint32                 `protobuf:"varint,3,opt,name=burst,proto3" json:"burst,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RateLimit) Reset() {
+	*x = RateLimit{}
+	mi := &file_log_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RateLimit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RateLimit) ProtoMessage() {}
+
+func (x *RateLimit) ProtoReflect() protoreflect.Message {
+	mi := &file_log_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RateLimit.ProtoReflect.Descriptor instead.
+func (*RateLimit) Descriptor() ([]byte, []int) {
+	return file_log_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *RateLimit) GetTokens() uint32 {
+	if x != nil {
+		return x.Tokens
+	}
+	return 0
+}
+
+func (x *RateLimit) GetPeriod() int64 {
+	if x != nil {
+		return x.Period
+	}
+	return 0
+}
+
+func (x *RateLimit) GetBurst() uint32 {
+	if x != nil {
+		return x.Burst
 	}
 	return 0
 }
@@ -1821,7 +1994,7 @@ type SetMember struct {
 
 func (x *SetMember) Reset() {
 	*x = SetMember{}
-	mi := &file_log_proto_msgTypes[22]
+	mi := &file_log_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1833,7 +2006,7 @@ func (x *SetMember) String() string {
 func (*SetMember) ProtoMessage() {}
 
 func (x *SetMember) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[22]
+	mi := &file_log_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1846,7 +2019,7 @@ func (x *SetMember) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetMember.ProtoReflect.Descriptor instead.
 func (*SetMember) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{22}
+	return file_log_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *SetMember) GetName() string {
@@ -1901,7 +2074,7 @@ type Finalize struct {
 
 func (x *Finalize) Reset() {
 	*x = Finalize{}
-	mi := &file_log_proto_msgTypes[23]
+	mi := &file_log_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1913,7 +2086,7 @@ func (x *Finalize) String() string {
 func (*Finalize) ProtoMessage() {}
 
 func (x *Finalize) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[23]
+	mi := &file_log_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1926,7 +2099,7 @@ func (x *Finalize) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finalize.ProtoReflect.Descriptor instead.
 func (*Finalize) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{23}
+	return file_log_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Finalize) GetLevel() uint32 {
@@ -1970,7 +2143,7 @@ const file_log_proto_rawDesc = "" +
 	"ackedBelow\x12\x16\n" +
 	"\x06repeat\x18\x04 \x01(\bR\x06repeat\"6\n" +
 	"\x06Submit\x12,\n" +
-	"\x05tasks\x18\x01 \x03(\v2\x16.taskraft.fsm.TaskSpecR\x05tasks\"\xac\x04\n" +
+	"\x05tasks\x18\x01 \x03(\v2\x16.taskraft.fsm.TaskSpecR\x05tasks\"\x84\x05\n" +
 	"\bTaskSpec\x12\x14\n" +
 	"\x05queue\x18\x01 \x01(\tR\x05queue\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x18\n" +
@@ -1990,14 +2163,19 @@ const file_log_proto_rawDesc = "" +
 	"\n" +
 	"request_id\x18\r \x01(\tR\trequestId\x12%\n" +
 	"\x0econtent_digest\x18\x0e \x01(\x06R\rcontentDigest\x12\x1b\n" +
-	"\x06retain\x18\x0f \x01(\x03H\x05R\x06retain\x88\x01\x01B\v\n" +
+	"\x06retain\x18\x0f \x01(\x03H\x05R\x06retain\x88\x01\x01\x12-\n" +
+	"\arequire\x18\x10 \x03(\v2\x13.taskraft.fsm.LabelR\arequire\x12'\n" +
+	"\x0fconcurrency_key\x18\x11 \x01(\tR\x0econcurrencyKeyB\v\n" +
 	"\t_priorityB\n" +
 	"\n" +
 	"\b_timeoutB\x0f\n" +
 	"\r_max_attemptsB\x0f\n" +
 	"\r_backoff_baseB\x0e\n" +
 	"\f_backoff_maxB\t\n" +
-	"\a_retain\"0\n" +
+	"\a_retain\"/\n" +
+	"\x05Label\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value\"0\n" +
 	"\x06Assign\x12\x18\n" +
 	"\asession\x18\x01 \x01(\x04R\asession\x12\f\n" +
 	"\x01n\x18\x02 \x01(\rR\x01n\"f\n" +
@@ -2076,13 +2254,14 @@ const file_log_proto_rawDesc = "" +
 	"\rExpireSession\x12\x18\n" +
 	"\asession\x18\x01 \x01(\x04R\asession\")\n" +
 	"\x04Tick\x12!\n" +
-	"\fspare_before\x18\x01 \x01(\x03R\vspareBefore\"\x81\x01\n" +
+	"\fspare_before\x18\x01 \x01(\x03R\vspareBefore\"\x97\x01\n" +
 	"\bSetQueue\x12\x14\n" +
 	"\x05queue\x18\x01 \x01(\tR\x05queue\x12\x1b\n" +
 	"\x06paused\x18\x02 \x01(\bH\x00R\x06paused\x88\x01\x01\x127\n" +
-	"\bdefaults\x18\x03 \x01(\v2\x1b.taskraft.fsm.QueueDefaultsR\bdefaultsB\t\n" +
-	"\a_paused\"\xaa\x03\n" +
-	"\rQueueDefaults\x12\x1f\n" +
+	"\bsettings\x18\x03 \x01(\v2\x1b.taskraft.fsm.QueueSettingsR\bsettings\x12\x14\n" +
+	"\x05unset\x18\x04 \x03(\rR\x05unsetB\t\n" +
+	"\a_paused\"\x81\x05\n" +
+	"\rQueueSettings\x12\x1f\n" +
 	"\bpriority\x18\x01 \x01(\x11H\x00R\bpriority\x88\x01\x01\x12\x1d\n" +
 	"\atimeout\x18\x02 \x01(\x03H\x01R\atimeout\x88\x01\x01\x12&\n" +
 	"\fmax_attempts\x18\x03 \x01(\rH\x02R\vmaxAttempts\x88\x01\x01\x12&\n" +
@@ -2091,7 +2270,14 @@ const file_log_proto_rawDesc = "" +
 	"backoffMax\x88\x01\x01\x12\x1b\n" +
 	"\x06retain\x18\x06 \x01(\x03H\x05R\x06retain\x88\x01\x01\x12&\n" +
 	"\fretain_count\x18\a \x01(\x04H\x06R\vretainCount\x88\x01\x01\x12&\n" +
-	"\fretain_bytes\x18\b \x01(\x04H\aR\vretainBytes\x88\x01\x01B\v\n" +
+	"\fretain_bytes\x18\b \x01(\x04H\aR\vretainBytes\x88\x01\x01\x12$\n" +
+	"\vmax_running\x18\t \x01(\rH\bR\n" +
+	"maxRunning\x88\x01\x01\x122\n" +
+	"\x13max_running_per_key\x18\n" +
+	" \x01(\rH\tR\x10maxRunningPerKey\x88\x01\x01\x12+\n" +
+	"\x04rate\x18\v \x01(\v2\x17.taskraft.fsm.RateLimitR\x04rate\x12\x1b\n" +
+	"\x06ageing\x18\f \x01(\x03H\n" +
+	"R\x06ageing\x88\x01\x01B\v\n" +
 	"\t_priorityB\n" +
 	"\n" +
 	"\b_timeoutB\x0f\n" +
@@ -2100,7 +2286,14 @@ const file_log_proto_rawDesc = "" +
 	"\f_backoff_maxB\t\n" +
 	"\a_retainB\x0f\n" +
 	"\r_retain_countB\x0f\n" +
-	"\r_retain_bytes\"\x8e\x01\n" +
+	"\r_retain_bytesB\x0e\n" +
+	"\f_max_runningB\x16\n" +
+	"\x14_max_running_per_keyB\t\n" +
+	"\a_ageing\"Q\n" +
+	"\tRateLimit\x12\x16\n" +
+	"\x06tokens\x18\x01 \x01(\rR\x06tokens\x12\x16\n" +
+	"\x06period\x18\x02 \x01(\x03R\x06period\x12\x14\n" +
+	"\x05burst\x18\x03 \x01(\rR\x05burst\"\x8e\x01\n" +
 	"\tSetMember\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1b\n" +
 	"\tserver_id\x18\x02 \x01(\tR\bserverId\x12\x12\n" +
@@ -2123,67 +2316,71 @@ func file_log_proto_rawDescGZIP() []byte {
 	return file_log_proto_rawDescData
 }
 
-var file_log_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
+var file_log_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
 var file_log_proto_goTypes = []any{
 	(*Commands)(nil),      // 0: taskraft.fsm.Commands
 	(*Command)(nil),       // 1: taskraft.fsm.Command
 	(*Call)(nil),          // 2: taskraft.fsm.Call
 	(*Submit)(nil),        // 3: taskraft.fsm.Submit
 	(*TaskSpec)(nil),      // 4: taskraft.fsm.TaskSpec
-	(*Assign)(nil),        // 5: taskraft.fsm.Assign
-	(*Complete)(nil),      // 6: taskraft.fsm.Complete
-	(*Completion)(nil),    // 7: taskraft.fsm.Completion
-	(*Fail)(nil),          // 8: taskraft.fsm.Fail
-	(*Failure)(nil),       // 9: taskraft.fsm.Failure
-	(*Release)(nil),       // 10: taskraft.fsm.Release
-	(*Handback)(nil),      // 11: taskraft.fsm.Handback
-	(*Cancel)(nil),        // 12: taskraft.fsm.Cancel
-	(*Retry)(nil),         // 13: taskraft.fsm.Retry
-	(*QueueWeight)(nil),   // 14: taskraft.fsm.QueueWeight
-	(*OpenSession)(nil),   // 15: taskraft.fsm.OpenSession
-	(*UpdateSession)(nil), // 16: taskraft.fsm.UpdateSession
-	(*CloseSession)(nil),  // 17: taskraft.fsm.CloseSession
-	(*ExpireSession)(nil), // 18: taskraft.fsm.ExpireSession
-	(*Tick)(nil),          // 19: taskraft.fsm.Tick
-	(*SetQueue)(nil),      // 20: taskraft.fsm.SetQueue
-	(*QueueDefaults)(nil), // 21: taskraft.fsm.QueueDefaults
-	(*SetMember)(nil),     // 22: taskraft.fsm.SetMember
-	(*Finalize)(nil),      // 23: taskraft.fsm.Finalize
-	nil,                   // 24: taskraft.fsm.OpenSession.LabelsEntry
-	nil,                   // 25: taskraft.fsm.UpdateSession.LabelsEntry
+	(*Label)(nil),         // 5: taskraft.fsm.Label
+	(*Assign)(nil),        // 6: taskraft.fsm.Assign
+	(*Complete)(nil),      // 7: taskraft.fsm.Complete
+	(*Completion)(nil),    // 8: taskraft.fsm.Completion
+	(*Fail)(nil),          // 9: taskraft.fsm.Fail
+	(*Failure)(nil),       // 10: taskraft.fsm.Failure
+	(*Release)(nil),       // 11: taskraft.fsm.Release
+	(*Handback)(nil),      // 12: taskraft.fsm.Handback
+	(*Cancel)(nil),        // 13: taskraft.fsm.Cancel
+	(*Retry)(nil),         // 14: taskraft.fsm.Retry
+	(*QueueWeight)(nil),   // 15: taskraft.fsm.QueueWeight
+	(*OpenSession)(nil),   // 16: taskraft.fsm.OpenSession
+	(*UpdateSession)(nil), // 17: taskraft.fsm.UpdateSession
+	(*CloseSession)(nil),  // 18: taskraft.fsm.CloseSession
+	(*ExpireSession)(nil), // 19: taskraft.fsm.ExpireSession
+	(*Tick)(nil),          // 20: taskraft.fsm.Tick
+	(*SetQueue)(nil),      // 21: taskraft.fsm.SetQueue
+	(*QueueSettings)(nil), // 22: taskraft.fsm.QueueSettings
+	(*RateLimit)(nil),     // 23: taskraft.fsm.RateLimit
+	(*SetMember)(nil),     // 24: taskraft.fsm.SetMember
+	(*Finalize)(nil),      // 25: taskraft.fsm.Finalize
+	nil,                   // 26: taskraft.fsm.OpenSession.LabelsEntry
+	nil,                   // 27: taskraft.fsm.UpdateSession.LabelsEntry
 }
 var file_log_proto_depIdxs = []int32{
 	1,  // 0: taskraft.fsm.Commands.commands:type_name -> taskraft.fsm.Command
 	2,  // 1: taskraft.fsm.Command.call:type_name -> taskraft.fsm.Call
 	3,  // 2: taskraft.fsm.Command.submit:type_name -> taskraft.fsm.Submit
-	5,  // 3: taskraft.fsm.Command.assign:type_name -> taskraft.fsm.Assign
-	6,  // 4: taskraft.fsm.Command.complete:type_name -> taskraft.fsm.Complete
-	8,  // 5: taskraft.fsm.Command.fail:type_name -> taskraft.fsm.Fail
-	10, // 6: taskraft.fsm.Command.release:type_name -> taskraft.fsm.Release
-	12, // 7: taskraft.fsm.Command.cancel:type_name -> taskraft.fsm.Cancel
-	13, // 8: taskraft.fsm.Command.retry:type_name -> taskraft.fsm.Retry
-	15, // 9: taskraft.fsm.Command.open_session:type_name -> taskraft.fsm.OpenSession
-	16, // 10: taskraft.fsm.Command.update_session:type_name -> taskraft.fsm.UpdateSession
-	17, // 11: taskraft.fsm.Command.close_session:type_name -> taskraft.fsm.CloseSession
-	18, // 12: taskraft.fsm.Command.expire_session:type_name -> taskraft.fsm.ExpireSession
-	19, // 13: taskraft.fsm.Command.tick:type_name -> taskraft.fsm.Tick
-	20, // 14: taskraft.fsm.Command.set_queue:type_name -> taskraft.fsm.SetQueue
-	22, // 15: taskraft.fsm.Command.set_member:type_name -> taskraft.fsm.SetMember
-	23, // 16: taskraft.fsm.Command.finalize:type_name -> taskraft.fsm.Finalize
+	6,  // 3: taskraft.fsm.Command.assign:type_name -> taskraft.fsm.Assign
+	7,  // 4: taskraft.fsm.Command.complete:type_name -> taskraft.fsm.Complete
+	9,  // 5: taskraft.fsm.Command.fail:type_name -> taskraft.fsm.Fail
+	11, // 6: taskraft.fsm.Command.release:type_name -> taskraft.fsm.Release
+	13, // 7: taskraft.fsm.Command.cancel:type_name -> taskraft.fsm.Cancel
+	14, // 8: taskraft.fsm.Command.retry:type_name -> taskraft.fsm.Retry
+	16, // 9: taskraft.fsm.Command.open_session:type_name -> taskraft.fsm.OpenSession
+	17, // 10: taskraft.fsm.Command.update_session:type_name -> taskraft.fsm.UpdateSession
+	18, // 11: taskraft.fsm.Command.close_session:type_name -> taskraft.fsm.CloseSession
+	19, // 12: taskraft.fsm.Command.expire_session:type_name -> taskraft.fsm.ExpireSession
+	20, // 13: taskraft.fsm.Command.tick:type_name -> taskraft.fsm.Tick
+	21, // 14: taskraft.fsm.Command.set_queue:type_name -> taskraft.fsm.SetQueue
+	24, // 15: taskraft.fsm.Command.set_member:type_name -> taskraft.fsm.SetMember
+	25, // 16: taskraft.fsm.Command.finalize:type_name -> taskraft.fsm.Finalize
 	4,  // 17: taskraft.fsm.Submit.tasks:type_name -> taskraft.fsm.TaskSpec
-	7,  // 18: taskraft.fsm.Complete.items:type_name -> taskraft.fsm.Completion
-	9,  // 19: taskraft.fsm.Fail.items:type_name -> taskraft.fsm.Failure
-	11, // 20: taskraft.fsm.Release.items:type_name -> taskraft.fsm.Handback
-	14, // 21: taskraft.fsm.OpenSession.queues:type_name -> taskraft.fsm.QueueWeight
-	24, // 22: taskraft.fsm.OpenSession.labels:type_name -> taskraft.fsm.OpenSession.LabelsEntry
-	14, // 23: taskraft.fsm.UpdateSession.queues:type_name -> taskraft.fsm.QueueWeight
-	25, // 24: taskraft.fsm.UpdateSession.labels:type_name -> taskraft.fsm.UpdateSession.LabelsEntry
-	21, // 25: taskraft.fsm.SetQueue.defaults:type_name -> taskraft.fsm.QueueDefaults
-	26, // [26:26] is the sub-list for method output_type
-	26, // [26:26] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	5,  // 18: taskraft.fsm.TaskSpec.require:type_name -> taskraft.fsm.Label
+	8,  // 19: taskraft.fsm.Complete.items:type_name -> taskraft.fsm.Completion
+	10, // 20: taskraft.fsm.Fail.items:type_name -> taskraft.fsm.Failure
+	12, // 21: taskraft.fsm.Release.items:type_name -> taskraft.fsm.Handback
+	15, // 22: taskraft.fsm.OpenSession.queues:type_name -> taskraft.fsm.QueueWeight
+	26, // 23: taskraft.fsm.OpenSession.labels:type_name -> taskraft.fsm.OpenSession.LabelsEntry
+	15, // 24: taskraft.fsm.UpdateSession.queues:type_name -> taskraft.fsm.QueueWeight
+	27, // 25: taskraft.fsm.UpdateSession.labels:type_name -> taskraft.fsm.UpdateSession.LabelsEntry
+	22, // 26: taskraft.fsm.SetQueue.settings:type_name -> taskraft.fsm.QueueSettings
+	23, // 27: taskraft.fsm.QueueSettings.rate:type_name -> taskraft.fsm.RateLimit
+	28, // [28:28] is the sub-list for method output_type
+	28, // [28:28] is the sub-list for method input_type
+	28, // [28:28] is the sub-list for extension type_name
+	28, // [28:28] is the sub-list for extension extendee
+	0,  // [0:28] is the sub-list for field type_name
 }
 
 func init() { file_log_proto_init() }
@@ -2209,15 +2406,15 @@ func file_log_proto_init() {
 		(*Command_Finalize)(nil),
 	}
 	file_log_proto_msgTypes[4].OneofWrappers = []any{}
-	file_log_proto_msgTypes[20].OneofWrappers = []any{}
 	file_log_proto_msgTypes[21].OneofWrappers = []any{}
+	file_log_proto_msgTypes[22].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_log_proto_rawDesc), len(file_log_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   26,
+			NumMessages:   28,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

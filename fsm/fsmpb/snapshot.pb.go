@@ -348,6 +348,8 @@ type TaskRecord struct {
 	Reason            string                 `protobuf:"bytes,35,opt,name=reason,proto3" json:"reason,omitempty"`
 	Ended             []*EndedFence          `protobuf:"bytes,36,rep,name=ended,proto3" json:"ended,omitempty"`
 	Superseded        []*SupersededResult    `protobuf:"bytes,37,rep,name=superseded,proto3" json:"superseded,omitempty"`
+	Require           []*Label               `protobuf:"bytes,40,rep,name=require,proto3" json:"require,omitempty"`
+	ConcurrencyKey    string                 `protobuf:"bytes,41,opt,name=concurrency_key,json=concurrencyKey,proto3" json:"concurrency_key,omitempty"`
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
@@ -641,13 +643,29 @@ func (x *TaskRecord) GetSuperseded() []*SupersededResult {
 	return nil
 }
 
+func (x *TaskRecord) GetRequire() []*Label {
+	if x != nil {
+		return x.Require
+	}
+	return nil
+}
+
+func (x *TaskRecord) GetConcurrencyKey() string {
+	if x != nil {
+		return x.ConcurrencyKey
+	}
+	return ""
+}
+
 type QueueRecord struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
 	Name           string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	Paused         bool                   `protobuf:"varint,2,opt,name=paused,proto3" json:"paused,omitempty"`
-	Defaults       *QueueDefaults         `protobuf:"bytes,3,opt,name=defaults,proto3" json:"defaults,omitempty"`
+	Settings       *QueueSettings         `protobuf:"bytes,3,opt,name=settings,proto3" json:"settings,omitempty"`
 	SubmittedTotal uint64                 `protobuf:"varint,4,opt,name=submitted_total,json=submittedTotal,proto3" json:"submitted_total,omitempty"`
 	TrimmedTotal   uint64                 `protobuf:"varint,5,opt,name=trimmed_total,json=trimmedTotal,proto3" json:"trimmed_total,omitempty"`
+	RateAt         int64                  `protobuf:"varint,6,opt,name=rate_at,json=rateAt,proto3" json:"rate_at,omitempty"`    // when the tokens taken so far are earned
+	RateDry        int64                  `protobuf:"varint,7,opt,name=rate_dry,json=rateDry,proto3" json:"rate_dry,omitempty"` // no token before; a tick announces it. 0: announced
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -696,9 +714,9 @@ func (x *QueueRecord) GetPaused() bool {
 	return false
 }
 
-func (x *QueueRecord) GetDefaults() *QueueDefaults {
+func (x *QueueRecord) GetSettings() *QueueSettings {
 	if x != nil {
-		return x.Defaults
+		return x.Settings
 	}
 	return nil
 }
@@ -713,6 +731,20 @@ func (x *QueueRecord) GetSubmittedTotal() uint64 {
 func (x *QueueRecord) GetTrimmedTotal() uint64 {
 	if x != nil {
 		return x.TrimmedTotal
+	}
+	return 0
+}
+
+func (x *QueueRecord) GetRateAt() int64 {
+	if x != nil {
+		return x.RateAt
+	}
+	return 0
+}
+
+func (x *QueueRecord) GetRateDry() int64 {
+	if x != nil {
+		return x.RateDry
 	}
 	return 0
 }
@@ -739,6 +771,10 @@ type SessionRecord struct {
 	Ending        bool                   `protobuf:"varint,18,opt,name=ending,proto3" json:"ending,omitempty"` // expired or closed; its tasks are being returned by ticks
 	EndingCause   uint32                 `protobuf:"varint,19,opt,name=ending_cause,json=endingCause,proto3" json:"ending_cause,omitempty"`
 	Beats         bool                   `protobuf:"varint,20,opt,name=beats,proto3" json:"beats,omitempty"`
+	// With unequal weights: of each queue how far it has been served, and of the
+	// session how far all have.
+	Served        []uint64 `protobuf:"varint,21,rep,packed,name=served,proto3" json:"served,omitempty"`
+	ServedAll     uint64   `protobuf:"varint,22,opt,name=served_all,json=servedAll,proto3" json:"served_all,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -911,6 +947,20 @@ func (x *SessionRecord) GetBeats() bool {
 		return x.Beats
 	}
 	return false
+}
+
+func (x *SessionRecord) GetServed() []uint64 {
+	if x != nil {
+		return x.Served
+	}
+	return nil
+}
+
+func (x *SessionRecord) GetServedAll() uint64 {
+	if x != nil {
+		return x.ServedAll
+	}
+	return 0
 }
 
 type WorkerRecord struct {
@@ -1423,7 +1473,7 @@ const file_snapshot_proto_rawDesc = "" +
 	"\aoutcome\x18\x03 \x01(\rR\aoutcome\x12\x16\n" +
 	"\x06result\x18\x04 \x01(\fR\x06result\x12\x1c\n" +
 	"\ttruncated\x18\x05 \x01(\bR\ttruncated\x12\x0e\n" +
-	"\x02at\x18\x06 \x01(\x03R\x02at\"\xd6\b\n" +
+	"\x02at\x18\x06 \x01(\x03R\x02at\"\xae\t\n" +
 	"\n" +
 	"TaskRecord\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x1e\n" +
@@ -1476,13 +1526,17 @@ const file_snapshot_proto_rawDesc = "" +
 	"\x05ended\x18$ \x03(\v2\x18.taskraft.fsm.EndedFenceR\x05ended\x12>\n" +
 	"\n" +
 	"superseded\x18% \x03(\v2\x1e.taskraft.fsm.SupersededResultR\n" +
-	"superseded\"\xc0\x01\n" +
+	"superseded\x12-\n" +
+	"\arequire\x18( \x03(\v2\x13.taskraft.fsm.LabelR\arequire\x12'\n" +
+	"\x0fconcurrency_key\x18) \x01(\tR\x0econcurrencyKey\"\xf4\x01\n" +
 	"\vQueueRecord\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06paused\x18\x02 \x01(\bR\x06paused\x127\n" +
-	"\bdefaults\x18\x03 \x01(\v2\x1b.taskraft.fsm.QueueDefaultsR\bdefaults\x12'\n" +
+	"\bsettings\x18\x03 \x01(\v2\x1b.taskraft.fsm.QueueSettingsR\bsettings\x12'\n" +
 	"\x0fsubmitted_total\x18\x04 \x01(\x04R\x0esubmittedTotal\x12#\n" +
-	"\rtrimmed_total\x18\x05 \x01(\x04R\ftrimmedTotal\"\xfd\x04\n" +
+	"\rtrimmed_total\x18\x05 \x01(\x04R\ftrimmedTotal\x12\x17\n" +
+	"\arate_at\x18\x06 \x01(\x03R\x06rateAt\x12\x19\n" +
+	"\brate_dry\x18\a \x01(\x03R\arateDry\"\xb4\x05\n" +
 	"\rSessionRecord\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x16\n" +
 	"\x06worker\x18\x02 \x01(\tR\x06worker\x12\x12\n" +
@@ -1505,7 +1559,10 @@ const file_snapshot_proto_rawDesc = "" +
 	"poll_tasks\x18\x11 \x03(\x04R\tpollTasks\x12\x16\n" +
 	"\x06ending\x18\x12 \x01(\bR\x06ending\x12!\n" +
 	"\fending_cause\x18\x13 \x01(\rR\vendingCause\x12\x14\n" +
-	"\x05beats\x18\x14 \x01(\bR\x05beats\x1a9\n" +
+	"\x05beats\x18\x14 \x01(\bR\x05beats\x12\x16\n" +
+	"\x06served\x18\x15 \x03(\x04R\x06served\x12\x1d\n" +
+	"\n" +
+	"served_all\x18\x16 \x01(\x04R\tservedAll\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"x\n" +
@@ -1571,31 +1628,33 @@ var file_snapshot_proto_goTypes = []any{
 	(*MemberRecord)(nil),     // 10: taskraft.fsm.MemberRecord
 	(*Record)(nil),           // 11: taskraft.fsm.Record
 	nil,                      // 12: taskraft.fsm.SessionRecord.LabelsEntry
-	(*QueueDefaults)(nil),    // 13: taskraft.fsm.QueueDefaults
-	(*QueueWeight)(nil),      // 14: taskraft.fsm.QueueWeight
-	(*SetMember)(nil),        // 15: taskraft.fsm.SetMember
+	(*Label)(nil),            // 13: taskraft.fsm.Label
+	(*QueueSettings)(nil),    // 14: taskraft.fsm.QueueSettings
+	(*QueueWeight)(nil),      // 15: taskraft.fsm.QueueWeight
+	(*SetMember)(nil),        // 16: taskraft.fsm.SetMember
 }
 var file_snapshot_proto_depIdxs = []int32{
 	1,  // 0: taskraft.fsm.TaskRecord.ended:type_name -> taskraft.fsm.EndedFence
 	2,  // 1: taskraft.fsm.TaskRecord.superseded:type_name -> taskraft.fsm.SupersededResult
-	13, // 2: taskraft.fsm.QueueRecord.defaults:type_name -> taskraft.fsm.QueueDefaults
-	14, // 3: taskraft.fsm.SessionRecord.queues:type_name -> taskraft.fsm.QueueWeight
-	12, // 4: taskraft.fsm.SessionRecord.labels:type_name -> taskraft.fsm.SessionRecord.LabelsEntry
-	8,  // 5: taskraft.fsm.ClientRecord.calls:type_name -> taskraft.fsm.CallRecord
-	15, // 6: taskraft.fsm.MemberRecord.member:type_name -> taskraft.fsm.SetMember
-	0,  // 7: taskraft.fsm.Record.meta:type_name -> taskraft.fsm.Meta
-	3,  // 8: taskraft.fsm.Record.task:type_name -> taskraft.fsm.TaskRecord
-	4,  // 9: taskraft.fsm.Record.queue:type_name -> taskraft.fsm.QueueRecord
-	5,  // 10: taskraft.fsm.Record.session:type_name -> taskraft.fsm.SessionRecord
-	6,  // 11: taskraft.fsm.Record.worker:type_name -> taskraft.fsm.WorkerRecord
-	7,  // 12: taskraft.fsm.Record.request:type_name -> taskraft.fsm.RequestRecord
-	9,  // 13: taskraft.fsm.Record.client:type_name -> taskraft.fsm.ClientRecord
-	10, // 14: taskraft.fsm.Record.member:type_name -> taskraft.fsm.MemberRecord
-	15, // [15:15] is the sub-list for method output_type
-	15, // [15:15] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	13, // 2: taskraft.fsm.TaskRecord.require:type_name -> taskraft.fsm.Label
+	14, // 3: taskraft.fsm.QueueRecord.settings:type_name -> taskraft.fsm.QueueSettings
+	15, // 4: taskraft.fsm.SessionRecord.queues:type_name -> taskraft.fsm.QueueWeight
+	12, // 5: taskraft.fsm.SessionRecord.labels:type_name -> taskraft.fsm.SessionRecord.LabelsEntry
+	8,  // 6: taskraft.fsm.ClientRecord.calls:type_name -> taskraft.fsm.CallRecord
+	16, // 7: taskraft.fsm.MemberRecord.member:type_name -> taskraft.fsm.SetMember
+	0,  // 8: taskraft.fsm.Record.meta:type_name -> taskraft.fsm.Meta
+	3,  // 9: taskraft.fsm.Record.task:type_name -> taskraft.fsm.TaskRecord
+	4,  // 10: taskraft.fsm.Record.queue:type_name -> taskraft.fsm.QueueRecord
+	5,  // 11: taskraft.fsm.Record.session:type_name -> taskraft.fsm.SessionRecord
+	6,  // 12: taskraft.fsm.Record.worker:type_name -> taskraft.fsm.WorkerRecord
+	7,  // 13: taskraft.fsm.Record.request:type_name -> taskraft.fsm.RequestRecord
+	9,  // 14: taskraft.fsm.Record.client:type_name -> taskraft.fsm.ClientRecord
+	10, // 15: taskraft.fsm.Record.member:type_name -> taskraft.fsm.MemberRecord
+	16, // [16:16] is the sub-list for method output_type
+	16, // [16:16] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_snapshot_proto_init() }

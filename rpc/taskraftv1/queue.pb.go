@@ -12,6 +12,7 @@ import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	durationpb "google.golang.org/protobuf/types/known/durationpb"
+	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -25,33 +26,43 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-type QueueDefaults struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Priority      *int32                 `protobuf:"varint,1,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
-	Timeout       *durationpb.Duration   `protobuf:"bytes,2,opt,name=timeout,proto3" json:"timeout,omitempty"`
-	MaxAttempts   *int32                 `protobuf:"varint,3,opt,name=max_attempts,json=maxAttempts,proto3,oneof" json:"max_attempts,omitempty"`
-	Backoff       *Backoff               `protobuf:"bytes,4,opt,name=backoff,proto3" json:"backoff,omitempty"`
-	Retain        *durationpb.Duration   `protobuf:"bytes,5,opt,name=retain,proto3" json:"retain,omitempty"`
-	RetainCount   *uint64                `protobuf:"varint,6,opt,name=retain_count,json=retainCount,proto3,oneof" json:"retain_count,omitempty"`
-	RetainBytes   *uint64                `protobuf:"varint,7,opt,name=retain_bytes,json=retainBytes,proto3,oneof" json:"retain_bytes,omitempty"`
+// QueueSettings are a queue's options. What is not set is the cluster's default.
+type QueueSettings struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What a task takes that does not say.
+	Priority    *int32               `protobuf:"varint,1,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
+	Timeout     *durationpb.Duration `protobuf:"bytes,2,opt,name=timeout,proto3" json:"timeout,omitempty"`
+	MaxAttempts *int32               `protobuf:"varint,3,opt,name=max_attempts,json=maxAttempts,proto3,oneof" json:"max_attempts,omitempty"`
+	Backoff     *Backoff             `protobuf:"bytes,4,opt,name=backoff,proto3" json:"backoff,omitempty"`
+	// What is kept of ended tasks: how long, how many, how large in all.
+	Retain      *durationpb.Duration `protobuf:"bytes,5,opt,name=retain,proto3" json:"retain,omitempty"`
+	RetainCount *uint64              `protobuf:"varint,6,opt,name=retain_count,json=retainCount,proto3,oneof" json:"retain_count,omitempty"`
+	RetainBytes *uint64              `protobuf:"varint,7,opt,name=retain_bytes,json=retainBytes,proto3,oneof" json:"retain_bytes,omitempty"`
+	// How many tasks may be RUNNING or STOPPING at once; not set: as many as fit.
+	MaxRunning *uint32 `protobuf:"varint,20,opt,name=max_running,json=maxRunning,proto3,oneof" json:"max_running,omitempty"`
+	// The same for the tasks of one concurrency_key; not set: 1.
+	MaxRunningPerKey *uint32    `protobuf:"varint,21,opt,name=max_running_per_key,json=maxRunningPerKey,proto3,oneof" json:"max_running_per_key,omitempty"`
+	Rate             *RateLimit `protobuf:"bytes,22,opt,name=rate,proto3" json:"rate,omitempty"`
+	// With ageing, every such time of waiting is worth one step of priority.
+	Ageing        *durationpb.Duration `protobuf:"bytes,23,opt,name=ageing,proto3" json:"ageing,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *QueueDefaults) Reset() {
-	*x = QueueDefaults{}
+func (x *QueueSettings) Reset() {
+	*x = QueueSettings{}
 	mi := &file_queue_proto_msgTypes[0]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *QueueDefaults) String() string {
+func (x *QueueSettings) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*QueueDefaults) ProtoMessage() {}
+func (*QueueSettings) ProtoMessage() {}
 
-func (x *QueueDefaults) ProtoReflect() protoreflect.Message {
+func (x *QueueSettings) ProtoReflect() protoreflect.Message {
 	mi := &file_queue_proto_msgTypes[0]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -63,56 +74,146 @@ func (x *QueueDefaults) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use QueueDefaults.ProtoReflect.Descriptor instead.
-func (*QueueDefaults) Descriptor() ([]byte, []int) {
+// Deprecated: Use QueueSettings.ProtoReflect.Descriptor instead.
+func (*QueueSettings) Descriptor() ([]byte, []int) {
 	return file_queue_proto_rawDescGZIP(), []int{0}
 }
 
-func (x *QueueDefaults) GetPriority() int32 {
+func (x *QueueSettings) GetPriority() int32 {
 	if x != nil && x.Priority != nil {
 		return *x.Priority
 	}
 	return 0
 }
 
-func (x *QueueDefaults) GetTimeout() *durationpb.Duration {
+func (x *QueueSettings) GetTimeout() *durationpb.Duration {
 	if x != nil {
 		return x.Timeout
 	}
 	return nil
 }
 
-func (x *QueueDefaults) GetMaxAttempts() int32 {
+func (x *QueueSettings) GetMaxAttempts() int32 {
 	if x != nil && x.MaxAttempts != nil {
 		return *x.MaxAttempts
 	}
 	return 0
 }
 
-func (x *QueueDefaults) GetBackoff() *Backoff {
+func (x *QueueSettings) GetBackoff() *Backoff {
 	if x != nil {
 		return x.Backoff
 	}
 	return nil
 }
 
-func (x *QueueDefaults) GetRetain() *durationpb.Duration {
+func (x *QueueSettings) GetRetain() *durationpb.Duration {
 	if x != nil {
 		return x.Retain
 	}
 	return nil
 }
 
-func (x *QueueDefaults) GetRetainCount() uint64 {
+func (x *QueueSettings) GetRetainCount() uint64 {
 	if x != nil && x.RetainCount != nil {
 		return *x.RetainCount
 	}
 	return 0
 }
 
-func (x *QueueDefaults) GetRetainBytes() uint64 {
+func (x *QueueSettings) GetRetainBytes() uint64 {
 	if x != nil && x.RetainBytes != nil {
 		return *x.RetainBytes
+	}
+	return 0
+}
+
+func (x *QueueSettings) GetMaxRunning() uint32 {
+	if x != nil && x.MaxRunning != nil {
+		return *x.MaxRunning
+	}
+	return 0
+}
+
+func (x *QueueSettings) GetMaxRunningPerKey() uint32 {
+	if x != nil && x.MaxRunningPerKey != nil {
+		return *x.MaxRunningPerKey
+	}
+	return 0
+}
+
+func (x *QueueSettings) GetRate() *RateLimit {
+	if x != nil {
+		return x.Rate
+	}
+	return nil
+}
+
+func (x *QueueSettings) GetAgeing() *durationpb.Duration {
+	if x != nil {
+		return x.Ageing
+	}
+	return nil
+}
+
+// RateLimit bounds how many attempts start: tokens in every period on average,
+// and never more than burst at once beyond that.
+type RateLimit struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Tokens        uint32                 `protobuf:"varint,1,opt,name=tokens,proto3" json:"tokens,omitempty"` // 1…1,000,000
+	Period        *durationpb.Duration   `protobuf:"bytes,2,opt,name=period,proto3" json:"period,omitempty"`  // 1 ms…24 h, at least 1 µs for each token
+	Burst         uint32                 `protobuf:"varint,3,opt,name=burst,proto3" json:"burst,omitempty"`   // 1…1,000,000; 0 means 1
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RateLimit) Reset() {
+	*x = RateLimit{}
+	mi := &file_queue_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RateLimit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RateLimit) ProtoMessage() {}
+
+func (x *RateLimit) ProtoReflect() protoreflect.Message {
+	mi := &file_queue_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RateLimit.ProtoReflect.Descriptor instead.
+func (*RateLimit) Descriptor() ([]byte, []int) {
+	return file_queue_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *RateLimit) GetTokens() uint32 {
+	if x != nil {
+		return x.Tokens
+	}
+	return 0
+}
+
+func (x *RateLimit) GetPeriod() *durationpb.Duration {
+	if x != nil {
+		return x.Period
+	}
+	return nil
+}
+
+func (x *RateLimit) GetBurst() uint32 {
+	if x != nil {
+		return x.Burst
 	}
 	return 0
 }
@@ -121,7 +222,7 @@ type Queue struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
 	Name            string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	Paused          bool                   `protobuf:"varint,2,opt,name=paused,proto3" json:"paused,omitempty"`
-	Defaults        *QueueDefaults         `protobuf:"bytes,3,opt,name=defaults,proto3" json:"defaults,omitempty"`
+	Settings        *QueueSettings         `protobuf:"bytes,3,opt,name=settings,proto3" json:"settings,omitempty"`
 	Scheduled       uint64                 `protobuf:"varint,4,opt,name=scheduled,proto3" json:"scheduled,omitempty"`
 	Ready           uint64                 `protobuf:"varint,5,opt,name=ready,proto3" json:"ready,omitempty"`
 	Running         uint64                 `protobuf:"varint,6,opt,name=running,proto3" json:"running,omitempty"`
@@ -132,13 +233,14 @@ type Queue struct {
 	SubmittedTotal  uint64                 `protobuf:"varint,11,opt,name=submitted_total,json=submittedTotal,proto3" json:"submitted_total,omitempty"` // ever
 	TrimmedTotal    uint64                 `protobuf:"varint,12,opt,name=trimmed_total,json=trimmedTotal,proto3" json:"trimmed_total,omitempty"`       // terminal records removed by retention, ever
 	OldestReadyTime *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=oldest_ready_time,json=oldestReadyTime,proto3" json:"oldest_ready_time,omitempty"`
+	HeldBy          string                 `protobuf:"bytes,20,opt,name=held_by,json=heldBy,proto3" json:"held_by,omitempty"` // why nothing of it starts now: paused, concurrency, rate; empty: it may
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Queue) Reset() {
 	*x = Queue{}
-	mi := &file_queue_proto_msgTypes[1]
+	mi := &file_queue_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -150,7 +252,7 @@ func (x *Queue) String() string {
 func (*Queue) ProtoMessage() {}
 
 func (x *Queue) ProtoReflect() protoreflect.Message {
-	mi := &file_queue_proto_msgTypes[1]
+	mi := &file_queue_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -163,7 +265,7 @@ func (x *Queue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Queue.ProtoReflect.Descriptor instead.
 func (*Queue) Descriptor() ([]byte, []int) {
-	return file_queue_proto_rawDescGZIP(), []int{1}
+	return file_queue_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Queue) GetName() string {
@@ -180,9 +282,9 @@ func (x *Queue) GetPaused() bool {
 	return false
 }
 
-func (x *Queue) GetDefaults() *QueueDefaults {
+func (x *Queue) GetSettings() *QueueSettings {
 	if x != nil {
-		return x.Defaults
+		return x.Settings
 	}
 	return nil
 }
@@ -257,6 +359,13 @@ func (x *Queue) GetOldestReadyTime() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Queue) GetHeldBy() string {
+	if x != nil {
+		return x.HeldBy
+	}
+	return ""
+}
+
 type ListQueuesRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	PageSize      int32                  `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
@@ -269,7 +378,7 @@ type ListQueuesRequest struct {
 
 func (x *ListQueuesRequest) Reset() {
 	*x = ListQueuesRequest{}
-	mi := &file_queue_proto_msgTypes[2]
+	mi := &file_queue_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -281,7 +390,7 @@ func (x *ListQueuesRequest) String() string {
 func (*ListQueuesRequest) ProtoMessage() {}
 
 func (x *ListQueuesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_queue_proto_msgTypes[2]
+	mi := &file_queue_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -294,7 +403,7 @@ func (x *ListQueuesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListQueuesRequest.ProtoReflect.Descriptor instead.
 func (*ListQueuesRequest) Descriptor() ([]byte, []int) {
-	return file_queue_proto_rawDescGZIP(), []int{2}
+	return file_queue_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *ListQueuesRequest) GetPageSize() int32 {
@@ -336,7 +445,7 @@ type ListQueuesResponse struct {
 
 func (x *ListQueuesResponse) Reset() {
 	*x = ListQueuesResponse{}
-	mi := &file_queue_proto_msgTypes[3]
+	mi := &file_queue_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -348,7 +457,7 @@ func (x *ListQueuesResponse) String() string {
 func (*ListQueuesResponse) ProtoMessage() {}
 
 func (x *ListQueuesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_queue_proto_msgTypes[3]
+	mi := &file_queue_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -361,7 +470,7 @@ func (x *ListQueuesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListQueuesResponse.ProtoReflect.Descriptor instead.
 func (*ListQueuesResponse) Descriptor() ([]byte, []int) {
-	return file_queue_proto_rawDescGZIP(), []int{3}
+	return file_queue_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ListQueuesResponse) GetQueues() []*Queue {
@@ -396,7 +505,7 @@ type GetQueueRequest struct {
 
 func (x *GetQueueRequest) Reset() {
 	*x = GetQueueRequest{}
-	mi := &file_queue_proto_msgTypes[4]
+	mi := &file_queue_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -408,7 +517,7 @@ func (x *GetQueueRequest) String() string {
 func (*GetQueueRequest) ProtoMessage() {}
 
 func (x *GetQueueRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_queue_proto_msgTypes[4]
+	mi := &file_queue_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -421,7 +530,7 @@ func (x *GetQueueRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetQueueRequest.ProtoReflect.Descriptor instead.
 func (*GetQueueRequest) Descriptor() ([]byte, []int) {
-	return file_queue_proto_rawDescGZIP(), []int{4}
+	return file_queue_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *GetQueueRequest) GetName() string {
@@ -455,7 +564,7 @@ type GetQueueResponse struct {
 
 func (x *GetQueueResponse) Reset() {
 	*x = GetQueueResponse{}
-	mi := &file_queue_proto_msgTypes[5]
+	mi := &file_queue_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -467,7 +576,7 @@ func (x *GetQueueResponse) String() string {
 func (*GetQueueResponse) ProtoMessage() {}
 
 func (x *GetQueueResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_queue_proto_msgTypes[5]
+	mi := &file_queue_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -480,7 +589,7 @@ func (x *GetQueueResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetQueueResponse.ProtoReflect.Descriptor instead.
 func (*GetQueueResponse) Descriptor() ([]byte, []int) {
-	return file_queue_proto_rawDescGZIP(), []int{5}
+	return file_queue_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *GetQueueResponse) GetQueue() *Queue {
@@ -507,7 +616,7 @@ type PauseQueueRequest struct {
 
 func (x *PauseQueueRequest) Reset() {
 	*x = PauseQueueRequest{}
-	mi := &file_queue_proto_msgTypes[6]
+	mi := &file_queue_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -519,7 +628,7 @@ func (x *PauseQueueRequest) String() string {
 func (*PauseQueueRequest) ProtoMessage() {}
 
 func (x *PauseQueueRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_queue_proto_msgTypes[6]
+	mi := &file_queue_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -532,7 +641,7 @@ func (x *PauseQueueRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseQueueRequest.ProtoReflect.Descriptor instead.
 func (*PauseQueueRequest) Descriptor() ([]byte, []int) {
-	return file_queue_proto_rawDescGZIP(), []int{6}
+	return file_queue_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *PauseQueueRequest) GetName() string {
@@ -559,7 +668,7 @@ type PauseQueueResponse struct {
 
 func (x *PauseQueueResponse) Reset() {
 	*x = PauseQueueResponse{}
-	mi := &file_queue_proto_msgTypes[7]
+	mi := &file_queue_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -571,7 +680,7 @@ func (x *PauseQueueResponse) String() string {
 func (*PauseQueueResponse) ProtoMessage() {}
 
 func (x *PauseQueueResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_queue_proto_msgTypes[7]
+	mi := &file_queue_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -584,7 +693,7 @@ func (x *PauseQueueResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseQueueResponse.ProtoReflect.Descriptor instead.
 func (*PauseQueueResponse) Descriptor() ([]byte, []int) {
-	return file_queue_proto_rawDescGZIP(), []int{7}
+	return file_queue_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *PauseQueueResponse) GetQueue() *Queue {
@@ -611,7 +720,7 @@ type ResumeQueueRequest struct {
 
 func (x *ResumeQueueRequest) Reset() {
 	*x = ResumeQueueRequest{}
-	mi := &file_queue_proto_msgTypes[8]
+	mi := &file_queue_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -623,7 +732,7 @@ func (x *ResumeQueueRequest) String() string {
 func (*ResumeQueueRequest) ProtoMessage() {}
 
 func (x *ResumeQueueRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_queue_proto_msgTypes[8]
+	mi := &file_queue_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -636,7 +745,7 @@ func (x *ResumeQueueRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeQueueRequest.ProtoReflect.Descriptor instead.
 func (*ResumeQueueRequest) Descriptor() ([]byte, []int) {
-	return file_queue_proto_rawDescGZIP(), []int{8}
+	return file_queue_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ResumeQueueRequest) GetName() string {
@@ -663,7 +772,7 @@ type ResumeQueueResponse struct {
 
 func (x *ResumeQueueResponse) Reset() {
 	*x = ResumeQueueResponse{}
-	mi := &file_queue_proto_msgTypes[9]
+	mi := &file_queue_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -675,7 +784,7 @@ func (x *ResumeQueueResponse) String() string {
 func (*ResumeQueueResponse) ProtoMessage() {}
 
 func (x *ResumeQueueResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_queue_proto_msgTypes[9]
+	mi := &file_queue_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -688,7 +797,7 @@ func (x *ResumeQueueResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeQueueResponse.ProtoReflect.Descriptor instead.
 func (*ResumeQueueResponse) Descriptor() ([]byte, []int) {
-	return file_queue_proto_rawDescGZIP(), []int{9}
+	return file_queue_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ResumeQueueResponse) GetQueue() *Queue {
@@ -705,30 +814,33 @@ func (x *ResumeQueueResponse) GetPosition() *Position {
 	return nil
 }
 
-type SetQueueDefaultsRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Defaults      *QueueDefaults         `protobuf:"bytes,2,opt,name=defaults,proto3" json:"defaults,omitempty"`
-	Call          *Call                  `protobuf:"bytes,3,opt,name=call,proto3" json:"call,omitempty"`
+type UpdateQueueRequest struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Name     string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Settings *QueueSettings         `protobuf:"bytes,2,opt,name=settings,proto3" json:"settings,omitempty"`
+	// Which settings are meant, by name. Those that are not set in settings go back
+	// to the cluster's default. Without a mask, those that are set are meant.
+	UpdateMask    *fieldmaskpb.FieldMask `protobuf:"bytes,3,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
+	Call          *Call                  `protobuf:"bytes,4,opt,name=call,proto3" json:"call,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *SetQueueDefaultsRequest) Reset() {
-	*x = SetQueueDefaultsRequest{}
-	mi := &file_queue_proto_msgTypes[10]
+func (x *UpdateQueueRequest) Reset() {
+	*x = UpdateQueueRequest{}
+	mi := &file_queue_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *SetQueueDefaultsRequest) String() string {
+func (x *UpdateQueueRequest) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*SetQueueDefaultsRequest) ProtoMessage() {}
+func (*UpdateQueueRequest) ProtoMessage() {}
 
-func (x *SetQueueDefaultsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_queue_proto_msgTypes[10]
+func (x *UpdateQueueRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_queue_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -739,33 +851,40 @@ func (x *SetQueueDefaultsRequest) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use SetQueueDefaultsRequest.ProtoReflect.Descriptor instead.
-func (*SetQueueDefaultsRequest) Descriptor() ([]byte, []int) {
-	return file_queue_proto_rawDescGZIP(), []int{10}
+// Deprecated: Use UpdateQueueRequest.ProtoReflect.Descriptor instead.
+func (*UpdateQueueRequest) Descriptor() ([]byte, []int) {
+	return file_queue_proto_rawDescGZIP(), []int{11}
 }
 
-func (x *SetQueueDefaultsRequest) GetName() string {
+func (x *UpdateQueueRequest) GetName() string {
 	if x != nil {
 		return x.Name
 	}
 	return ""
 }
 
-func (x *SetQueueDefaultsRequest) GetDefaults() *QueueDefaults {
+func (x *UpdateQueueRequest) GetSettings() *QueueSettings {
 	if x != nil {
-		return x.Defaults
+		return x.Settings
 	}
 	return nil
 }
 
-func (x *SetQueueDefaultsRequest) GetCall() *Call {
+func (x *UpdateQueueRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
+	if x != nil {
+		return x.UpdateMask
+	}
+	return nil
+}
+
+func (x *UpdateQueueRequest) GetCall() *Call {
 	if x != nil {
 		return x.Call
 	}
 	return nil
 }
 
-type SetQueueDefaultsResponse struct {
+type UpdateQueueResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Queue         *Queue                 `protobuf:"bytes,1,opt,name=queue,proto3" json:"queue,omitempty"`
 	Position      *Position              `protobuf:"bytes,2,opt,name=position,proto3" json:"position,omitempty"`
@@ -773,21 +892,21 @@ type SetQueueDefaultsResponse struct {
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *SetQueueDefaultsResponse) Reset() {
-	*x = SetQueueDefaultsResponse{}
-	mi := &file_queue_proto_msgTypes[11]
+func (x *UpdateQueueResponse) Reset() {
+	*x = UpdateQueueResponse{}
+	mi := &file_queue_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *SetQueueDefaultsResponse) String() string {
+func (x *UpdateQueueResponse) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*SetQueueDefaultsResponse) ProtoMessage() {}
+func (*UpdateQueueResponse) ProtoMessage() {}
 
-func (x *SetQueueDefaultsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_queue_proto_msgTypes[11]
+func (x *UpdateQueueResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_queue_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -798,19 +917,19 @@ func (x *SetQueueDefaultsResponse) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use SetQueueDefaultsResponse.ProtoReflect.Descriptor instead.
-func (*SetQueueDefaultsResponse) Descriptor() ([]byte, []int) {
-	return file_queue_proto_rawDescGZIP(), []int{11}
+// Deprecated: Use UpdateQueueResponse.ProtoReflect.Descriptor instead.
+func (*UpdateQueueResponse) Descriptor() ([]byte, []int) {
+	return file_queue_proto_rawDescGZIP(), []int{12}
 }
 
-func (x *SetQueueDefaultsResponse) GetQueue() *Queue {
+func (x *UpdateQueueResponse) GetQueue() *Queue {
 	if x != nil {
 		return x.Queue
 	}
 	return nil
 }
 
-func (x *SetQueueDefaultsResponse) GetPosition() *Position {
+func (x *UpdateQueueResponse) GetPosition() *Position {
 	if x != nil {
 		return x.Position
 	}
@@ -821,24 +940,35 @@ var File_queue_proto protoreflect.FileDescriptor
 
 const file_queue_proto_rawDesc = "" +
 	"\n" +
-	"\vqueue.proto\x12\vtaskraft.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\n" +
-	"task.proto\"\x80\x03\n" +
-	"\rQueueDefaults\x12\x1f\n" +
+	"\vqueue.proto\x12\vtaskraft.v1\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\n" +
+	"task.proto\"\xe1\x04\n" +
+	"\rQueueSettings\x12\x1f\n" +
 	"\bpriority\x18\x01 \x01(\x05H\x00R\bpriority\x88\x01\x01\x123\n" +
 	"\atimeout\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12&\n" +
 	"\fmax_attempts\x18\x03 \x01(\x05H\x01R\vmaxAttempts\x88\x01\x01\x12.\n" +
 	"\abackoff\x18\x04 \x01(\v2\x14.taskraft.v1.BackoffR\abackoff\x121\n" +
 	"\x06retain\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\x06retain\x12&\n" +
 	"\fretain_count\x18\x06 \x01(\x04H\x02R\vretainCount\x88\x01\x01\x12&\n" +
-	"\fretain_bytes\x18\a \x01(\x04H\x03R\vretainBytes\x88\x01\x01B\v\n" +
+	"\fretain_bytes\x18\a \x01(\x04H\x03R\vretainBytes\x88\x01\x01\x12$\n" +
+	"\vmax_running\x18\x14 \x01(\rH\x04R\n" +
+	"maxRunning\x88\x01\x01\x122\n" +
+	"\x13max_running_per_key\x18\x15 \x01(\rH\x05R\x10maxRunningPerKey\x88\x01\x01\x12*\n" +
+	"\x04rate\x18\x16 \x01(\v2\x16.taskraft.v1.RateLimitR\x04rate\x121\n" +
+	"\x06ageing\x18\x17 \x01(\v2\x19.google.protobuf.DurationR\x06ageingB\v\n" +
 	"\t_priorityB\x0f\n" +
 	"\r_max_attemptsB\x0f\n" +
 	"\r_retain_countB\x0f\n" +
-	"\r_retain_bytes\"\xbb\x03\n" +
+	"\r_retain_bytesB\x0e\n" +
+	"\f_max_runningB\x16\n" +
+	"\x14_max_running_per_key\"l\n" +
+	"\tRateLimit\x12\x16\n" +
+	"\x06tokens\x18\x01 \x01(\rR\x06tokens\x121\n" +
+	"\x06period\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x06period\x12\x14\n" +
+	"\x05burst\x18\x03 \x01(\rR\x05burst\"\xd4\x03\n" +
 	"\x05Queue\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06paused\x18\x02 \x01(\bR\x06paused\x126\n" +
-	"\bdefaults\x18\x03 \x01(\v2\x1a.taskraft.v1.QueueDefaultsR\bdefaults\x12\x1c\n" +
+	"\bsettings\x18\x03 \x01(\v2\x1a.taskraft.v1.QueueSettingsR\bsettings\x12\x1c\n" +
 	"\tscheduled\x18\x04 \x01(\x04R\tscheduled\x12\x14\n" +
 	"\x05ready\x18\x05 \x01(\x04R\x05ready\x12\x18\n" +
 	"\arunning\x18\x06 \x01(\x04R\arunning\x12\x1a\n" +
@@ -849,7 +979,8 @@ const file_queue_proto_rawDesc = "" +
 	" \x01(\x04R\tcancelled\x12'\n" +
 	"\x0fsubmitted_total\x18\v \x01(\x04R\x0esubmittedTotal\x12#\n" +
 	"\rtrimmed_total\x18\f \x01(\x04R\ftrimmedTotal\x12F\n" +
-	"\x11oldest_ready_time\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\x0foldestReadyTime\"\xa8\x01\n" +
+	"\x11oldest_ready_time\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\x0foldestReadyTime\x12\x17\n" +
+	"\aheld_by\x18\x14 \x01(\tR\x06heldBy\"\xa8\x01\n" +
 	"\x11ListQueuesRequest\x12\x1b\n" +
 	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
@@ -878,22 +1009,24 @@ const file_queue_proto_rawDesc = "" +
 	"\x04call\x18\x02 \x01(\v2\x11.taskraft.v1.CallR\x04call\"r\n" +
 	"\x13ResumeQueueResponse\x12(\n" +
 	"\x05queue\x18\x01 \x01(\v2\x12.taskraft.v1.QueueR\x05queue\x121\n" +
-	"\bposition\x18\x02 \x01(\v2\x15.taskraft.v1.PositionR\bposition\"\x8c\x01\n" +
-	"\x17SetQueueDefaultsRequest\x12\x12\n" +
+	"\bposition\x18\x02 \x01(\v2\x15.taskraft.v1.PositionR\bposition\"\xc4\x01\n" +
+	"\x12UpdateQueueRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x126\n" +
-	"\bdefaults\x18\x02 \x01(\v2\x1a.taskraft.v1.QueueDefaultsR\bdefaults\x12%\n" +
-	"\x04call\x18\x03 \x01(\v2\x11.taskraft.v1.CallR\x04call\"w\n" +
-	"\x18SetQueueDefaultsResponse\x12(\n" +
+	"\bsettings\x18\x02 \x01(\v2\x1a.taskraft.v1.QueueSettingsR\bsettings\x12;\n" +
+	"\vupdate_mask\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskR\n" +
+	"updateMask\x12%\n" +
+	"\x04call\x18\x04 \x01(\v2\x11.taskraft.v1.CallR\x04call\"r\n" +
+	"\x13UpdateQueueResponse\x12(\n" +
 	"\x05queue\x18\x01 \x01(\v2\x12.taskraft.v1.QueueR\x05queue\x121\n" +
-	"\bposition\x18\x02 \x01(\v2\x15.taskraft.v1.PositionR\bposition2\xa8\x03\n" +
+	"\bposition\x18\x02 \x01(\v2\x15.taskraft.v1.PositionR\bposition2\x99\x03\n" +
 	"\fQueueService\x12M\n" +
 	"\n" +
 	"ListQueues\x12\x1e.taskraft.v1.ListQueuesRequest\x1a\x1f.taskraft.v1.ListQueuesResponse\x12G\n" +
 	"\bGetQueue\x12\x1c.taskraft.v1.GetQueueRequest\x1a\x1d.taskraft.v1.GetQueueResponse\x12M\n" +
 	"\n" +
 	"PauseQueue\x12\x1e.taskraft.v1.PauseQueueRequest\x1a\x1f.taskraft.v1.PauseQueueResponse\x12P\n" +
-	"\vResumeQueue\x12\x1f.taskraft.v1.ResumeQueueRequest\x1a .taskraft.v1.ResumeQueueResponse\x12_\n" +
-	"\x10SetQueueDefaults\x12$.taskraft.v1.SetQueueDefaultsRequest\x1a%.taskraft.v1.SetQueueDefaultsResponseB8Z6github.com/taskraft/taskraft/rpc/taskraftv1;taskraftv1b\x06proto3"
+	"\vResumeQueue\x12\x1f.taskraft.v1.ResumeQueueRequest\x1a .taskraft.v1.ResumeQueueResponse\x12P\n" +
+	"\vUpdateQueue\x12\x1f.taskraft.v1.UpdateQueueRequest\x1a .taskraft.v1.UpdateQueueResponseB8Z6github.com/taskraft/taskraft/rpc/taskraftv1;taskraftv1b\x06proto3"
 
 var (
 	file_queue_proto_rawDescOnce sync.Once
@@ -907,64 +1040,70 @@ func file_queue_proto_rawDescGZIP() []byte {
 	return file_queue_proto_rawDescData
 }
 
-var file_queue_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_queue_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_queue_proto_goTypes = []any{
-	(*QueueDefaults)(nil),            // 0: taskraft.v1.QueueDefaults
-	(*Queue)(nil),                    // 1: taskraft.v1.Queue
-	(*ListQueuesRequest)(nil),        // 2: taskraft.v1.ListQueuesRequest
-	(*ListQueuesResponse)(nil),       // 3: taskraft.v1.ListQueuesResponse
-	(*GetQueueRequest)(nil),          // 4: taskraft.v1.GetQueueRequest
-	(*GetQueueResponse)(nil),         // 5: taskraft.v1.GetQueueResponse
-	(*PauseQueueRequest)(nil),        // 6: taskraft.v1.PauseQueueRequest
-	(*PauseQueueResponse)(nil),       // 7: taskraft.v1.PauseQueueResponse
-	(*ResumeQueueRequest)(nil),       // 8: taskraft.v1.ResumeQueueRequest
-	(*ResumeQueueResponse)(nil),      // 9: taskraft.v1.ResumeQueueResponse
-	(*SetQueueDefaultsRequest)(nil),  // 10: taskraft.v1.SetQueueDefaultsRequest
-	(*SetQueueDefaultsResponse)(nil), // 11: taskraft.v1.SetQueueDefaultsResponse
-	(*durationpb.Duration)(nil),      // 12: google.protobuf.Duration
-	(*Backoff)(nil),                  // 13: taskraft.v1.Backoff
-	(*timestamppb.Timestamp)(nil),    // 14: google.protobuf.Timestamp
-	(Consistency)(0),                 // 15: taskraft.v1.Consistency
-	(*Position)(nil),                 // 16: taskraft.v1.Position
-	(*Call)(nil),                     // 17: taskraft.v1.Call
+	(*QueueSettings)(nil),         // 0: taskraft.v1.QueueSettings
+	(*RateLimit)(nil),             // 1: taskraft.v1.RateLimit
+	(*Queue)(nil),                 // 2: taskraft.v1.Queue
+	(*ListQueuesRequest)(nil),     // 3: taskraft.v1.ListQueuesRequest
+	(*ListQueuesResponse)(nil),    // 4: taskraft.v1.ListQueuesResponse
+	(*GetQueueRequest)(nil),       // 5: taskraft.v1.GetQueueRequest
+	(*GetQueueResponse)(nil),      // 6: taskraft.v1.GetQueueResponse
+	(*PauseQueueRequest)(nil),     // 7: taskraft.v1.PauseQueueRequest
+	(*PauseQueueResponse)(nil),    // 8: taskraft.v1.PauseQueueResponse
+	(*ResumeQueueRequest)(nil),    // 9: taskraft.v1.ResumeQueueRequest
+	(*ResumeQueueResponse)(nil),   // 10: taskraft.v1.ResumeQueueResponse
+	(*UpdateQueueRequest)(nil),    // 11: taskraft.v1.UpdateQueueRequest
+	(*UpdateQueueResponse)(nil),   // 12: taskraft.v1.UpdateQueueResponse
+	(*durationpb.Duration)(nil),   // 13: google.protobuf.Duration
+	(*Backoff)(nil),               // 14: taskraft.v1.Backoff
+	(*timestamppb.Timestamp)(nil), // 15: google.protobuf.Timestamp
+	(Consistency)(0),              // 16: taskraft.v1.Consistency
+	(*Position)(nil),              // 17: taskraft.v1.Position
+	(*Call)(nil),                  // 18: taskraft.v1.Call
+	(*fieldmaskpb.FieldMask)(nil), // 19: google.protobuf.FieldMask
 }
 var file_queue_proto_depIdxs = []int32{
-	12, // 0: taskraft.v1.QueueDefaults.timeout:type_name -> google.protobuf.Duration
-	13, // 1: taskraft.v1.QueueDefaults.backoff:type_name -> taskraft.v1.Backoff
-	12, // 2: taskraft.v1.QueueDefaults.retain:type_name -> google.protobuf.Duration
-	0,  // 3: taskraft.v1.Queue.defaults:type_name -> taskraft.v1.QueueDefaults
-	14, // 4: taskraft.v1.Queue.oldest_ready_time:type_name -> google.protobuf.Timestamp
-	15, // 5: taskraft.v1.ListQueuesRequest.consistency:type_name -> taskraft.v1.Consistency
-	1,  // 6: taskraft.v1.ListQueuesResponse.queues:type_name -> taskraft.v1.Queue
-	16, // 7: taskraft.v1.ListQueuesResponse.position:type_name -> taskraft.v1.Position
-	15, // 8: taskraft.v1.GetQueueRequest.consistency:type_name -> taskraft.v1.Consistency
-	1,  // 9: taskraft.v1.GetQueueResponse.queue:type_name -> taskraft.v1.Queue
-	16, // 10: taskraft.v1.GetQueueResponse.position:type_name -> taskraft.v1.Position
-	17, // 11: taskraft.v1.PauseQueueRequest.call:type_name -> taskraft.v1.Call
-	1,  // 12: taskraft.v1.PauseQueueResponse.queue:type_name -> taskraft.v1.Queue
-	16, // 13: taskraft.v1.PauseQueueResponse.position:type_name -> taskraft.v1.Position
-	17, // 14: taskraft.v1.ResumeQueueRequest.call:type_name -> taskraft.v1.Call
-	1,  // 15: taskraft.v1.ResumeQueueResponse.queue:type_name -> taskraft.v1.Queue
-	16, // 16: taskraft.v1.ResumeQueueResponse.position:type_name -> taskraft.v1.Position
-	0,  // 17: taskraft.v1.SetQueueDefaultsRequest.defaults:type_name -> taskraft.v1.QueueDefaults
-	17, // 18: taskraft.v1.SetQueueDefaultsRequest.call:type_name -> taskraft.v1.Call
-	1,  // 19: taskraft.v1.SetQueueDefaultsResponse.queue:type_name -> taskraft.v1.Queue
-	16, // 20: taskraft.v1.SetQueueDefaultsResponse.position:type_name -> taskraft.v1.Position
-	2,  // 21: taskraft.v1.QueueService.ListQueues:input_type -> taskraft.v1.ListQueuesRequest
-	4,  // 22: taskraft.v1.QueueService.GetQueue:input_type -> taskraft.v1.GetQueueRequest
-	6,  // 23: taskraft.v1.QueueService.PauseQueue:input_type -> taskraft.v1.PauseQueueRequest
-	8,  // 24: taskraft.v1.QueueService.ResumeQueue:input_type -> taskraft.v1.ResumeQueueRequest
-	10, // 25: taskraft.v1.QueueService.SetQueueDefaults:input_type -> taskraft.v1.SetQueueDefaultsRequest
-	3,  // 26: taskraft.v1.QueueService.ListQueues:output_type -> taskraft.v1.ListQueuesResponse
-	5,  // 27: taskraft.v1.QueueService.GetQueue:output_type -> taskraft.v1.GetQueueResponse
-	7,  // 28: taskraft.v1.QueueService.PauseQueue:output_type -> taskraft.v1.PauseQueueResponse
-	9,  // 29: taskraft.v1.QueueService.ResumeQueue:output_type -> taskraft.v1.ResumeQueueResponse
-	11, // 30: taskraft.v1.QueueService.SetQueueDefaults:output_type -> taskraft.v1.SetQueueDefaultsResponse
-	26, // [26:31] is the sub-list for method output_type
-	21, // [21:26] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	13, // 0: taskraft.v1.QueueSettings.timeout:type_name -> google.protobuf.Duration
+	14, // 1: taskraft.v1.QueueSettings.backoff:type_name -> taskraft.v1.Backoff
+	13, // 2: taskraft.v1.QueueSettings.retain:type_name -> google.protobuf.Duration
+	1,  // 3: taskraft.v1.QueueSettings.rate:type_name -> taskraft.v1.RateLimit
+	13, // 4: taskraft.v1.QueueSettings.ageing:type_name -> google.protobuf.Duration
+	13, // 5: taskraft.v1.RateLimit.period:type_name -> google.protobuf.Duration
+	0,  // 6: taskraft.v1.Queue.settings:type_name -> taskraft.v1.QueueSettings
+	15, // 7: taskraft.v1.Queue.oldest_ready_time:type_name -> google.protobuf.Timestamp
+	16, // 8: taskraft.v1.ListQueuesRequest.consistency:type_name -> taskraft.v1.Consistency
+	2,  // 9: taskraft.v1.ListQueuesResponse.queues:type_name -> taskraft.v1.Queue
+	17, // 10: taskraft.v1.ListQueuesResponse.position:type_name -> taskraft.v1.Position
+	16, // 11: taskraft.v1.GetQueueRequest.consistency:type_name -> taskraft.v1.Consistency
+	2,  // 12: taskraft.v1.GetQueueResponse.queue:type_name -> taskraft.v1.Queue
+	17, // 13: taskraft.v1.GetQueueResponse.position:type_name -> taskraft.v1.Position
+	18, // 14: taskraft.v1.PauseQueueRequest.call:type_name -> taskraft.v1.Call
+	2,  // 15: taskraft.v1.PauseQueueResponse.queue:type_name -> taskraft.v1.Queue
+	17, // 16: taskraft.v1.PauseQueueResponse.position:type_name -> taskraft.v1.Position
+	18, // 17: taskraft.v1.ResumeQueueRequest.call:type_name -> taskraft.v1.Call
+	2,  // 18: taskraft.v1.ResumeQueueResponse.queue:type_name -> taskraft.v1.Queue
+	17, // 19: taskraft.v1.ResumeQueueResponse.position:type_name -> taskraft.v1.Position
+	0,  // 20: taskraft.v1.UpdateQueueRequest.settings:type_name -> taskraft.v1.QueueSettings
+	19, // 21: taskraft.v1.UpdateQueueRequest.update_mask:type_name -> google.protobuf.FieldMask
+	18, // 22: taskraft.v1.UpdateQueueRequest.call:type_name -> taskraft.v1.Call
+	2,  // 23: taskraft.v1.UpdateQueueResponse.queue:type_name -> taskraft.v1.Queue
+	17, // 24: taskraft.v1.UpdateQueueResponse.position:type_name -> taskraft.v1.Position
+	3,  // 25: taskraft.v1.QueueService.ListQueues:input_type -> taskraft.v1.ListQueuesRequest
+	5,  // 26: taskraft.v1.QueueService.GetQueue:input_type -> taskraft.v1.GetQueueRequest
+	7,  // 27: taskraft.v1.QueueService.PauseQueue:input_type -> taskraft.v1.PauseQueueRequest
+	9,  // 28: taskraft.v1.QueueService.ResumeQueue:input_type -> taskraft.v1.ResumeQueueRequest
+	11, // 29: taskraft.v1.QueueService.UpdateQueue:input_type -> taskraft.v1.UpdateQueueRequest
+	4,  // 30: taskraft.v1.QueueService.ListQueues:output_type -> taskraft.v1.ListQueuesResponse
+	6,  // 31: taskraft.v1.QueueService.GetQueue:output_type -> taskraft.v1.GetQueueResponse
+	8,  // 32: taskraft.v1.QueueService.PauseQueue:output_type -> taskraft.v1.PauseQueueResponse
+	10, // 33: taskraft.v1.QueueService.ResumeQueue:output_type -> taskraft.v1.ResumeQueueResponse
+	12, // 34: taskraft.v1.QueueService.UpdateQueue:output_type -> taskraft.v1.UpdateQueueResponse
+	30, // [30:35] is the sub-list for method output_type
+	25, // [25:30] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_queue_proto_init() }
@@ -980,7 +1119,7 @@ func file_queue_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_queue_proto_rawDesc), len(file_queue_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   12,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -21,11 +21,11 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	QueueService_ListQueues_FullMethodName       = "/taskraft.v1.QueueService/ListQueues"
-	QueueService_GetQueue_FullMethodName         = "/taskraft.v1.QueueService/GetQueue"
-	QueueService_PauseQueue_FullMethodName       = "/taskraft.v1.QueueService/PauseQueue"
-	QueueService_ResumeQueue_FullMethodName      = "/taskraft.v1.QueueService/ResumeQueue"
-	QueueService_SetQueueDefaults_FullMethodName = "/taskraft.v1.QueueService/SetQueueDefaults"
+	QueueService_ListQueues_FullMethodName  = "/taskraft.v1.QueueService/ListQueues"
+	QueueService_GetQueue_FullMethodName    = "/taskraft.v1.QueueService/GetQueue"
+	QueueService_PauseQueue_FullMethodName  = "/taskraft.v1.QueueService/PauseQueue"
+	QueueService_ResumeQueue_FullMethodName = "/taskraft.v1.QueueService/ResumeQueue"
+	QueueService_UpdateQueue_FullMethodName = "/taskraft.v1.QueueService/UpdateQueue"
 )
 
 // QueueServiceClient is the client API for QueueService service.
@@ -37,8 +37,8 @@ type QueueServiceClient interface {
 	// PauseQueue stops assignments; running tasks go on.
 	PauseQueue(ctx context.Context, in *PauseQueueRequest, opts ...grpc.CallOption) (*PauseQueueResponse, error)
 	ResumeQueue(ctx context.Context, in *ResumeQueueRequest, opts ...grpc.CallOption) (*ResumeQueueResponse, error)
-	// SetQueueDefaults replaces the options that tasks of this queue take when unset.
-	SetQueueDefaults(ctx context.Context, in *SetQueueDefaultsRequest, opts ...grpc.CallOption) (*SetQueueDefaultsResponse, error)
+	// UpdateQueue changes settings of a queue, which is made if it is new.
+	UpdateQueue(ctx context.Context, in *UpdateQueueRequest, opts ...grpc.CallOption) (*UpdateQueueResponse, error)
 }
 
 type queueServiceClient struct {
@@ -89,10 +89,10 @@ func (c *queueServiceClient) ResumeQueue(ctx context.Context, in *ResumeQueueReq
 	return out, nil
 }
 
-func (c *queueServiceClient) SetQueueDefaults(ctx context.Context, in *SetQueueDefaultsRequest, opts ...grpc.CallOption) (*SetQueueDefaultsResponse, error) {
+func (c *queueServiceClient) UpdateQueue(ctx context.Context, in *UpdateQueueRequest, opts ...grpc.CallOption) (*UpdateQueueResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(SetQueueDefaultsResponse)
-	err := c.cc.Invoke(ctx, QueueService_SetQueueDefaults_FullMethodName, in, out, cOpts...)
+	out := new(UpdateQueueResponse)
+	err := c.cc.Invoke(ctx, QueueService_UpdateQueue_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -108,8 +108,8 @@ type QueueServiceServer interface {
 	// PauseQueue stops assignments; running tasks go on.
 	PauseQueue(context.Context, *PauseQueueRequest) (*PauseQueueResponse, error)
 	ResumeQueue(context.Context, *ResumeQueueRequest) (*ResumeQueueResponse, error)
-	// SetQueueDefaults replaces the options that tasks of this queue take when unset.
-	SetQueueDefaults(context.Context, *SetQueueDefaultsRequest) (*SetQueueDefaultsResponse, error)
+	// UpdateQueue changes settings of a queue, which is made if it is new.
+	UpdateQueue(context.Context, *UpdateQueueRequest) (*UpdateQueueResponse, error)
 	mustEmbedUnimplementedQueueServiceServer()
 }
 
@@ -132,8 +132,8 @@ func (UnimplementedQueueServiceServer) PauseQueue(context.Context, *PauseQueueRe
 func (UnimplementedQueueServiceServer) ResumeQueue(context.Context, *ResumeQueueRequest) (*ResumeQueueResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ResumeQueue not implemented")
 }
-func (UnimplementedQueueServiceServer) SetQueueDefaults(context.Context, *SetQueueDefaultsRequest) (*SetQueueDefaultsResponse, error) {
-	return nil, status.Error(codes.Unimplemented, "method SetQueueDefaults not implemented")
+func (UnimplementedQueueServiceServer) UpdateQueue(context.Context, *UpdateQueueRequest) (*UpdateQueueResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method UpdateQueue not implemented")
 }
 func (UnimplementedQueueServiceServer) mustEmbedUnimplementedQueueServiceServer() {}
 func (UnimplementedQueueServiceServer) testEmbeddedByValue()                      {}
@@ -228,20 +228,20 @@ func _QueueService_ResumeQueue_Handler(srv interface{}, ctx context.Context, dec
 	return interceptor(ctx, in, info, handler)
 }
 
-func _QueueService_SetQueueDefaults_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
-	in := new(SetQueueDefaultsRequest)
+func _QueueService_UpdateQueue_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(UpdateQueueRequest)
 	if err := dec(in); err != nil {
 		return nil, err
 	}
 	if interceptor == nil {
-		return srv.(QueueServiceServer).SetQueueDefaults(ctx, in)
+		return srv.(QueueServiceServer).UpdateQueue(ctx, in)
 	}
 	info := &grpc.UnaryServerInfo{
 		Server:     srv,
-		FullMethod: QueueService_SetQueueDefaults_FullMethodName,
+		FullMethod: QueueService_UpdateQueue_FullMethodName,
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
-		return srv.(QueueServiceServer).SetQueueDefaults(ctx, req.(*SetQueueDefaultsRequest))
+		return srv.(QueueServiceServer).UpdateQueue(ctx, req.(*UpdateQueueRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -270,8 +270,8 @@ var QueueService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _QueueService_ResumeQueue_Handler,
 		},
 		{
-			MethodName: "SetQueueDefaults",
-			Handler:    _QueueService_SetQueueDefaults_Handler,
+			MethodName: "UpdateQueue",
+			Handler:    _QueueService_UpdateQueue_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

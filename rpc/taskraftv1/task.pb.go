@@ -414,15 +414,18 @@ type TaskSpec struct {
 	//
 	//	*TaskSpec_Delay
 	//	*TaskSpec_RunAt
-	Start         isTaskSpec_Start     `protobuf_oneof:"start"`
-	Timeout       *durationpb.Duration `protobuf:"bytes,8,opt,name=timeout,proto3" json:"timeout,omitempty"`
-	MaxAttempts   *int32               `protobuf:"varint,9,opt,name=max_attempts,json=maxAttempts,proto3,oneof" json:"max_attempts,omitempty"` // 1…100
-	Backoff       *Backoff             `protobuf:"bytes,10,opt,name=backoff,proto3" json:"backoff,omitempty"`
-	ExpiresIn     *durationpb.Duration `protobuf:"bytes,11,opt,name=expires_in,json=expiresIn,proto3" json:"expires_in,omitempty"`
-	RequestId     string               `protobuf:"bytes,12,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"` // idempotency key, ≤ 128 bytes
-	Retain        *durationpb.Duration `protobuf:"bytes,13,opt,name=retain,proto3" json:"retain,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Start       isTaskSpec_Start     `protobuf_oneof:"start"`
+	Timeout     *durationpb.Duration `protobuf:"bytes,8,opt,name=timeout,proto3" json:"timeout,omitempty"`
+	MaxAttempts *int32               `protobuf:"varint,9,opt,name=max_attempts,json=maxAttempts,proto3,oneof" json:"max_attempts,omitempty"` // 1…100
+	Backoff     *Backoff             `protobuf:"bytes,10,opt,name=backoff,proto3" json:"backoff,omitempty"`
+	ExpiresIn   *durationpb.Duration `protobuf:"bytes,11,opt,name=expires_in,json=expiresIn,proto3" json:"expires_in,omitempty"`
+	RequestId   string               `protobuf:"bytes,12,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"` // idempotency key, ≤ 128 bytes
+	Retain      *durationpb.Duration `protobuf:"bytes,13,opt,name=retain,proto3" json:"retain,omitempty"`
+	Require     map[string]string    `protobuf:"bytes,20,rep,name=require,proto3" json:"require,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // labels that the worker must have, ≤ 16
+	// At most the queue's max_running_per_key tasks of one key run at once. ≤ 128 bytes.
+	ConcurrencyKey string `protobuf:"bytes,21,opt,name=concurrency_key,json=concurrencyKey,proto3" json:"concurrency_key,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *TaskSpec) Reset() {
@@ -555,6 +558,20 @@ func (x *TaskSpec) GetRetain() *durationpb.Duration {
 		return x.Retain
 	}
 	return nil
+}
+
+func (x *TaskSpec) GetRequire() map[string]string {
+	if x != nil {
+		return x.Require
+	}
+	return nil
+}
+
+func (x *TaskSpec) GetConcurrencyKey() string {
+	if x != nil {
+		return x.ConcurrencyKey
+	}
+	return ""
 }
 
 type isTaskSpec_Start interface {
@@ -1942,7 +1959,7 @@ const file_task_proto_rawDesc = "" +
 	"\x06repeat\x18\x04 \x01(\bR\x06repeat\"e\n" +
 	"\aBackoff\x12-\n" +
 	"\x04base\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x04base\x12+\n" +
-	"\x03max\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x03max\"\xba\x04\n" +
+	"\x03max\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x03max\"\xdd\x05\n" +
 	"\bTaskSpec\x12\x14\n" +
 	"\x05queue\x18\x01 \x01(\tR\x05queue\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x18\n" +
@@ -1959,7 +1976,12 @@ const file_task_proto_rawDesc = "" +
 	"expires_in\x18\v \x01(\v2\x19.google.protobuf.DurationR\texpiresIn\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\f \x01(\tR\trequestId\x121\n" +
-	"\x06retain\x18\r \x01(\v2\x19.google.protobuf.DurationR\x06retainB\a\n" +
+	"\x06retain\x18\r \x01(\v2\x19.google.protobuf.DurationR\x06retain\x12<\n" +
+	"\arequire\x18\x14 \x03(\v2\".taskraft.v1.TaskSpec.RequireEntryR\arequire\x12'\n" +
+	"\x0fconcurrency_key\x18\x15 \x01(\tR\x0econcurrencyKey\x1a:\n" +
+	"\fRequireEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\a\n" +
 	"\x05startB\v\n" +
 	"\t_priorityB\x0f\n" +
 	"\r_max_attempts\"\xc7\x01\n" +
@@ -2122,7 +2144,7 @@ func file_task_proto_rawDescGZIP() []byte {
 }
 
 var file_task_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_task_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
+var file_task_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
 var file_task_proto_goTypes = []any{
 	(TaskState)(0),                // 0: taskraft.v1.TaskState
 	(Consistency)(0),              // 1: taskraft.v1.Consistency
@@ -2151,77 +2173,79 @@ var file_task_proto_goTypes = []any{
 	(*WaitTaskResponse)(nil),      // 24: taskraft.v1.WaitTaskResponse
 	(*WatchTasksRequest)(nil),     // 25: taskraft.v1.WatchTasksRequest
 	(*WatchTasksResponse)(nil),    // 26: taskraft.v1.WatchTasksResponse
-	(*durationpb.Duration)(nil),   // 27: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 28: google.protobuf.Timestamp
+	nil,                           // 27: taskraft.v1.TaskSpec.RequireEntry
+	(*durationpb.Duration)(nil),   // 28: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 29: google.protobuf.Timestamp
 }
 var file_task_proto_depIdxs = []int32{
-	27, // 0: taskraft.v1.Position.age:type_name -> google.protobuf.Duration
-	27, // 1: taskraft.v1.Backoff.base:type_name -> google.protobuf.Duration
-	27, // 2: taskraft.v1.Backoff.max:type_name -> google.protobuf.Duration
-	27, // 3: taskraft.v1.TaskSpec.delay:type_name -> google.protobuf.Duration
-	28, // 4: taskraft.v1.TaskSpec.run_at:type_name -> google.protobuf.Timestamp
-	27, // 5: taskraft.v1.TaskSpec.timeout:type_name -> google.protobuf.Duration
+	28, // 0: taskraft.v1.Position.age:type_name -> google.protobuf.Duration
+	28, // 1: taskraft.v1.Backoff.base:type_name -> google.protobuf.Duration
+	28, // 2: taskraft.v1.Backoff.max:type_name -> google.protobuf.Duration
+	28, // 3: taskraft.v1.TaskSpec.delay:type_name -> google.protobuf.Duration
+	29, // 4: taskraft.v1.TaskSpec.run_at:type_name -> google.protobuf.Timestamp
+	28, // 5: taskraft.v1.TaskSpec.timeout:type_name -> google.protobuf.Duration
 	5,  // 6: taskraft.v1.TaskSpec.backoff:type_name -> taskraft.v1.Backoff
-	27, // 7: taskraft.v1.TaskSpec.expires_in:type_name -> google.protobuf.Duration
-	27, // 8: taskraft.v1.TaskSpec.retain:type_name -> google.protobuf.Duration
-	28, // 9: taskraft.v1.Attempt.start_time:type_name -> google.protobuf.Timestamp
-	28, // 10: taskraft.v1.Attempt.deadline:type_name -> google.protobuf.Timestamp
-	28, // 11: taskraft.v1.EndedAttempt.end_time:type_name -> google.protobuf.Timestamp
-	28, // 12: taskraft.v1.Superseded.time:type_name -> google.protobuf.Timestamp
-	0,  // 13: taskraft.v1.Task.state:type_name -> taskraft.v1.TaskState
-	6,  // 14: taskraft.v1.Task.spec:type_name -> taskraft.v1.TaskSpec
-	28, // 15: taskraft.v1.Task.submit_time:type_name -> google.protobuf.Timestamp
-	28, // 16: taskraft.v1.Task.eligible_time:type_name -> google.protobuf.Timestamp
-	28, // 17: taskraft.v1.Task.finish_time:type_name -> google.protobuf.Timestamp
-	28, // 18: taskraft.v1.Task.expire_time:type_name -> google.protobuf.Timestamp
-	7,  // 19: taskraft.v1.Task.attempt:type_name -> taskraft.v1.Attempt
-	8,  // 20: taskraft.v1.Task.ended:type_name -> taskraft.v1.EndedAttempt
-	9,  // 21: taskraft.v1.Task.superseded:type_name -> taskraft.v1.Superseded
-	6,  // 22: taskraft.v1.SubmitTaskRequest.task:type_name -> taskraft.v1.TaskSpec
-	4,  // 23: taskraft.v1.SubmitTaskRequest.call:type_name -> taskraft.v1.Call
-	3,  // 24: taskraft.v1.SubmitTaskResponse.position:type_name -> taskraft.v1.Position
-	6,  // 25: taskraft.v1.SubmitTasksRequest.tasks:type_name -> taskraft.v1.TaskSpec
-	4,  // 26: taskraft.v1.SubmitTasksRequest.call:type_name -> taskraft.v1.Call
-	3,  // 27: taskraft.v1.SubmitTasksResponse.position:type_name -> taskraft.v1.Position
-	1,  // 28: taskraft.v1.GetTaskRequest.consistency:type_name -> taskraft.v1.Consistency
-	10, // 29: taskraft.v1.GetTaskResponse.task:type_name -> taskraft.v1.Task
-	3,  // 30: taskraft.v1.GetTaskResponse.position:type_name -> taskraft.v1.Position
-	1,  // 31: taskraft.v1.ListTasksRequest.consistency:type_name -> taskraft.v1.Consistency
-	10, // 32: taskraft.v1.ListTasksResponse.tasks:type_name -> taskraft.v1.Task
-	3,  // 33: taskraft.v1.ListTasksResponse.position:type_name -> taskraft.v1.Position
-	4,  // 34: taskraft.v1.CancelTaskRequest.call:type_name -> taskraft.v1.Call
-	2,  // 35: taskraft.v1.CancelTaskResponse.outcome:type_name -> taskraft.v1.Outcome
-	10, // 36: taskraft.v1.CancelTaskResponse.task:type_name -> taskraft.v1.Task
-	3,  // 37: taskraft.v1.CancelTaskResponse.position:type_name -> taskraft.v1.Position
-	4,  // 38: taskraft.v1.RetryTaskRequest.call:type_name -> taskraft.v1.Call
-	10, // 39: taskraft.v1.RetryTaskResponse.task:type_name -> taskraft.v1.Task
-	3,  // 40: taskraft.v1.RetryTaskResponse.position:type_name -> taskraft.v1.Position
-	27, // 41: taskraft.v1.WaitTaskRequest.timeout:type_name -> google.protobuf.Duration
-	10, // 42: taskraft.v1.WaitTaskResponse.task:type_name -> taskraft.v1.Task
-	3,  // 43: taskraft.v1.WaitTaskResponse.position:type_name -> taskraft.v1.Position
-	10, // 44: taskraft.v1.WatchTasksResponse.ended:type_name -> taskraft.v1.Task
-	3,  // 45: taskraft.v1.WatchTasksResponse.position:type_name -> taskraft.v1.Position
-	11, // 46: taskraft.v1.TaskService.SubmitTask:input_type -> taskraft.v1.SubmitTaskRequest
-	13, // 47: taskraft.v1.TaskService.SubmitTasks:input_type -> taskraft.v1.SubmitTasksRequest
-	15, // 48: taskraft.v1.TaskService.GetTask:input_type -> taskraft.v1.GetTaskRequest
-	17, // 49: taskraft.v1.TaskService.ListTasks:input_type -> taskraft.v1.ListTasksRequest
-	19, // 50: taskraft.v1.TaskService.CancelTask:input_type -> taskraft.v1.CancelTaskRequest
-	21, // 51: taskraft.v1.TaskService.RetryTask:input_type -> taskraft.v1.RetryTaskRequest
-	23, // 52: taskraft.v1.TaskService.WaitTask:input_type -> taskraft.v1.WaitTaskRequest
-	25, // 53: taskraft.v1.TaskService.WatchTasks:input_type -> taskraft.v1.WatchTasksRequest
-	12, // 54: taskraft.v1.TaskService.SubmitTask:output_type -> taskraft.v1.SubmitTaskResponse
-	14, // 55: taskraft.v1.TaskService.SubmitTasks:output_type -> taskraft.v1.SubmitTasksResponse
-	16, // 56: taskraft.v1.TaskService.GetTask:output_type -> taskraft.v1.GetTaskResponse
-	18, // 57: taskraft.v1.TaskService.ListTasks:output_type -> taskraft.v1.ListTasksResponse
-	20, // 58: taskraft.v1.TaskService.CancelTask:output_type -> taskraft.v1.CancelTaskResponse
-	22, // 59: taskraft.v1.TaskService.RetryTask:output_type -> taskraft.v1.RetryTaskResponse
-	24, // 60: taskraft.v1.TaskService.WaitTask:output_type -> taskraft.v1.WaitTaskResponse
-	26, // 61: taskraft.v1.TaskService.WatchTasks:output_type -> taskraft.v1.WatchTasksResponse
-	54, // [54:62] is the sub-list for method output_type
-	46, // [46:54] is the sub-list for method input_type
-	46, // [46:46] is the sub-list for extension type_name
-	46, // [46:46] is the sub-list for extension extendee
-	0,  // [0:46] is the sub-list for field type_name
+	28, // 7: taskraft.v1.TaskSpec.expires_in:type_name -> google.protobuf.Duration
+	28, // 8: taskraft.v1.TaskSpec.retain:type_name -> google.protobuf.Duration
+	27, // 9: taskraft.v1.TaskSpec.require:type_name -> taskraft.v1.TaskSpec.RequireEntry
+	29, // 10: taskraft.v1.Attempt.start_time:type_name -> google.protobuf.Timestamp
+	29, // 11: taskraft.v1.Attempt.deadline:type_name -> google.protobuf.Timestamp
+	29, // 12: taskraft.v1.EndedAttempt.end_time:type_name -> google.protobuf.Timestamp
+	29, // 13: taskraft.v1.Superseded.time:type_name -> google.protobuf.Timestamp
+	0,  // 14: taskraft.v1.Task.state:type_name -> taskraft.v1.TaskState
+	6,  // 15: taskraft.v1.Task.spec:type_name -> taskraft.v1.TaskSpec
+	29, // 16: taskraft.v1.Task.submit_time:type_name -> google.protobuf.Timestamp
+	29, // 17: taskraft.v1.Task.eligible_time:type_name -> google.protobuf.Timestamp
+	29, // 18: taskraft.v1.Task.finish_time:type_name -> google.protobuf.Timestamp
+	29, // 19: taskraft.v1.Task.expire_time:type_name -> google.protobuf.Timestamp
+	7,  // 20: taskraft.v1.Task.attempt:type_name -> taskraft.v1.Attempt
+	8,  // 21: taskraft.v1.Task.ended:type_name -> taskraft.v1.EndedAttempt
+	9,  // 22: taskraft.v1.Task.superseded:type_name -> taskraft.v1.Superseded
+	6,  // 23: taskraft.v1.SubmitTaskRequest.task:type_name -> taskraft.v1.TaskSpec
+	4,  // 24: taskraft.v1.SubmitTaskRequest.call:type_name -> taskraft.v1.Call
+	3,  // 25: taskraft.v1.SubmitTaskResponse.position:type_name -> taskraft.v1.Position
+	6,  // 26: taskraft.v1.SubmitTasksRequest.tasks:type_name -> taskraft.v1.TaskSpec
+	4,  // 27: taskraft.v1.SubmitTasksRequest.call:type_name -> taskraft.v1.Call
+	3,  // 28: taskraft.v1.SubmitTasksResponse.position:type_name -> taskraft.v1.Position
+	1,  // 29: taskraft.v1.GetTaskRequest.consistency:type_name -> taskraft.v1.Consistency
+	10, // 30: taskraft.v1.GetTaskResponse.task:type_name -> taskraft.v1.Task
+	3,  // 31: taskraft.v1.GetTaskResponse.position:type_name -> taskraft.v1.Position
+	1,  // 32: taskraft.v1.ListTasksRequest.consistency:type_name -> taskraft.v1.Consistency
+	10, // 33: taskraft.v1.ListTasksResponse.tasks:type_name -> taskraft.v1.Task
+	3,  // 34: taskraft.v1.ListTasksResponse.position:type_name -> taskraft.v1.Position
+	4,  // 35: taskraft.v1.CancelTaskRequest.call:type_name -> taskraft.v1.Call
+	2,  // 36: taskraft.v1.CancelTaskResponse.outcome:type_name -> taskraft.v1.Outcome
+	10, // 37: taskraft.v1.CancelTaskResponse.task:type_name -> taskraft.v1.Task
+	3,  // 38: taskraft.v1.CancelTaskResponse.position:type_name -> taskraft.v1.Position
+	4,  // 39: taskraft.v1.RetryTaskRequest.call:type_name -> taskraft.v1.Call
+	10, // 40: taskraft.v1.RetryTaskResponse.task:type_name -> taskraft.v1.Task
+	3,  // 41: taskraft.v1.RetryTaskResponse.position:type_name -> taskraft.v1.Position
+	28, // 42: taskraft.v1.WaitTaskRequest.timeout:type_name -> google.protobuf.Duration
+	10, // 43: taskraft.v1.WaitTaskResponse.task:type_name -> taskraft.v1.Task
+	3,  // 44: taskraft.v1.WaitTaskResponse.position:type_name -> taskraft.v1.Position
+	10, // 45: taskraft.v1.WatchTasksResponse.ended:type_name -> taskraft.v1.Task
+	3,  // 46: taskraft.v1.WatchTasksResponse.position:type_name -> taskraft.v1.Position
+	11, // 47: taskraft.v1.TaskService.SubmitTask:input_type -> taskraft.v1.SubmitTaskRequest
+	13, // 48: taskraft.v1.TaskService.SubmitTasks:input_type -> taskraft.v1.SubmitTasksRequest
+	15, // 49: taskraft.v1.TaskService.GetTask:input_type -> taskraft.v1.GetTaskRequest
+	17, // 50: taskraft.v1.TaskService.ListTasks:input_type -> taskraft.v1.ListTasksRequest
+	19, // 51: taskraft.v1.TaskService.CancelTask:input_type -> taskraft.v1.CancelTaskRequest
+	21, // 52: taskraft.v1.TaskService.RetryTask:input_type -> taskraft.v1.RetryTaskRequest
+	23, // 53: taskraft.v1.TaskService.WaitTask:input_type -> taskraft.v1.WaitTaskRequest
+	25, // 54: taskraft.v1.TaskService.WatchTasks:input_type -> taskraft.v1.WatchTasksRequest
+	12, // 55: taskraft.v1.TaskService.SubmitTask:output_type -> taskraft.v1.SubmitTaskResponse
+	14, // 56: taskraft.v1.TaskService.SubmitTasks:output_type -> taskraft.v1.SubmitTasksResponse
+	16, // 57: taskraft.v1.TaskService.GetTask:output_type -> taskraft.v1.GetTaskResponse
+	18, // 58: taskraft.v1.TaskService.ListTasks:output_type -> taskraft.v1.ListTasksResponse
+	20, // 59: taskraft.v1.TaskService.CancelTask:output_type -> taskraft.v1.CancelTaskResponse
+	22, // 60: taskraft.v1.TaskService.RetryTask:output_type -> taskraft.v1.RetryTaskResponse
+	24, // 61: taskraft.v1.TaskService.WaitTask:output_type -> taskraft.v1.WaitTaskResponse
+	26, // 62: taskraft.v1.TaskService.WatchTasks:output_type -> taskraft.v1.WatchTasksResponse
+	55, // [55:63] is the sub-list for method output_type
+	47, // [47:55] is the sub-list for method input_type
+	47, // [47:47] is the sub-list for extension type_name
+	47, // [47:47] is the sub-list for extension extendee
+	0,  // [0:47] is the sub-list for field type_name
 }
 
 func init() { file_task_proto_init() }
@@ -2239,7 +2263,7 @@ func file_task_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_task_proto_rawDesc), len(file_task_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   24,
+			NumMessages:   25,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -16,7 +16,7 @@ import (
 )
 
 func (a *app) queueCommand() *cobra.Command {
-	return a.group("queue", "Look at queues, pause them, set their defaults",
+	return a.group("queue", "Look at queues, pause them, set their options",
 		a.queueListCommand(), a.queueGetCommand(), a.queueSetCommand(),
 		a.queueSwitchCommand("pause", "Stop assignments from queues; running tasks go on", (*client.Client).PauseQueue),
 		a.queueSwitchCommand("resume", "End the pause of queues", (*client.Client).ResumeQueue))
@@ -30,12 +30,7 @@ func (a *app) newQueueList() *show.List[*taskraftv1.Queue] {
 	}
 	return show.NewList(a.printer(), "queues", Q.GetName, []show.Column[Q]{
 		{Head: "QUEUE", Cell: Q.GetName},
-		{Head: "PAUSED", Cell: func(q Q) string {
-			if q.GetPaused() {
-				return "yes"
-			}
-			return ""
-		}, Tint: func(Q) int { return show.Yellow }},
+		{Head: "HELD BY", Cell: Q.GetHeldBy, Tint: func(Q) int { return show.Yellow }},
 		number("SCHEDULED", false, Q.GetScheduled), number("READY", false, Q.GetReady), number("RUNNING", false, Q.GetRunning),
 		number("STOPPING", true, Q.GetStopping), number("SUCCEEDED", false, Q.GetSucceeded),
 		{
@@ -75,7 +70,7 @@ func (a *app) queueListCommand() *cobra.Command {
 
 func (a *app) queueGetCommand() *cobra.Command {
 	return a.command(commandSpec{
-		use: "get QUEUE [flags]", short: "Show one queue with its counters and defaults",
+		use: "get QUEUE [flags]", short: "Show one queue with its counters and settings",
 		rows: a.dataRows(), args: queueArgs("get", 1),
 		run: func(ctx context.Context, args []string) error {
 			return a.withClient(ctx, func(ctx context.Context, c *client.Client) error {
@@ -119,26 +114,32 @@ func (a *app) printQueue(q *taskraftv1.Queue) error {
 		if err := list.Close(); err != nil {
 			return err
 		}
-		return show.Fields(w, defaultsOf(q)...)
+		return show.Fields(w, settingsOf(q)...)
 	})
 }
 
-// defaultsOf are the defaults that were set on a queue, as label and value.
-func defaultsOf(q *taskraftv1.Queue) []string {
-	d := q.GetDefaults()
+// settingsOf are the settings that were made on a queue, as label and value.
+func settingsOf(q *taskraftv1.Queue) []string {
+	s := q.GetSettings()
 	var out []string
 	add := func(set bool, name, value string) {
 		if set {
-			out = append(out, "default "+name, value)
+			out = append(out, name, value)
 		}
 	}
-	add(d.GetTimeout() != nil, "timeout", d.GetTimeout().AsDuration().String())
-	add(d != nil && d.Priority != nil, "priority", strconv.Itoa(int(d.GetPriority())))
-	add(d != nil && d.MaxAttempts != nil, "max attempts", strconv.Itoa(int(d.GetMaxAttempts())))
-	add(d.GetBackoff() != nil, "backoff", fmt.Sprintf("%s, at most %s", d.GetBackoff().GetBase().AsDuration(), d.GetBackoff().GetMax().AsDuration()))
-	add(d.GetRetain() != nil, "retain", d.GetRetain().AsDuration().String())
-	add(d != nil && d.RetainCount != nil, "retain count", strconv.FormatUint(d.GetRetainCount(), 10))
-	add(d != nil && d.RetainBytes != nil, "retain bytes", settings.FormatSize(int64(d.GetRetainBytes())))
+	add(s.GetTimeout() != nil, "default timeout", s.GetTimeout().AsDuration().String())
+	add(s != nil && s.Priority != nil, "default priority", strconv.Itoa(int(s.GetPriority())))
+	add(s != nil && s.MaxAttempts != nil, "default max attempts", strconv.Itoa(int(s.GetMaxAttempts())))
+	add(s.GetBackoff() != nil, "default backoff", fmt.Sprintf("%s, at most %s", s.GetBackoff().GetBase().AsDuration(), s.GetBackoff().GetMax().AsDuration()))
+	add(s.GetRetain() != nil, "default retain", s.GetRetain().AsDuration().String())
+	add(s != nil && s.RetainCount != nil, "retain count", strconv.FormatUint(s.GetRetainCount(), 10))
+	add(s != nil && s.RetainBytes != nil, "retain bytes", settings.FormatSize(int64(s.GetRetainBytes())))
+	add(s != nil && s.MaxRunning != nil, "max running", strconv.Itoa(int(s.GetMaxRunning())))
+	add(s != nil && s.MaxRunningPerKey != nil, "max running per key", strconv.Itoa(int(s.GetMaxRunningPerKey())))
+	if r := s.GetRate(); r != nil {
+		add(true, "rate", fmt.Sprintf("%s, burst %d", rateText(r.GetTokens(), r.GetPeriod().AsDuration()), r.GetBurst()))
+	}
+	add(s.GetAgeing() != nil, "ageing", s.GetAgeing().AsDuration().String()+" for a step of priority")
 	return out
 }
 

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -10,36 +11,43 @@ import (
 
 	"github.com/taskraft/taskraft/client"
 	"github.com/taskraft/taskraft/cmd/taskraft/internal/settings"
-	"github.com/taskraft/taskraft/rpc/taskraftv1"
 )
 
-// queueDefaults are the flags of `queue set`.
-type queueDefaults struct {
-	priority               int32
-	timeout, retain        time.Duration
-	maxAttempts            int
-	backoff                []time.Duration
-	retainCount            uint64
-	retainBytes            int64
-	priorityGiven          bool
-	countGiven, bytesGiven bool
-	unset                  []string
+// queueFlags are the flags of `queue set`.
+type queueFlags struct {
+	set                                   client.QueueSettings
+	priority                              int32
+	backoff                               []time.Duration
+	retainCount                           uint64
+	retainBytes                           int64
+	rate                                  client.RateLimit
+	burst                                 uint32
+	priorityGiven, countGiven, bytesGiven bool
+	unset                                 []string
 }
 
-// defaultNames are what --unset takes.
-var defaultNames = []string{"priority", "timeout", "max-attempts", "backoff", "retain", "retain-count", "retain-bytes"}
+// settingNames are what --unset takes: the flags' names.
+var settingNames = []string{
+	"priority", "timeout", "max-attempts", "backoff", "retain", "retain-count", "retain-bytes",
+	"max-running", "max-running-per-key", "rate", "ageing",
+}
 
-func (d *queueDefaults) rows() settings.Table {
+func (f *queueFlags) rows() settings.Table {
 	const year = 365 * 24 * time.Hour
 	return settings.Table{
-		{Flag: "priority", Arg: "N", Value: settings.Int(&d.priority, -100, 100, &d.priorityGiven), Doc: "priority, higher first"},
-		{Flag: "timeout", Arg: "DURATION", Value: settings.Duration(&d.timeout, time.Millisecond, 30*24*time.Hour), Doc: "limit of one attempt"},
-		{Flag: "max-attempts", Arg: "N", Value: settings.Int(&d.maxAttempts, 1, 100, nil), Doc: "attempts before a task is DEAD"},
-		{Flag: "backoff", Arg: "BASE,MAX", List: true, Value: backoffValue(&d.backoff), Doc: "pause after a failure, doubling up to MAX", Example: "1s,10m"},
-		{Flag: "retain", Arg: "DURATION", Value: settings.Duration(&d.retain, time.Second, year), Doc: "how long the records of ended tasks are kept"},
-		{Flag: "retain-count", Arg: "N", Value: settings.Int(&d.retainCount, 0, 1<<40, &d.countGiven), Doc: "how many of them are kept"},
-		{Flag: "retain-bytes", Arg: "SIZE", Value: givenSize(&d.retainBytes, &d.bytesGiven), Doc: "how large they may be in all", Example: "64MiB"},
-		{Flag: "unset", Arg: "NAME,...", List: true, Value: settings.List(&d.unset, settings.OneOf(defaultNames...)), Doc: "take the cluster's default again: " + strings.Join(defaultNames, ", ")},
+		{Flag: "priority", Arg: "N", Value: settings.Int(&f.priority, -100, 100, &f.priorityGiven), Doc: "priority of tasks that have none, higher first"},
+		{Flag: "timeout", Arg: "DURATION", Value: settings.Duration(&f.set.Timeout, time.Millisecond, 30*24*time.Hour), Doc: "limit of one attempt"},
+		{Flag: "max-attempts", Arg: "N", Value: settings.Int(&f.set.MaxAttempts, 1, 100, nil), Doc: "attempts before a task is DEAD"},
+		{Flag: "backoff", Arg: "BASE,MAX", List: true, Value: backoffValue(&f.backoff), Doc: "pause after a failure, doubling up to MAX", Example: "1s,10m"},
+		{Flag: "retain", Arg: "DURATION", Value: settings.Duration(&f.set.Retain, time.Second, year), Doc: "how long the records of ended tasks are kept"},
+		{Flag: "retain-count", Arg: "N", Value: settings.Int(&f.retainCount, 0, 1<<40, &f.countGiven), Doc: "how many of them are kept"},
+		{Flag: "retain-bytes", Arg: "SIZE", Value: givenSize(&f.retainBytes, &f.bytesGiven), Doc: "how large they may be in all", Example: "64MiB"},
+		{Flag: "max-running", Arg: "N", Value: settings.Int(&f.set.MaxRunning, 1, 1_000_000, nil), Doc: "how many tasks run at once"},
+		{Flag: "max-running-per-key", Arg: "N", Value: settings.Int(&f.set.MaxRunningPerKey, 1, 1_000_000, nil), Doc: "how many of one concurrency key (1 unless set)"},
+		{Flag: "rate", Arg: "N/PERIOD", Value: rateValue{&f.rate}, Doc: "how many attempts start in a period", Example: "100/s"},
+		{Flag: "burst", Arg: "N", Value: settings.Int(&f.burst, 1, 1_000_000, nil), Doc: "how many of them may start at once, with --rate (1 unless set)"},
+		{Flag: "ageing", Arg: "DURATION", Value: settings.Duration(&f.set.Ageing, time.Millisecond, year), Doc: "so much waiting is worth one step of priority", Example: "1m"},
+		{Flag: "unset", Arg: "NAME,...", List: true, Value: settings.List(&f.unset, settings.OneOf(settingNames...)), Doc: "take the cluster's default again: " + strings.Join(settingNames, ", ")},
 	}
 }
 
@@ -90,21 +98,20 @@ func (b backoffPair) String() string {
 }
 
 func (a *app) queueSetCommand() *cobra.Command {
-	d := new(queueDefaults)
+	f := new(queueFlags)
 	return a.command(commandSpec{
-		use: "set QUEUE [flags]", short: "Set the options that a queue's tasks take when they have none",
-		long:    "Set the options that a queue's tasks take when they have none. What is not named stays as it is.",
-		example: "  taskraft queue set mail --timeout 30s --max-attempts 10\n  taskraft queue set mail --unset timeout",
-		rows:    concat(d.rows(), a.dataRows()), args: queueArgs("set", 1),
+		use: "set QUEUE [flags]", short: "Set a queue's limits, and what its tasks take when they say nothing",
+		long: `Set a queue's limits, and the options that its tasks take when they have none.
+What is not named stays as it is. The queue is made if it is new.`,
+		example: `  taskraft queue set mail --timeout 30s --max-attempts 10
+  taskraft queue set mail --max-running 20 --rate 100/s --burst 20
+  taskraft queue set mail --unset timeout,rate`,
+		rows: concat(f.rows(), a.dataRows()), args: queueArgs("set", 1), check: f.check,
 		run: func(ctx context.Context, args []string) error {
 			return a.withClient(ctx, func(ctx context.Context, c *client.Client) error {
 				ctx, cancel := a.call(ctx)
 				defer cancel()
-				now, err := c.Queue(ctx, args[0])
-				if err != nil && classify(err).code != exitNotFound {
-					return err
-				}
-				q, err := c.SetQueueDefaults(ctx, args[0], d.over(now.GetDefaults()))
+				q, err := c.UpdateQueue(ctx, args[0], f.settings())
 				if err != nil {
 					return err
 				}
@@ -114,49 +121,36 @@ func (a *app) queueSetCommand() *cobra.Command {
 	})
 }
 
-// over is what was set before, with what the flags say on top.
-func (d *queueDefaults) over(old *taskraftv1.QueueDefaults) client.QueueDefaults {
-	n := client.QueueDefaults{
-		Timeout: old.GetTimeout().AsDuration(), MaxAttempts: int(old.GetMaxAttempts()), Retain: old.GetRetain().AsDuration(),
-		BackoffBase: old.GetBackoff().GetBase().AsDuration(), BackoffMax: old.GetBackoff().GetMax().AsDuration(),
+func (f *queueFlags) check() []settings.Problem {
+	if f.burst != 0 && f.rate.Tokens == 0 {
+		return []settings.Problem{{Where: "--burst", Problem: "given without --rate", Want: "both: a rate limit is set as a whole", Do: "add --rate"}}
 	}
-	if old != nil {
-		n.Priority, n.RetainCount, n.RetainBytes = old.Priority, old.RetainCount, old.RetainBytes
+	return nil
+}
+
+// settings is what the flags say.
+func (f *queueFlags) settings() client.QueueSettings {
+	s := f.set
+	if f.priorityGiven {
+		s.Priority = &f.priority
 	}
-	for _, name := range d.unset {
-		switch name {
-		case "priority":
-			n.Priority = nil
-		case "timeout":
-			n.Timeout = 0
-		case "max-attempts":
-			n.MaxAttempts = 0
-		case "backoff":
-			n.BackoffBase, n.BackoffMax = 0, 0
-		case "retain":
-			n.Retain = 0
-		case "retain-count":
-			n.RetainCount = nil
-		case "retain-bytes":
-			n.RetainBytes = nil
-		}
+	if f.countGiven {
+		s.RetainCount = &f.retainCount
 	}
-	if d.priorityGiven {
-		n.Priority = &d.priority
+	if f.bytesGiven {
+		bytes := uint64(f.retainBytes)
+		s.RetainBytes = &bytes
 	}
-	if d.countGiven {
-		n.RetainCount = &d.retainCount
+	if pair := slices.Concat(f.backoff, []time.Duration{0, 0}); len(f.backoff) > 0 {
+		s.BackoffBase, s.BackoffMax = pair[0], pair[1]
 	}
-	if d.bytesGiven {
-		bytes := uint64(d.retainBytes)
-		n.RetainBytes = &bytes
+	if f.rate.Tokens != 0 {
+		s.Rate = &client.RateLimit{Tokens: f.rate.Tokens, Period: f.rate.Period, Burst: f.burst}
 	}
-	n.Timeout, n.Retain = orOld(d.timeout, n.Timeout), orOld(d.retain, n.Retain)
-	n.MaxAttempts = orOld(d.maxAttempts, n.MaxAttempts)
-	if pair := slices.Concat(d.backoff, []time.Duration{0, 0}); len(d.backoff) > 0 {
-		n.BackoffBase, n.BackoffMax = pair[0], pair[1]
+	for _, name := range f.unset {
+		s.Unset = append(s.Unset, strings.ReplaceAll(name, "-", "_"))
 	}
-	return n
+	return s
 }
 
 func orOld[T comparable](given, old T) T {
@@ -165,4 +159,41 @@ func orOld[T comparable](given, old T) T {
 		return old
 	}
 	return given
+}
+
+// rateValue takes N/PERIOD: 100/s, 10/m, 5/10s.
+type rateValue struct{ p *client.RateLimit }
+
+func (v rateValue) Set(texts []string) error {
+	invalid := &settings.Invalid{Problem: "not a rate", Want: "N/PERIOD, as in 100/s, 10/m or 5/10s; at most 1000000 and one in a microsecond, PERIOD 1ms to 24h"}
+	tokens, period, ok := strings.Cut(texts[0], "/")
+	n, err := strconv.ParseUint(tokens, 10, 32)
+	if !ok || err != nil || n == 0 || n > 1_000_000 {
+		return invalid
+	}
+	if period != "" && (period[0] < '0' || period[0] > '9') {
+		period = "1" + period
+	}
+	d, err := time.ParseDuration(period)
+	if err != nil || d < max(time.Millisecond, time.Duration(n)*time.Microsecond) || d > 24*time.Hour {
+		return invalid
+	}
+	v.p.Tokens, v.p.Period = uint32(n), d
+	return nil
+}
+
+func (v rateValue) String() string {
+	if v.p.Tokens == 0 {
+		return ""
+	}
+	return rateText(v.p.Tokens, v.p.Period)
+}
+
+// rateText is a rate as rateValue takes it.
+func rateText(tokens uint32, period time.Duration) string {
+	text := settings.ShortDuration(period)
+	if unit, ok := strings.CutPrefix(text, "1"); ok && (unit == "s" || unit == "m" || unit == "h" || unit == "ms") {
+		text = unit
+	}
+	return strconv.FormatUint(uint64(tokens), 10) + "/" + text
 }

@@ -28,6 +28,8 @@ type submitFlags struct {
 	maxAttempts              int
 	backoff                  []time.Duration
 	requestID                string
+	concurrencyKey           string
+	require                  map[string]string
 	expiresIn, retain        time.Duration
 	count                    int
 	wait                     bool
@@ -52,6 +54,8 @@ func (f *submitFlags) rows() settings.Table {
 		{Flag: "max-attempts", Arg: "N", Value: settings.Int(&f.maxAttempts, 1, 100, nil), Doc: "attempts before the task is DEAD (default the queue's, or 3)"},
 		{Flag: "backoff", Arg: "BASE,MAX", List: true, Value: backoffValue(&f.backoff), Doc: "pause after a failure, doubling up to MAX (default the queue's, or 1s,10m)", Example: "1s,10m"},
 		{Flag: "request-id", Arg: "ID", Value: settings.Text(&f.requestID, nil), Doc: "the same id with the same content is the same task"},
+		{Flag: "require", Arg: "KEY=VALUE", List: true, Value: settings.Pairs(&f.require, 16), Doc: "a label that the worker must have; may be repeated", Example: "gpu=a100"},
+		{Flag: "concurrency-key", Arg: "KEY", Value: settings.Text(&f.concurrencyKey, nil), Doc: "run at most the queue's --max-running-per-key tasks of this key at once"},
 		{Flag: "expires-in", Arg: "DURATION", Value: settings.Duration(&f.expiresIn, time.Millisecond, year), Doc: "cancel the task if it has not started by then", Example: "1h"},
 		{Flag: "retain", Arg: "DURATION", Value: settings.Duration(&f.retain, time.Second, year), Doc: "how long the record is kept after the end (default the queue's, or 24h)", Example: "24h"},
 		{Flag: "count", Arg: "N", Default: "1", Value: settings.Int(&f.count, 1, 10_000_000, nil), Doc: "submit this many equal tasks"},
@@ -70,7 +74,7 @@ shell, on a worker that allows it.
 
 -f takes one task per line of JSON with the API's keys (queue, kind, payload in
 base64 or as a JSON object, priority, delay, run_at, timeout, max_attempts, backoff,
-expires_in, request_id, retain; argv for a program), a JSON array of such tasks, or
+expires_in, request_id, retain, require, concurrency_key; argv for a program), a JSON array of such tasks, or
 YAML documents. Tasks are sent in batches as they are read.
 
 Exit codes with --wait: 0 SUCCEEDED, 3 DEAD, 4 CANCELLED.`,
@@ -152,6 +156,7 @@ func (a *app) task(f *submitFlags) (client.Task, error) {
 		Queue: f.queue, Kind: f.kind, Payload: []byte(f.payload), ContentType: f.contentType,
 		Delay: f.delay, RunAt: f.at, Timeout: f.timeout, MaxAttempts: f.maxAttempts,
 		RequestID: f.requestID, ExpiresIn: f.expiresIn, Retain: f.retain,
+		Require: f.require, ConcurrencyKey: f.concurrencyKey,
 	}
 	if f.priorityGiven {
 		t.Priority = &f.priority

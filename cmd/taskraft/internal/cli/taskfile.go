@@ -236,6 +236,10 @@ func overlay(t client.Task, spec *taskraftv1.TaskSpec, keys map[string]json.RawM
 	t.Kind = orOld(spec.GetKind(), t.Kind)
 	t.ContentType = orOld(spec.GetContentType(), t.ContentType)
 	t.RequestID = orOld(spec.GetRequestId(), t.RequestID)
+	t.ConcurrencyKey = orOld(spec.GetConcurrencyKey(), t.ConcurrencyKey)
+	if len(spec.GetRequire()) > 0 {
+		t.Require = spec.GetRequire()
+	}
 	t.Timeout = orOld(spec.GetTimeout().AsDuration(), t.Timeout)
 	t.ExpiresIn = orOld(spec.GetExpiresIn().AsDuration(), t.ExpiresIn)
 	t.Retain = orOld(spec.GetRetain().AsDuration(), t.Retain)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -130,6 +131,8 @@ func describeTask(w io.Writer, t *taskraftv1.Task) error {
 		"attempts", fmt.Sprintf("%d of %d, %d failed, %d crashed", t.GetAttempts(), spec.GetMaxAttempts(), t.GetFailures(), t.GetCrashes()),
 		"timeout", spec.GetTimeout().AsDuration().String(),
 		"request id", show.Clean(spec.GetRequestId()),
+		"requires", show.Clean(labelsText(spec.GetRequire())),
+		"concurrency key", show.Clean(spec.GetConcurrencyKey()),
 		"submitted", stamp(t.GetSubmitTime()),
 		"not before", eligible,
 		"ended", stamp(t.GetFinishTime()),
@@ -155,6 +158,14 @@ func describeTask(w io.Writer, t *taskraftv1.Task) error {
 		}
 	}
 	return nil
+}
+
+func labelsText(labels map[string]string) string {
+	var out []string
+	for _, key := range sortedKeys(labels) {
+		out = append(out, key+"="+labels[key])
+	}
+	return strings.Join(out, ", ")
 }
 
 // describeBytes shows text as text, cut, and anything else by its size.
