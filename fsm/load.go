@@ -20,6 +20,16 @@ type loader struct {
 	last     recordKind // kind of the last record; -1 before the first
 	counts   [recordKinds]uint64
 	attempts []*Task // those with an attempt, indexed last and in the order of fences
+
+	// Every record is read into these: nearly all are tasks, and a message of their
+	// own for each would be most of what a restore allocates. The table keeps what
+	// the fields point to, never the messages.
+	rec   fsmpb.Record
+	whole *fsmpb.Record_Task
+}
+
+func newLoader() *loader {
+	return &loader{m: New(), last: -1, whole: &fsmpb.Record_Task{Task: new(fsmpb.TaskRecord)}}
 }
 
 // block loads the records of one block.
@@ -30,14 +40,17 @@ func (l *loader) block(b []byte) error {
 			return fmt.Errorf("snapshot record length: %w", ErrCorrupt)
 		}
 		b = b[n:]
-		var r fsmpb.Record
-		if err := proto.Unmarshal(raw, &r); err != nil {
+		r := &l.rec
+		r.Reset()
+		l.whole.Task.Reset()
+		r.Kind = l.whole
+		if err := (proto.UnmarshalOptions{Merge: true}).Unmarshal(raw, r); err != nil {
 			return fmt.Errorf("snapshot record: %w: %w", ErrCorrupt, err)
 		}
-		if unknownInRecord(&r) {
+		if unknownInRecord(r) {
 			return fmt.Errorf("snapshot record: unknown kind or field: %w", ErrNewer)
 		}
-		k, err := l.record(&r)
+		k, err := l.record(r)
 		if err == nil && (k < l.last || l.last < 0 && k != metaKind || k == metaKind && l.last == metaKind) {
 			err = fmt.Errorf("out of order: %w", ErrCorrupt)
 		}

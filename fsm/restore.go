@@ -27,9 +27,10 @@ func Restore(r io.Reader) (*Machine, error) {
 	case v == 0:
 		return nil, fmt.Errorf("snapshot version 0: %w", ErrCorrupt)
 	}
-	l := &loader{m: New(), last: -1}
+	l := newLoader()
+	var b bytes.Buffer
 	for {
-		payload, end, err := readBlock(r)
+		payload, end, err := readBlock(r, &b)
 		switch {
 		case err != nil:
 			return nil, err
@@ -47,8 +48,9 @@ func Restore(r io.Reader) (*Machine, error) {
 	}
 }
 
-// readBlock returns the payload of the next block, or the trailer's counts.
-func readBlock(r io.Reader) (payload []byte, end bool, err error) {
+// readBlock returns the payload of the next block, or the trailer's counts; it is
+// in b until the next call.
+func readBlock(r io.Reader, b *bytes.Buffer) (payload []byte, end bool, err error) {
 	var head [8]byte
 	if err := readFull(r, head[:]); err != nil {
 		return nil, false, err
@@ -61,8 +63,8 @@ func readBlock(r io.Reader) (payload []byte, end bool, err error) {
 	if n > maxBlock {
 		return nil, false, fmt.Errorf("snapshot block of %d bytes: %w", n, ErrCorrupt)
 	}
-	var b bytes.Buffer // grows with what arrives, not with what n claims
-	if _, err := io.CopyN(&b, r, int64(n)); err != nil {
+	b.Reset() // it grows with what arrives, not with what n claims
+	if _, err := io.CopyN(b, r, int64(n)); err != nil {
 		return nil, false, short(err)
 	}
 	if crc32.Checksum(b.Bytes(), castagnoli) != sum {

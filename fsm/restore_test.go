@@ -195,7 +195,7 @@ func FuzzRestoreRecords(f *testing.F) {
 	n := binary.BigEndian.Uint32(good[10:])
 	f.Add(good[18 : 18+n])
 	f.Fuzz(func(t *testing.T, block []byte) {
-		l := &loader{m: New(), last: -1}
+		l := newLoader()
 		if err := l.block(block); err != nil {
 			return
 		}
