@@ -18,9 +18,6 @@ const (
 	// leastFiles is the least number of open files that a master starts with: one
 	// per worker, client and master, and its stores.
 	leastFiles = 1024
-	// gcPercent lets the heap grow further before it is collected than Go's 100:
-	// most of a master's garbage is younger than one entry.
-	gcPercent = 200
 	// memoryShare of a container's memory is where collection gets eager.
 	memoryShare = 0.9
 )
@@ -68,16 +65,14 @@ func lookupEnv(env []string, name string) (string, bool) {
 // values in effect.
 func tuneMemory(env []string) (gogc, limit string) {
 	if _, set := lookupEnv(env, "GOGC"); !set {
-		debug.SetGCPercent(gcPercent)
+		paceCollector()
 	}
 	if _, set := lookupEnv(env, "GOMEMLIMIT"); !set {
 		if most := containerMemory(); most > 0 {
 			debug.SetMemoryLimit(int64(float64(most) * memoryShare))
 		}
 	}
-	percent := debug.SetGCPercent(-1)
-	debug.SetGCPercent(percent)
-	gogc, limit = strconv.Itoa(percent), "none"
+	gogc, limit = strconv.Itoa(gcPercentNow()), "none"
 	if n := debug.SetMemoryLimit(-1); n < math.MaxInt64 {
 		limit = settings.FormatSize(n >> 20 << 20)
 	}
