@@ -62,6 +62,14 @@ var layers = []layer{
 		dir: "e2e", mine: []string{"client", "worker/…", "rpc/taskraftv1", "rpc/reason", "internal/proc"},
 		why: "end-to-end tests use what users have: the binary, the SDKs, the API",
 	},
+	{
+		dir: "e2e/scale", mine: []string{"client", "worker", "rpc/taskraftv1", "internal/load", "internal/measure", "internal/proc"},
+		why: "it measures what users have: the binary, the SDKs, the API",
+	},
+	{
+		dir: "internal/load", mine: []string{"client", "worker", "rpc/taskraftv1", "internal/measure"}, foreign: []string{},
+		why: "a load on a cluster comes from its clients",
+	},
 	{dir: "internal/badinput", foreign: []string{}, why: "a list, and a test that reads sources"},
 	{dir: "internal/measure", foreign: []string{}, why: "loads of any system measure with it"},
 	{dir: "internal/tidy", foreign: []string{}, why: "the style test depends on nothing that it judges"},

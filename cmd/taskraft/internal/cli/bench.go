@@ -8,8 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/taskraft/taskraft/cmd/taskraft/internal/load"
 	"github.com/taskraft/taskraft/cmd/taskraft/internal/settings"
+	"github.com/taskraft/taskraft/internal/load"
 )
 
 // benchFlags are the flags of `taskraft bench`.

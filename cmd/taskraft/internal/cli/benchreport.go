@@ -7,8 +7,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/taskraft/taskraft/cmd/taskraft/internal/load"
 	"github.com/taskraft/taskraft/cmd/taskraft/internal/show"
+	"github.com/taskraft/taskraft/internal/load"
 )
 
 // benchView is `bench -o json`.

@@ -12,7 +12,7 @@ import (
 
 	"github.com/taskraft/taskraft/client"
 	"github.com/taskraft/taskraft/cluster/datadir"
-	"github.com/taskraft/taskraft/cmd/taskraft/internal/load"
+	"github.com/taskraft/taskraft/internal/load"
 	"github.com/taskraft/taskraft/internal/proc"
 )
 

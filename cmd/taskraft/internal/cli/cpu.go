@@ -23,7 +23,7 @@ func (b *benchRun) cpuTimes() cpuTimes {
 		return c
 	}
 	for _, m := range b.cluster.Masters() {
-		c.masters += processCPU(m.Process().PID())
+		c.masters += m.Process().Usage().CPU
 	}
 	return c
 }

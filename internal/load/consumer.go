@@ -14,8 +14,10 @@ import (
 func (r *run) consume(ctx context.Context, i, slots int) error {
 	cfg := worker.DefaultConfig()
 	cfg.Masters = r.cfg.Masters
-	cfg.ID = fmt.Sprintf("%s-%d", r.queue, i)
-	cfg.Queues = []worker.Queue{{Name: r.queue}}
+	cfg.ID = fmt.Sprintf("%s-%d", r.queues[0], i)
+	for _, q := range r.queues {
+		cfg.Queues = append(cfg.Queues, worker.Queue{Name: q})
+	}
 	cfg.Slots = slots
 	cfg.Default = r.handle
 	cfg.OnOutcome = r.settled

@@ -7,7 +7,7 @@
 // is compared with the confirmed completions: lost ones and those recorded twice
 // are counted here, never by the masters.
 //
-//	run.go        phases: warm-up, measurement, drain
+//	run.go        phases: fill, warm-up, measurement, drain
 //	producer.go   submits
 //	consumer.go   workers and what they confirm
 //	ledger.go     two bits per task: acknowledged, completed

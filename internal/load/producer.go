@@ -18,16 +18,19 @@ const stampBytes = 8
 func (r *run) produce(ctx, calls context.Context) {
 	tasks := make([]client.Task, r.cfg.Batch)
 	for i := range tasks {
-		tasks[i] = client.Task{Queue: r.queue, Payload: make([]byte, max(r.cfg.Payload, stampBytes))}
+		tasks[i] = client.Task{Payload: make([]byte, max(r.cfg.Payload, stampBytes))}
 		for j := range tasks[i].Payload {
 			tasks[i].Payload[j] = byte(rand.Uint32())
 		}
 	}
 	ids := make([]uint64, 0, r.cfg.Batch)
+	next := rand.IntN(len(r.queues)) // the queue of the next task
 	for r.room.Take(ctx, len(tasks)) {
 		start := r.now()
 		for i := range tasks {
 			binary.LittleEndian.PutUint64(tasks[i].Payload, uint64(start))
+			tasks[i].Queue = r.queues[next%len(r.queues)]
+			next++
 		}
 		receipts, err := r.submit(calls, tasks)
 		if err != nil {
@@ -44,6 +47,9 @@ func (r *run) produce(ctx, calls context.Context) {
 		r.ledger.ack(ids...)
 		if r.measuring.Load() {
 			r.submits.Add(took)
+			if r.cfg.Submitted != nil {
+				r.cfg.Submitted(took)
+			}
 			r.submitted.Add(uint64(len(ids)))
 		}
 	}

@@ -23,12 +23,21 @@ type Config struct {
 	Workers   int
 	Slots     int // of all workers together, at least one each
 	Payload   int // bytes
+	Queues    int // over which the tasks are spread; 0: one
 	Backlog   int // submitted tasks that are not completed; 0: see backlog
-	Warmup    time.Duration
-	Duration  time.Duration
+	// Fill submits the whole backlog before any worker starts, and then keeps it at
+	// that: each completion makes room for the next task.
+	Fill bool
+	// Filled, if not nil, is called in between.
+	Filled   func(context.Context) error
+	Warmup   time.Duration
+	Duration time.Duration
 	// During, if not nil, runs while the load is measured, which ends when it
 	// returns rather than after Duration.
 	During func(context.Context, *Gaps) error
+	// Submitted, if not nil, hears of every submit call that was measured, from
+	// several goroutines.
+	Submitted func(took time.Duration)
 	// Progress is called about once a second.
 	Progress func(Progress)
 	Logger   *slog.Logger
@@ -36,7 +45,7 @@ type Config struct {
 
 // Progress is where a run stands.
 type Progress struct {
-	Phase      string // warm-up, measure, drain
+	Phase      string // fill, warm-up, measure, drain
 	Elapsed    time.Duration
 	PerSecond  float64 // completions since the last call
 	Unfinished int64   // acknowledged, not completed
@@ -69,7 +78,7 @@ const (
 type run struct {
 	cfg    Config
 	client *client.Client
-	queue  string
+	queues []string
 	epoch  time.Time
 	ledger ledger
 	room   *measure.Room
@@ -111,9 +120,12 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	rand.Read(suffix[:])
 	now := time.Now()
 	r := &run{
-		cfg: cfg, client: c, queue: "bench-" + hex.EncodeToString(suffix[:]), epoch: now,
+		cfg: cfg, client: c, epoch: now,
 		ledger: ledger{chunks: make(map[uint64]*chunk)}, gaps: &Gaps{epoch: now},
 		submits: new(measure.Histogram), starts: new(measure.Histogram), room: measure.NewRoom(cfg.backlog()),
+	}
+	for i := range max(cfg.Queues, 1) {
+		r.queues = append(r.queues, fmt.Sprintf("bench-%s-%d", hex.EncodeToString(suffix[:]), i))
 	}
 	return r.run(ctx)
 }
@@ -123,17 +135,6 @@ func (r *run) run(ctx context.Context) (*Report, error) {
 	defer stopWorkers()
 	failed := make(chan error, r.cfg.Workers)
 	var workers sync.WaitGroup
-	for i := range r.cfg.Workers {
-		slots := r.cfg.Slots / r.cfg.Workers
-		if i < r.cfg.Slots%r.cfg.Workers {
-			slots++
-		}
-		workers.Go(func() {
-			if err := r.consume(workCtx, i, slots); err != nil {
-				failed <- fmt.Errorf("worker %d: %w", i, err)
-			}
-		})
-	}
 	loadCtx, stopLoad := context.WithCancelCause(ctx)
 	defer stopLoad(nil)
 	calls, cutCalls := context.WithCancel(ctx)
@@ -151,7 +152,12 @@ func (r *run) run(ctx context.Context) (*Report, error) {
 	}()
 	r.enter("start")
 	stopProgress := r.progress(ctx)
-	elapsed, err := r.measure(loadCtx)
+	err := r.fill(loadCtx)
+	var elapsed time.Duration
+	if err == nil {
+		r.work(workCtx, &workers, failed)
+		elapsed, err = r.measure(loadCtx)
+	}
 	stopLoad(errors.New("measured"))
 	late := time.AfterFunc(lastCalls, cutCalls)
 	producers.Wait()
@@ -167,6 +173,39 @@ func (r *run) run(ctx context.Context) (*Report, error) {
 		return nil, err
 	}
 	return r.report(elapsed), nil
+}
+
+// work starts the workers.
+func (r *run) work(ctx context.Context, workers *sync.WaitGroup, failed chan<- error) {
+	for i := range r.cfg.Workers {
+		slots := r.cfg.Slots / r.cfg.Workers
+		if i < r.cfg.Slots%r.cfg.Workers {
+			slots++
+		}
+		workers.Go(func() {
+			if err := r.consume(ctx, i, slots); err != nil {
+				failed <- fmt.Errorf("worker %d: %w", i, err)
+			}
+		})
+	}
+}
+
+// fill waits until the producers have submitted the backlog.
+func (r *run) fill(ctx context.Context) error {
+	if !r.cfg.Fill {
+		return nil
+	}
+	r.enter("fill")
+	full := int64(r.cfg.backlog() / r.cfg.Batch * r.cfg.Batch)
+	for r.ledger.unfinished() < full {
+		if err := wait(ctx, 5*time.Millisecond); err != nil {
+			return err
+		}
+	}
+	if r.cfg.Filled == nil {
+		return nil
+	}
+	return r.cfg.Filled(ctx)
 }
 
 // measure warms up and measures, and returns how long the measurement took.
