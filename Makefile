@@ -15,7 +15,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 GOBUILD := env CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)'
 TIMED   := @scripts/timed.sh
 
-# What targets may be told, as in `make fuzz FUZZTIME=10m`; also BENCHARGS, TESTARGS.
+# What targets may be told, as in `make fuzz FUZZTIME=10m`; also BENCHARGS, SCALEARGS, TESTARGS.
 FUZZTIME ?= 20s
 BASE     ?= HEAD
 
@@ -60,6 +60,16 @@ bench: build ## load a cluster of three processes that it starts itself (BENCHAR
 .PHONY: bench-peers
 bench-peers: build ## Taskraft and its peers on the same work, side by side (BENCHARGS=…)
 	$(TIMED) bench-peers scripts/bench-peers.sh $(BENCHARGS)
+
+.PHONY: bench-scale
+bench-scale: build ## how cost grows with backlog, workers, queues, payloads, masters (SCALEARGS='-short')
+	@$(GOBUILD) -o bin/scale ./e2e/scale
+	$(TIMED) bench-scale bin/scale -taskraft $(BIN) $(SCALEARGS)
+
+.PHONY: bench-idle
+bench-idle: build ## what an idle cluster with 100 workers uses: 20 s of CPU, and memory
+	@$(GOBUILD) -o bin/scale ./e2e/scale
+	$(TIMED) bench-idle bin/scale -taskraft $(BIN) -only idle $(SCALEARGS)
 
 .PHONY: bench-compare
 bench-compare: tools ## Go benchmarks of the tree against BASE (default HEAD), by benchstat

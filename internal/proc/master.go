@@ -119,3 +119,12 @@ func (m *Master) close() error {
 	m.conn = nil
 	return conn.Close()
 }
+
+// Tasks returns the master's TaskService, as any client has it.
+func (m *Master) Tasks() (taskraftv1.TaskServiceClient, error) {
+	conn, err := m.dial()
+	if err != nil {
+		return nil, err
+	}
+	return taskraftv1.NewTaskServiceClient(conn), nil
+}
