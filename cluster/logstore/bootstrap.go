@@ -12,7 +12,8 @@ import (
 // first state; so only an empty file may be without a stamp.
 func (s *Store) checkOwner(f *found) error {
 	owner, want := string(f.stable[string(keyOwner)]), s.cfg.Owner
-	empty := len(f.stable) == 0 && s.span.empty()
+	_, kept := f.stable[string(keyLog)]
+	empty := s.span.empty() && (len(f.stable) == 0 || kept && len(f.stable) == 1)
 	switch {
 	case owner == want && (want != "" || empty):
 		return nil

@@ -38,7 +38,9 @@ func (n *node) bootstrap(t *testing.T, s *Store) {
 	}
 }
 
-func TestBootstrap(t *testing.T) {
+func TestBootstrap(t *testing.T) { eachKind(t, testBootstrap) }
+
+func testBootstrap(t *testing.T) {
 	n, s := newNode(), owned(t, Config{})
 	for range 3 { // only the first does something
 		n.bootstrap(t, s)
@@ -52,7 +54,9 @@ func TestBootstrap(t *testing.T) {
 }
 
 // TestBootstrapInterrupted: the crash came after the term, before the entry.
-func TestBootstrapInterrupted(t *testing.T) {
+func TestBootstrapInterrupted(t *testing.T) { eachKind(t, testBootstrapInterrupted) }
+
+func testBootstrapInterrupted(t *testing.T) {
 	n, s := newNode(), owned(t, Config{})
 	if err := s.SetUint64(keyCurrentTerm, 1); err != nil {
 		t.Fatal(err)
@@ -65,7 +69,9 @@ func TestBootstrapInterrupted(t *testing.T) {
 }
 
 // TestBootstrapNever on a node with any state.
-func TestBootstrapNever(t *testing.T) {
+func TestBootstrapNever(t *testing.T) { eachKind(t, testBootstrapNever) }
+
+func testBootstrapNever(t *testing.T) {
 	for name, state := range map[string]func(n *node, s *Store){
 		"term":  func(_ *node, s *Store) { s.SetUint64(keyCurrentTerm, 2) },
 		"vote":  func(_ *node, s *Store) { vote(t, s, 1, "n2/y") },
@@ -91,7 +97,9 @@ func TestBootstrapNever(t *testing.T) {
 }
 
 // TestRaft runs Raft itself on the store, through two lives.
-func TestRaft(t *testing.T) {
+func TestRaft(t *testing.T) { eachKind(t, testRaft) }
+
+func testRaft(t *testing.T) {
 	n, s := newNode(), owned(t, Config{})
 	n.bootstrap(t, s)
 	want := 0
@@ -128,7 +136,9 @@ func (c *counter) Apply(*raft.Log) any                 { c.n++; return nil }
 func (c *counter) Snapshot() (raft.FSMSnapshot, error) { return nil, io.EOF }
 func (c *counter) Restore(r io.ReadCloser) error       { return r.Close() }
 
-func TestOwner(t *testing.T) {
+func TestOwner(t *testing.T) { eachKind(t, testOwner) }
+
+func testOwner(t *testing.T) {
 	path := tempPath(t)
 	s := mustOpen(t, Config{Path: path}) // before formation
 	s = reopen(t, s)
@@ -152,7 +162,9 @@ func TestOwner(t *testing.T) {
 	})
 }
 
-func TestDropSuperseded(t *testing.T) {
+func TestDropSuperseded(t *testing.T) { eachKind(t, testDropSuperseded) }
+
+func testDropSuperseded(t *testing.T) {
 	for _, tt := range []struct {
 		name        string
 		lo, hi      uint64 // the log; terms follow from entry

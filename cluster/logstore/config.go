@@ -3,6 +3,8 @@ package logstore
 import (
 	"log/slog"
 	"time"
+
+	"github.com/taskraft/taskraft/cluster/logstore/wal"
 )
 
 // Config is what a Store needs; zero fields take the defaults given.
@@ -15,6 +17,13 @@ type Config struct {
 	// has adopted a cluster. A file of another owner is refused, and so is a file
 	// with state in it when Owner is "".
 	Owner string
+
+	// Kind says what keeps the entries of a new directory, WAL by default; another
+	// than an existing directory's is refused.
+	Kind Kind
+
+	// SegmentBytes is the size of a WAL's files. Default wal.DefaultSegment.
+	SegmentBytes int64
 
 	// CacheBytes and CacheEntries bound the cache of the newest entries, which
 	// serves replication to followers that keep up. Default 16 MiB and 1,024.
@@ -46,6 +55,9 @@ type Config struct {
 }
 
 func (c *Config) setDefaults() {
+	if c.SegmentBytes == 0 {
+		c.SegmentBytes = wal.DefaultSegment
+	}
 	if c.CacheBytes == 0 {
 		c.CacheBytes = 16 << 20
 	}

@@ -49,7 +49,7 @@ const marker = "<the entry that will be damaged>"
 
 func damaged(t testing.TB) Config {
 	t.Helper()
-	s := owned(t, Config{})
+	s := owned(t, Config{Kind: Bolt})
 	fill(t, s, 1, 1999, 100)
 	if err := s.StoreLog(&raft.Log{Index: 2000, Term: 2, Data: []byte(marker)}); err != nil {
 		t.Fatal(err)

@@ -17,7 +17,7 @@ func TestInterruptedCreation(t *testing.T) {
 			if err := os.WriteFile(path+creating, []byte(left), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			s := mustOpen(t, Config{Path: path})
+			s := mustOpen(t, Config{Path: path, Kind: Bolt})
 			fill(t, s, 1, 3, 10)
 			wantFiles(t, path)
 		})
@@ -47,7 +47,7 @@ func wantFiles(t *testing.T, path string) {
 
 // TestInterruptedCreationOfAnother: leftovers beside a sound file go, the file stays.
 func TestLeftoversBesideAFile(t *testing.T) {
-	s := owned(t, Config{})
+	s := owned(t, Config{Kind: Bolt})
 	fill(t, s, 1, 100, 10)
 	for _, suffix := range []string{creating, compacting} {
 		if err := os.WriteFile(s.cfg.Path+suffix, []byte("left"), 0o600); err != nil {
@@ -72,7 +72,7 @@ func TestSecondOpener(t *testing.T) {
 }
 
 func TestCompaction(t *testing.T) {
-	s := owned(t, Config{})
+	s := owned(t, Config{Kind: Bolt})
 	fill(t, s, 1, 2000, 4000)
 	vote(t, s, 4, "n1/aa")
 	s.cfg.compactAbove = 1 << 20
@@ -104,7 +104,7 @@ func TestNoCompaction(t *testing.T) {
 		delete uint64
 	}{"small": {0, 900}, "in use": {1 << 20, 100}} {
 		t.Run(name, func(t *testing.T) {
-			s := owned(t, Config{compactAbove: tt.above})
+			s := owned(t, Config{Kind: Bolt, compactAbove: tt.above})
 			fill(t, s, 1, 5000, 4000)
 			if err := s.DeleteRange(1, tt.delete); err != nil {
 				t.Fatal(err)

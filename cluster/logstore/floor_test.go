@@ -6,7 +6,9 @@ import (
 	"github.com/taskraft/taskraft/cluster/datadir"
 )
 
-func TestCheckFloor(t *testing.T) {
+func TestCheckFloor(t *testing.T) { eachKind(t, testCheckFloor) }
+
+func testCheckFloor(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		lo, hi uint64 // the log
@@ -44,7 +46,9 @@ func TestCheckFloor(t *testing.T) {
 	}
 }
 
-func TestDropSupersededRaisesTheFloor(t *testing.T) {
+func TestDropSupersededRaisesTheFloor(t *testing.T) { eachKind(t, testDropSupersededRaisesTheFloor) }
+
+func testDropSupersededRaisesTheFloor(t *testing.T) {
 	s := owned(t, Config{})
 	fill(t, s, 1, 10, 10)
 	if _, err := s.DropSuperseded(50, 1); err != nil {

@@ -116,7 +116,9 @@ func TestSlowWriteIsNoHang(t *testing.T) {
 	})
 }
 
-func TestHangAndResume(t *testing.T) {
+func TestHangAndResume(t *testing.T) { eachKind(t, testHangAndResume) }
+
+func testHangAndResume(t *testing.T) {
 	for _, hung := range []time.Duration{3 * time.Second, 29 * time.Second} {
 		synctest.Test(t, func(t *testing.T) {
 			h := newHangs(t)
@@ -163,7 +165,9 @@ func TestTwoHungWrites(t *testing.T) {
 
 // TestHangLimit is B16: after 30 s the node exits, and the write is never
 // acknowledged, even if it comes back.
-func TestHangLimit(t *testing.T) {
+func TestHangLimit(t *testing.T) { eachKind(t, testHangLimit) }
+
+func testHangLimit(t *testing.T) {
 	t.Run("B16", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			h := newHangs(t)
@@ -189,7 +193,9 @@ func TestHangLimit(t *testing.T) {
 }
 
 // TestLateReturn: a write that comes back after the limit, before Close, blocks.
-func TestLateReturn(t *testing.T) {
+func TestLateReturn(t *testing.T) { eachKind(t, testLateReturn) }
+
+func testLateReturn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHangs(t)
 		h.gate = make(chan struct{})
@@ -213,7 +219,9 @@ func TestLateReturn(t *testing.T) {
 }
 
 // TestHungWriteFails: it does not resume first.
-func TestHungWriteFails(t *testing.T) {
+func TestHungWriteFails(t *testing.T) { eachKind(t, testHungWriteFails) }
+
+func testHungWriteFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHangs(t)
 		h.cfg.BeforeWrite = func() error {
@@ -248,7 +256,9 @@ func TestStoppedProcess(t *testing.T) {
 }
 
 // TestWriteErrors are B14 and B15: any failed write is the last.
-func TestWriteErrors(t *testing.T) {
+func TestWriteErrors(t *testing.T) { eachKind(t, testWriteErrors) }
+
+func testWriteErrors(t *testing.T) {
 	calls := map[string]func(*Store) error{
 		"StoreLog":    func(s *Store) error { return s.StoreLog(entry(11, 10)) },
 		"StoreLogs":   func(s *Store) error { return s.StoreLogs([]*raft.Log{entry(11, 10), entry(12, 10)}) },
@@ -294,7 +304,9 @@ func TestWriteErrors(t *testing.T) {
 }
 
 // TestNothingAfterFailure: no call gets through any more, none is answered.
-func TestNothingAfterFailure(t *testing.T) {
+func TestNothingAfterFailure(t *testing.T) { eachKind(t, testNothingAfterFailure) }
+
+func testNothingAfterFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFatal(t)
 		s := owned(t, Config{OnFatal: f.report})
@@ -337,7 +349,9 @@ func TestNothingAfterFailure(t *testing.T) {
 	})
 }
 
-func TestClosed(t *testing.T) {
+func TestClosed(t *testing.T) { eachKind(t, testClosed) }
+
+func testClosed(t *testing.T) {
 	s := owned(t, Config{CacheEntries: 1, OnFatal: func(err error) { t.Errorf("fatal: %v", err) }})
 	fill(t, s, 1, 3, 10)
 	for range 2 {

@@ -17,9 +17,20 @@ import (
 
 func tempPath(t testing.TB) string { return filepath.Join(t.TempDir(), "raft.db") }
 
+// eachKind runs a test with each of what can keep the entries.
+func eachKind(t *testing.T, test func(t *testing.T)) {
+	t.Helper()
+	for _, kind := range []Kind{WAL, Bolt} {
+		t.Run(string(kind), test)
+	}
+}
+
 // mustOpen opens a store that must not fail.
 func mustOpen(t testing.TB, cfg Config) *Store {
 	t.Helper()
+	if strings.Contains(t.Name()+"/", "/bolt/") {
+		cfg.Kind = Bolt
+	}
 	if cfg.OnFatal == nil {
 		cfg.OnFatal = func(err error) { t.Errorf("fatal: %v", err) }
 	}

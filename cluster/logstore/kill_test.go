@@ -118,7 +118,9 @@ func TestKillAfterVote(t *testing.T) {
 }
 
 // TestKillWhileStoring: every acknowledged entry is there, and no hole.
-func TestKillWhileStoring(t *testing.T) {
+func TestKillWhileStoring(t *testing.T) { eachKind(t, testKillWhileStoring) }
+
+func testKillWhileStoring(t *testing.T) {
 	cfg := victimStore(t, 10)
 	for round := range 4 {
 		lines := kill(t, "entries", cfg.Path, 40+13*round)
@@ -140,7 +142,9 @@ func TestKillWhileStoring(t *testing.T) {
 
 // TestKillWhileDeletingAll: what is left begins with entry 1, so DropSuperseded
 // recognises it.
-func TestKillWhileDeletingAll(t *testing.T) {
+func TestKillWhileDeletingAll(t *testing.T) { eachKind(t, testKillWhileDeletingAll) }
+
+func testKillWhileDeletingAll(t *testing.T) {
 	cfg := victimStore(t, 20_000)
 	kill(t, "half a deletion", cfg.Path, 1)
 	s := mustOpen(t, cfg)

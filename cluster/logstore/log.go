@@ -39,7 +39,7 @@ func (s *Store) GetLog(index uint64, out *raft.Log) error {
 	}
 	*out = raft.Log{} // its slices may be the cache's, and decoding would reuse them
 	err := s.guard.read(func() error {
-		if err := s.db.GetLog(index, out); err != nil {
+		if err := s.entries.GetLog(index, out); err != nil {
 			return err
 		}
 		if out.Index != index {
@@ -66,7 +66,7 @@ func (s *Store) has(index uint64) bool {
 // StoreLog stores one entry.
 func (s *Store) StoreLog(log *raft.Log) error { return s.StoreLogs([]*raft.Log{log}) }
 
-// StoreLogs stores entries durably, in one transaction. Their indexes must
+// StoreLogs stores entries durably, all or none. Their indexes must
 // continue the log, unless it is empty. Entries without a seal get one, in place;
 // sealed ones, which come from a leader, must be undamaged.
 func (s *Store) StoreLogs(logs []*raft.Log) error {
@@ -82,7 +82,7 @@ func (s *Store) StoreLogs(logs []*raft.Log) error {
 		if err := s.admit(logs); err != nil {
 			return err
 		}
-		return s.db.StoreLogs(logs)
+		return s.entries.StoreLogs(logs)
 	})
 	if err != nil {
 		return err
@@ -93,6 +93,9 @@ func (s *Store) StoreLogs(logs []*raft.Log) error {
 	}
 	s.mu.Unlock()
 	s.cache.add(logs)
+	if s.quiet != nil {
+		s.quiet.Reset(markAfter)
+	}
 	return nil
 }
 
@@ -118,8 +121,8 @@ func (s *Store) admit(logs []*raft.Log) error {
 	return nil
 }
 
-// The bounds of one transaction of DeleteRange, so that stores in between wait
-// for a short one only.
+// The bounds of one bbolt transaction of DeleteRange, so that stores in between
+// wait for a short one only.
 const (
 	deleteEntries = 1024
 	deleteBytes   = 16 << 20
@@ -160,14 +163,14 @@ func (s *Store) DeleteRange(lo, hi uint64) error {
 func (s *Store) deleteFront(lo, hi uint64) error {
 	for lo <= hi {
 		s.mu.Lock()
-		to := min(hi, lo+deleteEntries-1)
-		for to > lo && s.span.end(to)-s.span.end(lo-1) > deleteBytes {
+		to := lo + min(hi-lo, s.deleteEntries-1)
+		for to > lo && s.span.end(to)-s.span.end(lo-1) > s.deleteBytes {
 			to = lo + (to-lo)/2
 		}
 		s.span.dropThrough(to)
 		s.mu.Unlock()
 		s.cache.dropThrough(to)
-		if err := s.write("delete entries", func() error { return s.db.DeleteRange(lo, to) }); err != nil {
+		if err := s.write("delete entries", func() error { return s.entries.DeleteRange(lo, to) }); err != nil {
 			return err
 		}
 		lo = to + 1
@@ -179,14 +182,14 @@ func (s *Store) deleteFront(lo, hi uint64) error {
 func (s *Store) deleteBack(lo, hi uint64) error {
 	for lo <= hi {
 		s.mu.Lock()
-		from := max(lo, hi-min(hi, deleteEntries-1))
-		for from < hi && s.span.end(hi)-s.span.end(from-1) > deleteBytes {
+		from := hi - min(hi-lo, s.deleteEntries-1)
+		for from < hi && s.span.end(hi)-s.span.end(from-1) > s.deleteBytes {
 			from = hi - (hi-from)/2
 		}
 		s.span.dropFrom(from)
 		s.mu.Unlock()
 		s.cache.dropFrom(from)
-		if err := s.write("delete entries", func() error { return s.db.DeleteRange(from, hi) }); err != nil {
+		if err := s.write("delete entries", func() error { return s.entries.DeleteRange(from, hi) }); err != nil {
 			return err
 		}
 		hi = from - 1

@@ -40,6 +40,28 @@ func (s *span) add(index uint64, size int64) {
 	s.ends = append(s.ends, s.end(s.last())+size)
 }
 
+// follow appends an entry that may take the place of others: those from its index
+// on are gone.
+func (s *span) follow(index uint64, size int64) {
+	switch {
+	case index <= s.last():
+		s.dropFrom(index)
+	case index > s.last()+1:
+		*s = span{}
+	}
+	s.add(index, size)
+}
+
+// keep removes what is outside first to last; zeros mean everything.
+func (s *span) keep(first, last uint64) {
+	if first == 0 {
+		*s = span{}
+		return
+	}
+	s.dropFrom(last + 1)
+	s.dropThrough(first - 1)
+}
+
 // dropThrough removes the entries up to and including index.
 func (s *span) dropThrough(index uint64) {
 	if s.empty() || index < s.first {

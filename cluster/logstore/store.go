@@ -13,6 +13,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/taskraft/taskraft/cluster/datadir"
+	"github.com/taskraft/taskraft/cluster/logstore/wal"
 )
 
 // Store is Raft's log and stable store on disk. It has its own cache: don't wrap
@@ -23,6 +24,12 @@ type Store struct {
 	guard   *guard
 	cache   *cache
 	latency latency
+
+	entries       entries  // where the log's entries are
+	wal           *wal.Log // nil: they are in db
+	quiet         *time.Timer
+	deleteEntries uint64 // of one deletion, at most
+	deleteBytes   int64
 
 	appendMu sync.Mutex // one change at the end of the log at a time
 
@@ -73,10 +80,14 @@ func Open(cfg Config) (*Store, error) {
 		return nil, diskError(cfg.Path, "open log store: %w", err)
 	}
 	s := &Store{
-		cfg: cfg, db: db, guard: newGuard(&cfg), span: found.span,
+		cfg: cfg, db: db, guard: newGuard(&cfg),
 		cache: newCache(cfg.CacheEntries, cfg.CacheBytes),
 	}
-	if err := s.checkOwner(found); err != nil {
+	err = s.openEntries(found)
+	if err == nil {
+		err = s.checkOwner(found)
+	}
+	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
@@ -113,8 +124,9 @@ type Stats struct {
 	First, Last uint64 // indexes, 0 when the log is empty
 	Bytes       int64  // of the entries, as BytesSince counts
 	FileBytes   int64
-	// FsyncP50 and FsyncP99 are the times of the newest 1,024 durable writes: each a
-	// bbolt commit, which writes and calls fdatasync twice. Writes counts them all.
+	// FsyncP50 and FsyncP99 are the times of the newest 1,024 durable writes: each
+	// one fdatasync of a WAL, or a bbolt commit, which calls it twice. Writes counts
+	// them all.
 	FsyncP50, FsyncP99 time.Duration
 	Writes             uint64
 	Hung               bool // a write is over its deadline
@@ -126,9 +138,7 @@ func (s *Store) Stats() Stats {
 	s.mu.RLock()
 	st.First, st.Last, st.Bytes = s.span.first, s.span.last(), s.span.since(0)
 	s.mu.RUnlock()
-	if info, err := os.Stat(s.cfg.Path); err == nil {
-		st.FileBytes = info.Size()
-	}
+	st.FileBytes = s.fileBytes()
 	st.FsyncP50, st.FsyncP99, st.Writes = s.latency.percentiles()
 	st.Hung = s.guard.hung.Load() > 0
 	return st
@@ -142,7 +152,7 @@ func (s *Store) Close() error {
 	s.closing.Do(func() {
 		close(s.guard.closed)
 		done := make(chan error, 1)
-		go func() { done <- s.db.Close() }()
+		go func() { done <- errors.Join(s.closeEntries(), s.db.Close()) }()
 		select {
 		case err = <-done:
 		case <-s.guard.dead:

@@ -1,0 +1,84 @@
+package wal
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+)
+
+// spare is the file that the next segment is made of, allocated beforehand: an
+// append that fills a segment does not wait for the file system to find room.
+type spare struct {
+	wg sync.WaitGroup
+
+	mu   sync.Mutex
+	size int64 // 0: there is none
+}
+
+// take returns the path of a spare of that size, made if there is none.
+func (s *spare) take(dir string, size int64) (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	path := filepath.Join(dir, spareName)
+	if s.size != size {
+		if err := makeSpare(path, size); err != nil {
+			return "", err
+		}
+	}
+	s.size = 0
+	return path, nil
+}
+
+// prepare makes a spare in the background. Nobody hears of a failure: take tries
+// again, where it can be told.
+func (s *spare) prepare(dir string, size int64) {
+	s.wg.Go(func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.size == 0 && makeSpare(filepath.Join(dir, spareName), size) == nil {
+			s.size = size
+		}
+	})
+}
+
+// put keeps the file of a segment that is not needed any more as the spare, or
+// removes it.
+func (s *spare) put(dir string, old *segment, size int64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	path := filepath.Join(dir, segmentName(old.number))
+	if s.size != 0 || old.size != size {
+		return os.Remove(path)
+	}
+	s.size = size
+	return os.Rename(path, filepath.Join(dir, spareName))
+}
+
+func (s *spare) wait() { s.wg.Wait() }
+
+func (s *spare) bytes() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.size
+}
+
+func makeSpare(path string, size int64) (err error) {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("make log segment: %w", err)
+	}
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return fmt.Errorf("make log segment: %w", err)
+	}
+	err = allocate(f, size)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("make log segment: %w", errors.Join(err, os.Remove(path)))
+	}
+	return nil
+}
