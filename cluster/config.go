@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/taskraft/taskraft/cluster/datadir"
+	"github.com/taskraft/taskraft/cluster/logstore"
 )
 
 // Peer is one line of the --peers list: a master's name and Raft address.
@@ -44,6 +45,9 @@ type Config struct {
 	ObservedDeath bool
 	// SessionTTL is the default for workers that ask for none.
 	SessionTTL time.Duration
+	// LogStore says what keeps the log of a new data directory, "wal" (the default)
+	// or "bolt"; another than an existing directory's is refused.
+	LogStore string
 	// SnapshotBytes of log since the last snapshot, or SnapshotAge with anything
 	// new in it, trigger the next one.
 	SnapshotBytes int64
@@ -111,6 +115,9 @@ func (c *Config) validate() error {
 	inRange("heartbeat", c.Heartbeat, 50*time.Millisecond, time.Minute)
 	inRange("session ttl", c.SessionTTL, time.Second, 24*time.Hour)
 	inRange("snapshot age", c.SnapshotAge, time.Second, 30*24*time.Hour)
+	if c.LogStore != "" && c.LogStore != string(logstore.WAL) && c.LogStore != string(logstore.Bolt) {
+		bad("log store: got %q, want wal or bolt", c.LogStore)
+	}
 	if c.SnapshotBytes < 1<<16 {
 		bad("snapshot bytes: got %d, want at least %d", c.SnapshotBytes, 1<<16)
 	}

@@ -144,7 +144,7 @@ func (n *Node) fsyncP99() time.Duration { return n.store.Stats().FsyncP99 }
 
 func (n *Node) storeConfig() logstore.Config {
 	c := logstore.Config{
-		Path: n.dir.LogPath(), Owner: n.dir.Identity().Owner(), Logger: n.log,
+		Path: n.dir.LogPath(), Owner: n.dir.Identity().Owner(), Kind: logstore.Kind(n.cfg.LogStore), Logger: n.log,
 		WriteDeadline: isolateAfter, HangLimit: giveUpAfter, BeforeWrite: n.cfg.hooks.beforeWrite,
 		OnHang: n.isolate, OnResume: n.rejoin,
 		OnFatal: func(err error) {

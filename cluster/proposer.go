@@ -16,7 +16,7 @@ import (
 // eagerInFlight an entry waits until it is worth one: that costs a caller less
 // time than the fsyncs of many small entries would.
 const (
-	eagerInFlight    = 2         // entries, however small
+	eagerInFlight    = 1         // entries, however small
 	maxInFlight      = 4         // entries, when worthwhile bytes wait
 	worthwhile       = 64 << 10  // bytes of proposals
 	maxInFlightBytes = 4 << 20   // of these entries

@@ -189,4 +189,3 @@ func (s *Store) fileBytes() int64 {
 	}
 	return n
 }
-

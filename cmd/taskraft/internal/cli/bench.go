@@ -23,6 +23,7 @@ type benchFlags struct {
 	killLeader       int
 	observedDeath    bool
 	raftTiming       string
+	logStore         string
 }
 
 func (f *benchFlags) rows() settings.Table {
@@ -40,6 +41,7 @@ func (f *benchFlags) rows() settings.Table {
 		{Flag: "kill-leader", Arg: "N", Value: settings.Int(&f.killLeader, 0, 1000, nil), Doc: "with --start 3 or 5: measure the gap in completions when the leader is killed with -9, N times"},
 		{Flag: "observed-death", Default: "true", Value: settings.Switch(&f.observedDeath), Doc: "the started masters' --observed-death"},
 		{Flag: "raft-timing", Arg: "default|lan|wan", Default: "default", Value: settings.Text(&f.raftTiming, settings.OneOf("default", "lan", "wan")), Doc: "the started masters' --raft-timing"},
+		{Flag: "log-store", Arg: "wal|bolt", Default: "wal", Value: settings.Text(&f.logStore, settings.OneOf("wal", "bolt")), Doc: "the started masters' --log-store"},
 	}
 }
 

@@ -62,7 +62,7 @@ func (b *benchRun) start(ctx context.Context) error {
 		return err
 	}
 	args := []string{
-		"--log-level", "warn", "--raft-timing", b.flags.raftTiming,
+		"--log-level", "warn", "--raft-timing", b.flags.raftTiming, "--log-store", b.flags.logStore,
 		"--observed-death=" + strconv.FormatBool(b.flags.observedDeath), "--max-payload", "1MiB",
 	}
 	if b.cluster, err = proc.NewCluster(binary, dir, n, args...); err != nil {

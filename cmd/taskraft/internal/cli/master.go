@@ -21,6 +21,7 @@ type masterConfig struct {
 	advertiseGRPC            string
 	advertiseRaft            string
 	raftTiming               string
+	logStore                 string
 	observedDeath            bool
 	sessionTTL               time.Duration
 	snapshotBytes, tailBytes int64
@@ -94,6 +95,10 @@ func (m *masterConfig) tuningRows() settings.Table {
 		setting("master.session_ttl", settings.Row{
 			Flag: "session-ttl", Arg: "DURATION", Default: settings.ShortDuration(defaults.SessionTTL), Value: settings.Duration(&m.sessionTTL, time.Second, 24*time.Hour),
 			Doc: "how long a silent worker keeps its tasks, unless it asks for another time",
+		}),
+		setting("master.log_store", settings.Row{
+			Flag: "log-store", Arg: "wal|bolt", Value: settings.Text(&m.logStore, settings.OneOf("wal", "bolt")),
+			Doc: "what keeps the log of a new data directory: segment files (wal), or bbolt as the votes (default wal; later what the directory has)",
 		}),
 		setting("master.snapshot_bytes", settings.Row{
 			Flag: "snapshot-bytes", Arg: "SIZE", Default: settings.FormatSize(defaults.SnapshotBytes), Value: settings.Size(&m.snapshotBytes, 64<<10, 64<<30),
@@ -185,6 +190,7 @@ func (m *masterConfig) clusterConfig(version string) cluster.Config {
 		cfg.Advertise = m.own()
 	}
 	cfg.Heartbeat = raftTimings[m.raftTiming]
+	cfg.LogStore = m.logStore
 	cfg.ObservedDeath = m.observedDeath
 	cfg.AllowTwo = m.allowTwoNodes
 	cfg.SessionTTL = m.sessionTTL
