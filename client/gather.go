@@ -9,37 +9,69 @@ import (
 )
 
 const (
-	maxGathers  = 4         // submits of gathered tasks under way
+	maxGathers  = 2         // submits of gathered tasks under way
 	gatherBytes = 768 << 10 // of payload in one of them; its limit is 1 MiB in all
 	taskBytes   = 256       // counted for what a task has besides its payload
 )
 
+// offer is a task that somebody wants submitted.
+type offer interface {
+	offered() *Task
+	sending() bool // it is still wanted, and counts as sent from now on
+	accept(Receipt)
+	refuse(error)
+}
+
 // gather makes few calls of many submits. There is no timer: a call takes
-// whatever came while earlier ones were under way.
+// whatever came while earlier ones were under way, so one caller alone waits for
+// nobody.
 type gather struct {
 	c *Client
 
 	mu     sync.Mutex
-	queue  []*Handle
+	queue  []offer
 	flying int
 	closed bool
 	wg     sync.WaitGroup
 }
 
-// submit sends h's task, together with others if there are any.
-func (g *gather) submit(h *Handle) {
-	if !g.enqueue(h) {
-		h.finish(nil, errClosed)
+// submit sends a task, together with others if there are any.
+func (g *gather) submit(o offer) {
+	if !g.enqueue(o) {
+		o.refuse(errClosed)
 	}
 }
 
-func (g *gather) enqueue(h *Handle) bool {
+// lone reports whether a call need not wait for others: it may be made at once,
+// and landed follows it.
+func (g *gather) lone() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closed || g.flying >= maxGathers || len(g.queue) > 0 {
+		return false
+	}
+	g.flying++
+	return true
+}
+
+// landed ends a lone call: another takes its place if anything is queued.
+func (g *gather) landed() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.queue) > 0 && !g.closed {
+		g.wg.Go(g.fly)
+	} else {
+		g.flying--
+	}
+}
+
+func (g *gather) enqueue(o offer) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.closed {
 		return false
 	}
-	g.queue = append(g.queue, h)
+	g.queue = append(g.queue, o)
 	if g.flying < maxGathers {
 		g.flying++
 		g.wg.Go(g.fly)
@@ -54,8 +86,8 @@ func (g *gather) close() {
 	queue := g.queue
 	g.queue, g.closed = nil, true
 	g.mu.Unlock()
-	for _, h := range queue {
-		h.finish(nil, errClosed)
+	for _, o := range queue {
+		o.refuse(errClosed)
 	}
 	g.wg.Wait()
 }
@@ -73,20 +105,20 @@ func (g *gather) fly() {
 
 // take returns the next batch, without those whose context has ended; nil: there
 // is nothing left, and this goroutine no longer counts.
-func (g *gather) take() []*Handle {
+func (g *gather) take() []offer {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for len(g.queue) > 0 {
-		var batch []*Handle
+		var batch []offer
 		n, bytes := 0, 0
 		for ; n < len(g.queue) && len(batch) < maxBatch; n++ {
-			h := g.queue[n]
-			size := len(h.task.Payload) + taskBytes
+			o := g.queue[n]
+			size := len(o.offered().Payload) + taskBytes
 			if len(batch) > 0 && bytes+size > gatherBytes {
 				break
 			}
-			if h.sending() {
-				batch = append(batch, h)
+			if o.sending() {
+				batch = append(batch, o)
 				bytes += size
 			}
 		}
@@ -103,33 +135,39 @@ func (g *gather) take() []*Handle {
 
 // send submits a batch. A batch is accepted whole or not at all, so one that is
 // refused is cut in two, until the refusal meets only whom it concerns.
-func (g *gather) send(batch []*Handle) {
+func (g *gather) send(batch []offer) {
 	receipts, err := g.submitAll(batch)
 	switch {
 	case err == nil:
-		for i, h := range batch {
-			h.accept(receipts[i])
+		var handles []*Handle
+		for i, o := range batch {
+			o.accept(receipts[i])
+			if h, ok := o.(*Handle); ok {
+				handles = append(handles, h)
+			}
 		}
-		g.c.watches.watch(batch)
+		if len(handles) > 0 {
+			g.c.watches.watch(handles)
+		}
 	case len(batch) > 1 && concernsOne(err):
 		half := len(batch) / 2
 		g.send(batch[:half])
 		g.send(batch[half:])
 	default:
-		for _, h := range batch {
-			h.finish(nil, err)
+		for _, o := range batch {
+			o.refuse(err)
 		}
 	}
 }
 
-func (g *gather) submitAll(batch []*Handle) ([]Receipt, error) {
+func (g *gather) submitAll(batch []offer) ([]Receipt, error) {
 	if len(batch) == 1 { // errors then name its fields without a place
-		r, err := g.c.Submit(g.c.life, batch[0].task)
+		r, err := g.c.submitOne(g.c.life, batch[0].offered())
 		return []Receipt{r}, g.known(err)
 	}
 	tasks := make([]Task, len(batch))
-	for i, h := range batch {
-		tasks[i] = h.task
+	for i, o := range batch {
+		tasks[i] = *o.offered()
 	}
 	receipts, err := g.c.SubmitMany(g.c.life, tasks)
 	return receipts, g.known(err)

@@ -91,6 +91,10 @@ func (h *Handle) sending() bool {
 	return true
 }
 
+func (h *Handle) offered() *Task { return &h.task }
+
+func (h *Handle) refuse(err error) { h.finish(nil, err) }
+
 // accept notes that the task is on a majority's disks.
 func (h *Handle) accept(r Receipt) {
 	h.mu.Lock()

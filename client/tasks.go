@@ -85,12 +85,9 @@ func duration(d time.Duration) *durationpb.Duration {
 	return durationpb.New(d)
 }
 
-// Submit submits one task. When it returns without error the task will not be lost.
-func (c *Client) Submit(ctx context.Context, t Task) (Receipt, error) {
+// submitOne makes a call of its own for one task that was checked.
+func (c *Client) submitOne(ctx context.Context, t *Task) (Receipt, error) {
 	const op = "submit"
-	if bad := t.check(""); bad != nil {
-		return Receipt{}, invalid(op, bad...)
-	}
 	req := taskraftv1.SubmitTaskRequest{Task: t.spec()}
 	resp, err := change(ctx, c, op, func(ctx context.Context, conn grpc.ClientConnInterface, call *taskraftv1.Call) (*taskraftv1.SubmitTaskResponse, error) {
 		req.Call = call

@@ -21,7 +21,8 @@
 // # A torn write and a rotten disk
 //
 // A frame that does not check ends the log only where a crash can have torn it:
-// in the last segment, with no sound frame behind it. Anywhere else it is damage,
+// in the last segment, with no sound frame behind it. Anywhere else it is damage
+// (a seal ends each segment that another follows, so that its loss shows, too),
 // and the log does not open, because dropping what was acknowledged would break
 // Raft's promises. A torn write and damage to the very last frame look the same;
 // so a mark, an empty frame, follows the last batch when the log is closed or has

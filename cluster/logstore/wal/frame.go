@@ -22,7 +22,8 @@ const (
 	kindDropBack             // payload: the first index that is gone
 	kindDropFront            // payload: the last index that is gone
 	kindMark                 // nothing: what is before was durable
-	lastKind      = kindMark
+	kindSeal                 // nothing: another segment follows
+	lastKind      = kindSeal
 )
 
 const (

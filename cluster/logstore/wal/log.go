@@ -30,6 +30,7 @@ type Log struct {
 	wmu    sync.Mutex // one write at a time
 	buf    []byte
 	marked bool // nothing was written since the last mark
+	sealed bool // Open: the last frame said that another segment follows
 
 	mu       sync.RWMutex // guards the rest; held for writing only while memory changes
 	segments []*segment   // by number; the last one is the tail
@@ -128,7 +129,7 @@ func (l *Log) write(tail *segment, kind uint32) (int64, error) {
 // room returns the tail with room for a frame of that size: a new one if needed.
 func (l *Log) room(size int64) (*segment, error) {
 	tail := l.segments[len(l.segments)-1]
-	if tail.end+size <= tail.size {
+	if tail.end+size+frameSize(0) <= tail.size { // a seal fits behind it
 		return tail, nil
 	}
 	l.mu.RLock()
@@ -137,7 +138,7 @@ func (l *Log) room(size int64) (*segment, error) {
 	if h.first == 0 {
 		h.next = 0
 	}
-	h.size = max(l.size, segmentHead+size)
+	h.size = max(l.size, segmentHead+size+frameSize(0))
 	path, err := l.spare.take(l.dir, h.size)
 	if err != nil {
 		return nil, err
@@ -145,6 +146,10 @@ func (l *Log) room(size int64) (*segment, error) {
 	next, err := beginSegment(l.dir, path, h)
 	if err != nil {
 		return nil, err
+	}
+	l.buf = begin(l.buf)
+	if _, err := l.write(tail, kindSeal); err != nil { // from now on, without the next one the log is not whole
+		return nil, errors.Join(err, next.file.Close())
 	}
 	l.mu.Lock()
 	l.segments = append(l.segments, next)

@@ -112,6 +112,9 @@ func Open(dir string, size int64, check func(*raft.Log) error) (_ *Log, err erro
 			return nil, fmt.Errorf("%s: %w", segmentName(n), err)
 		}
 	}
+	if l.sealed {
+		return nil, fmt.Errorf("log segment %s is missing: %w", segmentName(numbers[len(numbers)-1]+1), ErrDamaged)
+	}
 	if err := l.whole(); err != nil {
 		return nil, err
 	}
@@ -167,7 +170,7 @@ func (l *Log) load(number uint64, check func(*raft.Log) error) error {
 	if err := l.fits(s, number); err != nil {
 		return err
 	}
-	s.base = s.next
+	s.base, l.sealed = s.next, false
 	r := frameReader{file: f, at: segmentHead, size: s.size, salt: s.salt}
 	r.in = bufio.NewReaderSize(io.NewSectionReader(f, segmentHead, s.size-segmentHead), 1<<20)
 	for {
@@ -211,7 +214,10 @@ func (l *Log) fits(s *segment, number uint64) error {
 
 // follow carries out what a frame says.
 func (l *Log) follow(s *segment, fr frame, check func(*raft.Log) error) error {
-	l.marked = fr.kind == kindMark
+	if l.sealed {
+		return fmt.Errorf("it follows the segment's end: %w", ErrDamaged)
+	}
+	l.marked, l.sealed = fr.kind == kindMark, fr.kind == kindSeal
 	switch fr.kind {
 	case kindBatch:
 		return walkBatch(fr.payload, func(e *raft.Log, offset int) error {

@@ -89,6 +89,7 @@ func (s *segment) add(index uint64, offset int64) {
 // dropFrom takes the entries from index on out of the log.
 func (s *segment) dropFrom(index uint64) {
 	switch {
+	case len(s.offsets) == 0:
 	case index <= s.base:
 		s.offsets = s.offsets[:0]
 	case index <= s.last():
