@@ -48,15 +48,13 @@ func newTable(t *testing.T, masters int) *table {
 func (tb *table) call(_ context.Context, m *followtest.Master, req proto.Message) (proto.Message, error) {
 	tb.mu.Lock()
 	defer tb.mu.Unlock()
-	submit := req.(*taskraftv1.SubmitTaskRequest)
+	submit := req.(interface{ GetCall() *taskraftv1.Call })
 	call := submit.GetCall()
 	tb.calls = append(tb.calls, proto.CloneOf(call))
-	key := fmt.Sprintf("%x/%d", call.GetClientId(), call.GetSeq())
-	id, known := tb.ids[key]
-	if !known {
-		tb.next++
-		id = tb.next
-		tb.ids[key] = id
+	many, gathered := req.(*taskraftv1.SubmitTasksRequest)
+	ids := make([]uint64, max(1, len(many.GetTasks())))
+	for i := range ids {
+		ids[i] = tb.id(fmt.Sprintf("%x/%d/%d", call.GetClientId(), call.GetSeq(), i))
 	}
 	if tb.lose != nil && tb.lose(len(tb.calls)) {
 		next := tb.c.Masters[(slices.Index(tb.c.Masters, m)+1)%len(tb.c.Masters)]
@@ -64,7 +62,21 @@ func (tb *table) call(_ context.Context, m *followtest.Master, req proto.Message
 		tb.c.Lead(next)
 		return nil, status.Error(codes.Unavailable, "connection reset")
 	}
-	return &taskraftv1.SubmitTaskResponse{Id: id, Position: tb.c.Position(id)}, nil
+	if gathered {
+		return &taskraftv1.SubmitTasksResponse{Ids: ids, Position: tb.c.Position(ids[0])}, nil
+	}
+	return &taskraftv1.SubmitTaskResponse{Id: ids[0], Position: tb.c.Position(ids[0])}, nil
+}
+
+// id is what the table remembers under a key.
+func (tb *table) id(key string) uint64 {
+	id, known := tb.ids[key]
+	if !known {
+		tb.next++
+		id = tb.next
+		tb.ids[key] = id
+	}
+	return id
 }
 
 func (tb *table) applied() uint64 {

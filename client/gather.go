@@ -162,6 +162,9 @@ func (g *gather) send(batch []offer) {
 
 func (g *gather) submitAll(batch []offer) ([]Receipt, error) {
 	if len(batch) == 1 { // errors then name its fields without a place
+		if bad := batch[0].offered().check(""); bad != nil {
+			return nil, invalid("submit", bad...)
+		}
 		r, err := g.c.submitOne(g.c.life, batch[0].offered())
 		return []Receipt{r}, g.known(err)
 	}

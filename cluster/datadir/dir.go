@@ -14,6 +14,7 @@ const (
 	lockName      = "lock"
 	identityName  = "identity.json"
 	logName       = "raft.db"
+	walName       = "wal"
 	snapshotsName = "snapshots"
 )
 
@@ -152,7 +153,7 @@ func (d *Dir) load(o Options) error {
 
 // first gives an empty directory its identity.
 func (d *Dir) first(o Options) error {
-	for _, name := range []string{logName, snapshotsName} {
+	for _, name := range []string{logName, walName, snapshotsName} {
 		if !exists(d.file(name)) {
 			continue
 		}

@@ -3,7 +3,8 @@
 //
 //	DIR/lock           flock of the running master, with its pid
 //	DIR/identity.json  name, incarnation, adopted cluster; replaced atomically
-//	DIR/raft.db        log, term and vote (package logstore)
+//	DIR/raft.db        term and vote (package logstore)
+//	DIR/wal            log; with --log-store=bolt it is in raft.db
 //	DIR/snapshots/     Raft's snapshots
 //
 // The files are created in the order identity.json (without a cluster), raft.db,

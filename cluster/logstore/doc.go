@@ -1,10 +1,12 @@
 // Package logstore keeps Raft's log, term and vote on disk and never lies about
-// them. It wraps raft-boltdb, adding what that store lacks:
+// them. Term and vote are in raft-boltdb, the entries in package wal or, as an
+// option, in raft-boltdb too (docs/adr/0007-wal.md). The wrapper adds what these
+// lack:
 //
 //   - a CRC32C per entry, taken where the entry is first stored (the leader),
 //     carried with it in Log.Extensions, and checked before every store and after
 //     every load on every master; a CRC32C per stable value
-//   - at open, before bbolt touches the file: its pages are walked, every entry
+//   - at open, before bbolt touches its file: the pages are walked; every entry
 //     is checked, and the indexes must be contiguous
 //   - the vote's term and candidate in one transaction (hashicorp/raft#661)
 //   - the index of the newest whole snapshot, below which a start is refused

@@ -4,6 +4,7 @@
 //	wal/0000000000000007.wal   sealed: full, only read
 //	wal/0000000000000008.wal   the tail: written at its end
 //	wal/spare                  allocated beforehand, the next tail
+//	wal/begun                  the next tail, while its header is written
 //
 // A segment is a header and frames. A frame holds a batch of entries, or what
 // was deleted: the log is what its frames say in their order, so a deletion is

@@ -193,7 +193,7 @@ func (s *segment) read(index uint64, out *raft.Log) error {
 		return fmt.Errorf("read entry %d: %w", index, err)
 	}
 	n := entryLen(b[:])
-	if n > s.end-at {
+	if n > s.size-at {
 		return fmt.Errorf("entry %d has %d bytes, more than its file: %w", index, n, ErrDamaged)
 	}
 	whole := make([]byte, n)

@@ -75,7 +75,7 @@ func list(dir string) ([]uint64, error) {
 		switch {
 		case ok:
 			numbers = append(numbers, number)
-		case f.Name() != spareName:
+		case f.Name() != spareName && f.Name() != begunName:
 			return nil, fmt.Errorf("%s is no file of the log: move it away", filepath.Join(dir, f.Name()))
 		}
 	}
@@ -118,15 +118,17 @@ func Open(dir string, size int64, check func(*raft.Log) error) (_ *Log, err erro
 	if err := l.whole(); err != nil {
 		return nil, err
 	}
-	if err := removeSpare(dir); err != nil {
+	if err := removeSpares(dir); err != nil {
 		return nil, err
 	}
 	return l, l.free()
 }
 
-func removeSpare(dir string) error {
-	if err := os.Remove(filepath.Join(dir, spareName)); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("remove spare log segment: %w", err)
+func removeSpares(dir string) error {
+	for _, name := range []string{spareName, begunName} {
+		if err := os.Remove(filepath.Join(dir, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("remove spare log segment: %w", err)
+		}
 	}
 	return nil
 }

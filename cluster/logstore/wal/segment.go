@@ -112,6 +112,7 @@ func (s *segment) dropThrough(index uint64) {
 const (
 	suffix    = ".wal"
 	spareName = "spare"
+	begunName = "begun" // a spare that is being made a segment
 )
 
 func segmentName(number uint64) string { return fmt.Sprintf("%016x%s", number, suffix) }

@@ -18,17 +18,19 @@ type spare struct {
 	size int64 // 0: there is none
 }
 
-// take returns the path of a spare of that size, made if there is none.
+// take returns the path of a file of that size, which is the caller's: the spare,
+// or one made now.
 func (s *spare) take(dir string, size int64) (string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	path := filepath.Join(dir, spareName)
+	path := filepath.Join(dir, begunName)
 	if s.size != size {
-		if err := makeSpare(path, size); err != nil {
-			return "", err
-		}
+		return path, makeSpare(path, size)
 	}
 	s.size = 0
+	if err := os.Rename(filepath.Join(dir, spareName), path); err != nil {
+		return "", fmt.Errorf("begin log segment: %w", err)
+	}
 	return path, nil
 }
 
