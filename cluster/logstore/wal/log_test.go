@@ -24,7 +24,7 @@ func entry(index uint64, size int) *raft.Log {
 	return &raft.Log{
 		Index: index, Term: 1 + index/100, Type: raft.LogCommand,
 		Data:       bytes.Repeat([]byte{byte(index), byte(index >> 8), 0xa5}, size/3+1)[:size],
-		Extensions: []byte(fmt.Sprint("x", index)), AppendedAt: time.Unix(int64(index), 5).UTC(),
+		Extensions: fmt.Append(nil, "x", index), AppendedAt: time.Unix(int64(index), 5).UTC(),
 	}
 }
 
