@@ -90,13 +90,10 @@ func DecodeEntry(b []byte) (*Entry, error) {
 	if e.Level == 0 || e.Now <= 0 { // a time of zero means none
 		return nil, fmt.Errorf("entry header: %w", ErrCorrupt)
 	}
-	var body fsmpb.Commands
-	if err := proto.Unmarshal(b[headerSize:], &body); err != nil {
-		return nil, fmt.Errorf("entry body: %w: %w", ErrCorrupt, err)
-	}
-	if err := checkCommands(&body); err != nil {
+	cmds, err := decodeCommands(b[headerSize:])
+	if err != nil {
 		return nil, err
 	}
-	e.Commands = body.Commands
+	e.Commands = cmds
 	return e, nil
 }

@@ -18,12 +18,20 @@ func checkCommands(body *fsmpb.Commands) error {
 		return fmt.Errorf("entry body: unknown field: %w", ErrNewer)
 	}
 	for i, c := range body.Commands {
-		if unknown(c) || c.Call != nil && unknown(c.Call) || unknownInKind(c) {
-			return fmt.Errorf("command %d: unknown kind or field: %w", i, ErrNewer)
+		if err := checkCommand(i, c); err != nil {
+			return err
 		}
-		if c.Kind == nil {
-			return fmt.Errorf("command %d: no kind: %w", i, ErrCorrupt)
-		}
+	}
+	return nil
+}
+
+// checkCommand does so for the i-th command.
+func checkCommand(i int, c *fsmpb.Command) error {
+	if unknown(c) || c.Call != nil && unknown(c.Call) || unknownInKind(c) {
+		return fmt.Errorf("command %d: unknown kind or field: %w", i, ErrNewer)
+	}
+	if c.Kind == nil {
+		return fmt.Errorf("command %d: no kind: %w", i, ErrCorrupt)
 	}
 	return nil
 }
