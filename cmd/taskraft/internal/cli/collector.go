@@ -10,10 +10,10 @@ const (
 	// gcPercent lets a small heap grow further before it is collected than Go's 100:
 	// most of a master's garbage is younger than one entry.
 	gcPercent = 200
-	// garbageRoom is what it may grow by when it is large, at gcPercent of 128 MiB. A
+	// garbageRoom is what it may grow by when it is large, at gcPercent of 96 MiB. A
 	// million queued tasks are half a GiB that is never garbage: in proportion to
 	// that, the collector would let a master take a GiB and a half.
-	garbageRoom = 256 << 20
+	garbageRoom = 192 << 20
 	// leastPercent bounds what collecting may cost: the larger the heap, the longer
 	// it takes.
 	leastPercent = 25

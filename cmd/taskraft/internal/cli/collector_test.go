@@ -12,7 +12,7 @@ func TestPercentFor(t *testing.T) {
 		live uint64
 		want int
 	}{
-		{0, 200}, {5 << 20, 200}, {128 << 20, 200}, {256 << 20, 100}, {512 << 20, 50}, {1 << 30, 25}, {100 << 30, 25},
+		{0, 200}, {5 << 20, 200}, {96 << 20, 200}, {192 << 20, 100}, {384 << 20, 50}, {768 << 20, 25}, {100 << 30, 25},
 	} {
 		if got := percentFor(tt.live); got != tt.want {
 			t.Errorf("%d MiB live: %d %%, want %d", tt.live>>20, got, tt.want)
@@ -27,13 +27,13 @@ func TestCollectorFollowsTheHeap(t *testing.T) {
 	if got := gcPercentNow(); got != gcPercent {
 		t.Errorf("GOGC is %d, want %d", got, gcPercent)
 	}
-	held := make([]byte, 512<<20)
+	held := make([]byte, 384<<20)
 	deadline := time.Now().Add(10 * time.Second)
 	for gcPercentNow() > 50 && time.Now().Before(deadline) {
 		runtime.GC()
 	}
 	if got := gcPercentNow(); got > 50 || got < 40 {
-		t.Errorf("with 512 MiB live GOGC is %d, want 40 to 50", got)
+		t.Errorf("with 384 MiB live GOGC is %d, want 40 to 50", got)
 	}
 	runtime.KeepAlive(held)
 	held = nil
