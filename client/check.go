@@ -19,6 +19,8 @@ func (t *Task) check(prefix string) []Field {
 	if t.Delay != 0 && !t.RunAt.IsZero() {
 		bad = append(bad, field(prefix+"run_at", "got both delay and run_at, want one"))
 	}
+	bad = append(bad, checkItems(prefix+"on_success", t.OnSuccess)...)
+	bad = append(bad, checkItems(prefix+"on_dead", t.OnDead)...)
 	for key, value := range t.Require {
 		bad = checkText(bad, prefix+"require", key, prefix+"require", value)
 	}
@@ -28,6 +30,17 @@ func (t *Task) check(prefix string) []Field {
 	}
 	return checkText(bad, prefix+"queue", t.Queue, prefix+"kind", t.Kind, prefix+"content_type", t.ContentType, prefix+"request_id", t.RequestID,
 		prefix+"concurrency_key", t.ConcurrencyKey)
+}
+
+// checkItems checks the tasks of a list.
+func checkItems(name string, tasks []Task) []Field {
+	var bad []Field
+	for i := range tasks {
+		if tasks[i].check("") != nil {
+			bad = append(bad, tasks[i].check(fmt.Sprintf("%s[%d].", name, i))...)
+		}
+	}
+	return bad
 }
 
 func (t *Task) checkItem(i int) []Field {

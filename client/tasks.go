@@ -44,6 +44,16 @@ type Task struct {
 	// tasks of one key, which is 1 unless set. At most 128 bytes.
 	ConcurrencyKey string
 
+	// Parents: the task is SCHEDULED until all of them have SUCCEEDED. When one is
+	// DEAD or CANCELLED it is cancelled, or with AfterRun goes on.
+	After      []uint64 // by id
+	AfterItems []uint32 // by their place in the same SubmitMany or Batch, from 0
+	AfterRun   bool
+
+	// Submitted in the very log entry in which this task ends so, once, also when it
+	// is retried. They have no RequestID, parents and follow-ups of their own.
+	OnSuccess, OnDead []Task
+
 	// RequestID makes a submit safe to repeat from anywhere: the same id with the
 	// same content is the same task. At most 128 bytes.
 	RequestID string
@@ -61,6 +71,11 @@ func (t *Task) spec() *taskraftv1.TaskSpec {
 		Queue: t.Queue, Kind: t.Kind, Payload: t.Payload, ContentType: t.ContentType, Priority: t.Priority,
 		Timeout: duration(t.Timeout), ExpiresIn: duration(t.ExpiresIn), Retain: duration(t.Retain),
 		RequestId: t.RequestID, Require: t.Require, ConcurrencyKey: t.ConcurrencyKey,
+		After: t.After, AfterItems: t.AfterItems,
+		OnSuccess: specs(t.OnSuccess), OnDead: specs(t.OnDead),
+	}
+	if t.AfterRun {
+		s.AfterPolicy = taskraftv1.AfterPolicy_AFTER_RUN
 	}
 	if t.Delay != 0 {
 		s.Start = &taskraftv1.TaskSpec_Delay{Delay: durationpb.New(t.Delay)}
@@ -75,6 +90,18 @@ func (t *Task) spec() *taskraftv1.TaskSpec {
 		s.Backoff = &taskraftv1.Backoff{Base: duration(t.BackoffBase), Max: duration(t.BackoffMax)}
 	}
 	return s
+}
+
+// specs is nil for no tasks.
+func specs(tasks []Task) []*taskraftv1.TaskSpec {
+	if len(tasks) == 0 {
+		return nil
+	}
+	out := make([]*taskraftv1.TaskSpec, len(tasks))
+	for i := range tasks {
+		out[i] = tasks[i].spec()
+	}
+	return out
 }
 
 // duration leaves zero unset.

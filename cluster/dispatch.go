@@ -154,7 +154,7 @@ func (l *reign) unreserve(g *grant) {
 func (l *reign) expect(specs []*fsmpb.TaskSpec) []intent {
 	var got []intent
 	for _, spec := range specs {
-		if spec.GetRunAt() != 0 || spec.GetDelay() != 0 || len(spec.GetRequire()) > 0 {
+		if spec.GetRunAt() != 0 || spec.GetDelay() != 0 || len(spec.GetRequire())+len(spec.GetAfter())+len(spec.GetAfterItems()) > 0 {
 			continue // not at once, or not for whose turn it is
 		}
 		name := spec.GetQueue()

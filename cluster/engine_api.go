@@ -51,6 +51,12 @@ func (n *Node) WaitTask(ctx context.Context, id uint64, wait time.Duration) (t *
 // this node leads. Errors: *NotLeaderError, and ctx's.
 func (n *Node) WatchTasks(ctx context.Context) (*Watch, error) { return n.engine.watch(ctx) }
 
+// WaitBatch returns a batch once all its tasks have ended, or as it is after wait;
+// nil when there is none. Errors: *NotLeaderError, and ctx's.
+func (n *Node) WaitBatch(ctx context.Context, id uint64, wait time.Duration) (*fsm.Batch, Position, error) {
+	return n.engine.waitBatch(ctx, id, wait)
+}
+
 // Now is the table's clock as this node tells it while it leads, Unix nanoseconds:
 // deadlines of tasks are compared with it.
 func (n *Node) Now() int64 { return n.engine.clock.now() }

@@ -45,7 +45,7 @@ func classOf(cmd *fsmpb.Command) class {
 	switch cmd.GetKind().(type) {
 	case *fsmpb.Command_OpenSession, *fsmpb.Command_UpdateSession, *fsmpb.Command_CloseSession, *fsmpb.Command_ExpireSession:
 		return classSession
-	case *fsmpb.Command_Complete, *fsmpb.Command_Fail, *fsmpb.Command_Release, *fsmpb.Command_Cancel:
+	case *fsmpb.Command_Complete, *fsmpb.Command_Fail, *fsmpb.Command_Release, *fsmpb.Command_Cancel, *fsmpb.Command_CancelBatch:
 		return classReport
 	case *fsmpb.Command_Tick:
 		return classTick
@@ -62,7 +62,11 @@ func weightOf(cmd *fsmpb.Command) int {
 	case *fsmpb.Command_Submit:
 		return len(k.Submit.GetTasks())
 	case *fsmpb.Command_Complete:
-		return len(k.Complete.GetItems())
+		n := len(k.Complete.GetItems())
+		for _, c := range k.Complete.GetItems() {
+			n += len(c.GetFollowUp())
+		}
+		return n
 	case *fsmpb.Command_Fail:
 		return len(k.Fail.GetItems())
 	case *fsmpb.Command_Release:
@@ -169,8 +173,11 @@ func (l *reign) order(ctx context.Context, cmd *fsmpb.Command, t tie) (fsm.Resul
 // a submit, unless it is a repeat. Whether that one was applied before only the
 // table knows.
 func refusable(cmd *fsmpb.Command) bool {
-	_, submits := cmd.GetKind().(*fsmpb.Command_Submit)
-	return submits && !cmd.GetCall().GetRepeat()
+	switch cmd.GetKind().(type) {
+	case *fsmpb.Command_Submit, *fsmpb.Command_StageBatch:
+		return !cmd.GetCall().GetRepeat()
+	}
+	return false
 }
 
 // abandon withdraws a proposal whose caller waits no longer: before it was put

@@ -3,6 +3,8 @@ package cluster
 import (
 	"context"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/taskraft/taskraft/fsm"
 	"github.com/taskraft/taskraft/fsm/fsmpb"
 )
@@ -75,7 +77,15 @@ func (l *reign) takeReports(b *building, s *Stream, bytes, transitions int) bool
 	n := s.session.worker
 	frame := 2*len(n) + len(s.session.boot) + 32
 	done := prefix(p.done, func(c *fsmpb.Completion) bool {
-		return b.take(room, itemBytes+len(c.GetResult())+len(c.GetContentType()))
+		size := itemBytes + len(c.GetResult()) + len(c.GetContentType())
+		for _, spec := range c.GetFollowUp() {
+			size += proto.Size(spec) + 4
+		}
+		if !b.take(room, size) {
+			return false
+		}
+		b.add(0, len(c.GetFollowUp()))
+		return true
 	})
 	if len(done) > 0 {
 		p.done = p.done[len(done):]

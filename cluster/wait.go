@@ -18,6 +18,7 @@ type waits struct {
 	mu      sync.Mutex
 	indexes []*indexWait
 	tasks   map[uint64][]*taskWait
+	batches map[uint64][]*batchWait
 }
 
 type indexWait struct {
@@ -41,7 +42,9 @@ func (x *taskWait) end(t *fsm.Task) {
 	x.done <- t
 }
 
-func newWaits() *waits { return &waits{tasks: make(map[uint64][]*taskWait)} }
+func newWaits() *waits {
+	return &waits{tasks: make(map[uint64][]*taskWait), batches: make(map[uint64][]*batchWait)}
+}
 
 // applied wakes whoever waited for this entry. Called with table.mu held.
 func (w *waits) applied(a *fsm.Applied) {
@@ -51,11 +54,14 @@ func (w *waits) applied(a *fsm.Applied) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.reached(a.Index)
-	if len(w.tasks) == 0 {
+	if len(w.tasks) == 0 && len(w.batches) == 0 {
 		return
 	}
 	for i := range a.Events {
 		ev := &a.Events[i]
+		if ev.Kind == fsm.BatchFinished {
+			w.endBatch(ev.Batch)
+		}
 		if ev.Kind != fsm.TaskFinished || ev.Task == nil {
 			continue
 		}
@@ -94,6 +100,9 @@ func (w *waits) restored(m *fsm.Machine) {
 			w.n.Add(-1)
 		}
 		delete(w.tasks, id)
+	}
+	for id := range w.batches { // they look again
+		w.endBatch(id)
 	}
 }
 

@@ -13,10 +13,12 @@ type Applied struct {
 type Result struct {
 	Outcome  Outcome   // of the command as a whole
 	Outcomes []Outcome // per item, for Submit, Complete, Fail, Release, Cancel, Retry
-	IDs      []uint64  // Submit: task ids in the order of the specs
+	IDs      []uint64  // Submit: task ids in the order of the specs; CommitBatch: the first
 	Tasks    []*Task   // Assign and polls: what the session got; OpenSession: what it holds and did not list
 	Aborts   []uint64  // OpenSession: listed fences that are void
 	Session  *Session  // OpenSession, UpdateSession
+	Batch    uint64    // Submit of a batch, OpenBatch, StageBatch, CommitBatch, CancelBatch
+	Count    uint64    // tasks: of the batch so far; CancelBatch, RetryDead: that are meant
 }
 
 // EventKind is the closed set of changes.
@@ -36,7 +38,8 @@ const (
 	QueueChanged
 	MemberChanged
 	TaskTrimmed
-	QueueOpened // its rate limit has a token again
+	QueueOpened   // its rate limit has a token again
+	BatchFinished // Batch: its last task has ended
 )
 
 // Event is what an apply changed, as data. Task is frozen. Fence and Session of
@@ -48,4 +51,5 @@ type Event struct {
 	Fence   uint64
 	Session uint64
 	Queue   string // QueueChanged, QueueOpened
+	Batch   uint64 // BatchFinished
 }

@@ -29,6 +29,10 @@ func (m *Machine) give(s *session, n int) []*Task {
 			m.revoke(h.line, t, ReasonExpired)
 			continue
 		}
+		if m.doomed(t) {
+			m.revoke(h.line, t, m.lots[t.Extra.Batch].rec.reason)
+			continue
+		}
 		if got == nil {
 			got = make([]*Task, 0, min(n, h.line.eligible+1))
 		}

@@ -24,7 +24,7 @@ func (m *Machine) complete(c *fsmpb.Complete) Result {
 		t, o := m.judge(r)
 		switch {
 		case o == Accepted:
-			m.succeed(m.lines[t.Queue], t, r.digest, it.GetResult(), it.GetContentType())
+			m.succeed(m.lines[t.Queue], t, it)
 		case t != nil:
 			m.refuse(t, r, o, it.GetResult())
 		}
@@ -141,7 +141,7 @@ func (m *Machine) refuse(old *Task, r report, o Outcome, result []byte) {
 	if o != Duplicate && (r.verb == VerbComplete || len(result) > 0) && !old.keeps(r.fence) {
 		t := *old
 		kept := result[:min(len(result), MaxSuperseded)]
-		t.Superseded = appendFrozen(t.Superseded, Superseded{
+		t.amend().Superseded = appendFrozen(t.Superseded(), Superseded{
 			Fence: r.fence, Worker: r.worker, Outcome: o,
 			Result: slices.Clone(kept), Truncated: len(kept) < len(result), At: m.now,
 		}, KeepSuperseded)
@@ -157,7 +157,7 @@ func (m *Machine) refuse(old *Task, r report, o Outcome, result []byte) {
 // keeps reports whether a superseded result of that fence is kept already: a
 // repeat adds nothing.
 func (t *Task) keeps(fence uint64) bool {
-	return slices.ContainsFunc(t.Superseded, func(s Superseded) bool { return s.Fence == fence })
+	return slices.ContainsFunc(t.Superseded(), func(s Superseded) bool { return s.Fence == fence })
 }
 
 // find returns a task, or why there is none.
@@ -167,6 +167,11 @@ func (m *Machine) find(id uint64) (*Task, Outcome) {
 	}
 	if id == 0 || id > m.lastTask {
 		return nil, UnknownTask
+	}
+	if m.busy.Len() > 0 {
+		if t := m.catchUp(id); t != nil {
+			return t, OutcomeNone
+		}
 	}
 	return nil, Forgotten
 }

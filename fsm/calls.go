@@ -106,8 +106,8 @@ func (m *Machine) forgetClient(id string) {
 }
 
 // encodeOutcome packs the parts of a result that a verb has: the outcome, the
-// outcomes per item, and the ids as differences (they are mostly dense). These
-// bytes stand in snapshots.
+// outcomes per item, the ids as differences (they are mostly dense), and batch and
+// count when there are. These bytes stand in snapshots.
 func encodeOutcome(r *Result) []byte {
 	b := make([]byte, 0, 8+len(r.Outcomes)+2*len(r.IDs))
 	b = append(b, byte(r.Outcome))
@@ -120,6 +120,10 @@ func encodeOutcome(r *Result) []byte {
 	for _, id := range r.IDs {
 		b = binary.AppendVarint(b, int64(id-last))
 		last = id
+	}
+	if r.Batch|r.Count != 0 {
+		b = binary.AppendUvarint(b, r.Batch)
+		b = binary.AppendUvarint(b, r.Count)
 	}
 	return b
 }
@@ -147,6 +151,10 @@ func decodeOutcome(b []byte) Result {
 		b = b[k:]
 		last += uint64(d)
 		r.IDs[i] = last
+	}
+	if len(b) > 0 {
+		r.Batch, k = binary.Uvarint(b)
+		r.Count, _ = binary.Uvarint(b[k:])
 	}
 	return r
 }
@@ -176,6 +184,14 @@ func outcomeFault(b []byte) error {
 			return ErrCorrupt
 		}
 		b = b[k:]
+	}
+	if len(b) > 0 { // batch and count
+		for range 2 {
+			if _, k = binary.Uvarint(b); k <= 0 {
+				return ErrCorrupt
+			}
+			b = b[k:]
+		}
 	}
 	switch {
 	case len(b) != 0:

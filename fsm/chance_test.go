@@ -103,6 +103,12 @@ func (c *chance) spec() *fsmpb.TaskSpec {
 	if c.one(3) {
 		s.ConcurrencyKey = c.pick("k1", "k2")
 	}
+	if c.one(4) {
+		s.After, s.AfterRun = []uint64{c.id(), c.id()}[:c.n(1, 2)], c.one(2)
+	}
+	if c.one(6) {
+		s.OnSuccess, s.OnDead = []*fsmpb.TaskSpec{{Kind: "succeeded", RequestId: "r1"}}, []*fsmpb.TaskSpec{{Kind: "dead", Queue: "new"}}
+	}
 	return s
 }
 
@@ -143,6 +149,46 @@ func (c *chance) settings() *fsmpb.SetQueue {
 	return q
 }
 
+// specs draws tasks of one call, some of which wait for others of it.
+func (c *chance) specs(most int64) []*fsmpb.TaskSpec {
+	specs := make([]*fsmpb.TaskSpec, c.n(1, most))
+	for i := range specs {
+		specs[i] = c.spec()
+		if c.one(3) {
+			specs[i].AfterItems, specs[i].AfterRun = []uint32{uint32(c.n(0, int64(len(specs))))}, c.one(2)
+		}
+	}
+	return specs
+}
+
+func (c *chance) batch() *fsmpb.BatchSpec {
+	return &fsmpb.BatchSpec{
+		RequestId: c.pick("", "", "b1", "b2"), ContentDigest: uint64(c.n(0, 1)),
+		FollowUp: []*fsmpb.TaskSpec{{Kind: "ended"}}, OnSuccess: []*fsmpb.TaskSpec{{Kind: "all succeeded", After: []uint64{1}}},
+	}
+}
+
+// batchCommand draws one command about a batch: mostly what comes next for an open one.
+func (c *chance) batchCommand() *fsmpb.Command {
+	id := uint64(c.n(0, int64(c.m.lastBatch)+1))
+	total := uint64(0)
+	if b := c.m.Batch(id); b != nil {
+		total = b.Total
+	}
+	switch c.n(0, 7) {
+	case 0:
+		return openBatchCmd(c.batch())
+	case 1, 2, 3:
+		return stageCmd(&fsmpb.StageBatch{Batch: id, Offset: total - min(total, uint64(c.n(0, 8)/8)), Digest: uint64(c.n(0, 1)), Tasks: c.specs(4)})
+	case 4, 5:
+		return commitCmd(id, total, uint64(c.n(0, 1)))
+	case 6:
+		return submitBatchCmd(c.batch(), c.specs(3)...)
+	default:
+		return cancelBatchCmd(id, c.pick("", "x"))
+	}
+}
+
 func (c *chance) open() *fsmpb.OpenSession {
 	worker, boot := c.worker()
 	o := &fsmpb.OpenSession{
@@ -163,17 +209,17 @@ func (c *chance) command() *fsmpb.Command {
 	who := worker + "/" + boot
 	digest := uint64(c.n(0, 1))
 	var cmd *fsmpb.Command
-	switch c.n(0, 24) {
+	switch c.n(0, 31) {
 	case 0, 1, 2, 3:
-		specs := make([]*fsmpb.TaskSpec, c.n(1, 3))
-		for i := range specs {
-			specs[i] = c.spec()
-		}
-		cmd = submitCmd(specs...)
+		cmd = submitCmd(c.specs(3)...)
 	case 4, 5, 6, 7, 8:
 		return assignCmd(c.session(), uint32(c.n(0, 3)))
 	case 9, 10, 11:
-		cmd = completeCmd(who, &fsmpb.Completion{Task: task, Fence: fence, Digest: digest, Result: make([]byte, c.n(0, 3))})
+		done := &fsmpb.Completion{Task: task, Fence: fence, Digest: digest, Result: make([]byte, c.n(0, 3))}
+		if c.one(5) {
+			done.FollowUp = []*fsmpb.TaskSpec{{Kind: "completed", Queue: c.queue(), RequestId: "r2"}}
+		}
+		cmd = completeCmd(who, done)
 	case 12, 13:
 		cmd = failCmd(who, &fsmpb.Failure{
 			Task: task, Fence: fence, Digest: digest, Error: "e", Permanent: c.one(4),
@@ -197,6 +243,10 @@ func (c *chance) command() *fsmpb.Command {
 		return closeCmd(c.session())
 	case 21, 22:
 		return expireCmd(c.session())
+	case 24, 25, 26, 27, 28, 29:
+		cmd = c.batchCommand()
+	case 30:
+		cmd = retryDeadCmd(&fsmpb.RetryDead{Queue: c.pick("", "mail")})
 	case 23:
 		return spareCmd(c.m.now - c.n(-2, 20)*Second)
 	default:

@@ -23,7 +23,7 @@ type choice struct {
 }
 
 // chosen returns the ids in order. It does not know the rule for tasks that run
-// alone: then it says so.
+// alone, nor what the end of a batch brings: then it says so.
 func chosen(m *Machine, id uint64, n int) (want []uint64, known bool) {
 	s := m.live[id]
 	if s == nil || s.rec.Draining || s.rec.Ending != CauseNone {
@@ -39,6 +39,8 @@ func chosen(m *Machine, id uint64, n int) (want []uint64, known bool) {
 			return nil, true
 		case t.held():
 			c.runs(t)
+		case t.State == Ready && t.Extra != nil && t.Extra.Batch != 0 && (m.doomed(t) || t.expiry() != 0 && t.expiry() <= m.now):
+			return nil, false // its end may be its batch's, with which others are submitted
 		case t.State == Ready && t.Crashes >= SoloAfterCrashes && c.seat(t) >= 0:
 			return nil, false
 		case t.State == Ready && (t.Attempts > 0 || t.ExpiresAt == 0 || t.ExpiresAt > m.now) && c.seat(t) >= 0:

@@ -87,3 +87,28 @@ func memberCmd(member *fsmpb.SetMember) *fsmpb.Command {
 func finalizeCmd(level uint32) *fsmpb.Command {
 	return &fsmpb.Command{Kind: &fsmpb.Command_Finalize{Finalize: &fsmpb.Finalize{Level: level}}}
 }
+
+func openBatchCmd(b *fsmpb.BatchSpec) *fsmpb.Command {
+	return &fsmpb.Command{Kind: &fsmpb.Command_OpenBatch{OpenBatch: &fsmpb.OpenBatch{Batch: b}}}
+}
+
+func stageCmd(s *fsmpb.StageBatch) *fsmpb.Command {
+	return &fsmpb.Command{Kind: &fsmpb.Command_StageBatch{StageBatch: s}}
+}
+
+func commitCmd(batch, total, digest uint64) *fsmpb.Command {
+	return &fsmpb.Command{Kind: &fsmpb.Command_CommitBatch{CommitBatch: &fsmpb.CommitBatch{Batch: batch, Total: total, ContentDigest: digest}}}
+}
+
+func cancelBatchCmd(batch uint64, reason string) *fsmpb.Command {
+	return &fsmpb.Command{Kind: &fsmpb.Command_CancelBatch{CancelBatch: &fsmpb.CancelBatch{Batch: batch, Reason: reason}}}
+}
+
+func retryDeadCmd(c *fsmpb.RetryDead) *fsmpb.Command {
+	return &fsmpb.Command{Kind: &fsmpb.Command_RetryDead{RetryDead: c}}
+}
+
+// submitBatchCmd submits specs as one batch.
+func submitBatchCmd(b *fsmpb.BatchSpec, specs ...*fsmpb.TaskSpec) *fsmpb.Command {
+	return &fsmpb.Command{Kind: &fsmpb.Command_Submit{Submit: &fsmpb.Submit{Tasks: specs, Batch: b}}}
+}

@@ -37,7 +37,8 @@
 // task is one transition (two when a refused report also ends STOPPING). At
 // MaxTransitions per entry, assignments, ticks and ends of sessions stop; what
 // is left stays due and following ticks carry it on (Session.Ending is such a
-// mark). What an entry's own items ask for is always done.
+// mark; others are an unpacked batch, a cancelled one, a parent whose children are
+// being told, a bulk retry). What an entry's own items ask for is always done.
 //
 // # The table
 //
@@ -55,16 +56,19 @@
 //	lifecycle.go   every change of a task's state, and the table of them
 //	machine.go     the tables, Apply, which verb a command is
 //	entry.go strict.go             the log's encoding
-//	submit.go extra.go requests.go new tasks, request ids
+//	submit.go extra.go requests.go new tasks, what few tasks have, request ids
 //	attempt.go                     complete, fail, release: what a fence is worth
 //	assign.go choose.go            which task a session gets
 //	pool.go key.go rate.go         ready tasks by labels and keys; limits
 //	session.go ending.go workers.go  sessions open, attach, poll, end
+//	batch.go stage.go              batches, staged chunks and what becomes of them
+//	parents.go followup.go         what waits for an end, what is submitted with it
+//	dead.go fingerprint.go         dead tasks by their errors, bulk retries
 //	cancel.go settings.go          cancel, retry, queues, members, feature level
 //	tick.go retain.go              what is due, retention
 //	calls.go                       a repeated call gets its first answer
 //	index.go queue.go fences.go    indexes and counters
 //	snapshot.go record.go          the snapshot's format, writing
-//	restore.go load.go verify.go   reading it
+//	restore.go load.go loadbatch.go verify.go   reading it
 //	view.go                        reads
 package fsm

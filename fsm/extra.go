@@ -1,83 +1,119 @@
 package fsm
 
 import (
-	"cmp"
-	"encoding/binary"
 	"slices"
+
+	"google.golang.org/protobuf/proto"
 
 	"github.com/taskraft/taskraft/fsm/fsmpb"
 )
 
-// Extra holds the options that most tasks do not use: a task without any pays
-// one nil pointer. It is frozen like the task: an update copies it.
+// Extra holds what most tasks do not use: one without any of it pays one nil
+// pointer. It is frozen like the Task that it belongs to: an update copies both.
 type Extra struct {
 	Require        []Label // a session must have them all; sorted, each once
 	ConcurrencyKey string
 
 	pool string // Require as one string; tasks that require the same share it
+
+	Batch uint64 // the batch that it was submitted in; 0: none
+
+	After    []Parent // by id
+	AfterRun bool     // a parent that did not succeed does not cancel it
+	Waiting  bool     // for parents
+
+	OnSuccess []*fsmpb.TaskSpec // submitted when it has succeeded, and forgotten then
+	OnDead    []*fsmpb.TaskSpec // the same when it is dead
+
+	Superseded []Superseded // oldest first, at most KeepSuperseded
+
+	Follows      uint64 // the task whose end submitted it; 0: none
+	FollowsBatch uint64 // the batch whose end submitted it; 0: none
 }
 
-// Label is a name and a value that a session may have.
-type Label struct{ Key, Value string }
-
-func (a Label) compare(b Label) int {
-	return cmp.Or(cmp.Compare(a.Key, b.Key), cmp.Compare(a.Value, b.Value))
+// Parent is a task that another one waits for: one generation of it, as it was
+// when the other was submitted.
+type Parent struct {
+	Task       uint64
+	Generation uint32
 }
 
-// extraOf returns the rarely used options of a spec, nil when there are none.
-func (l *line) extraOf(spec *fsmpb.TaskSpec) *Extra {
-	if len(spec.GetRequire()) == 0 && spec.GetConcurrencyKey() == "" {
+// waiting reports whether t waits for parents.
+func (t *Task) waiting() bool { return t.Extra != nil && t.Extra.Waiting }
+
+// Superseded returns the results of t that were refused, oldest first.
+func (t *Task) Superseded() []Superseded {
+	if t.Extra == nil {
 		return nil
 	}
-	return l.adopt(&Extra{Require: labelsOf(spec.GetRequire()), ConcurrencyKey: spec.GetConcurrencyKey()})
+	return t.Extra.Superseded
 }
 
-// adopt completes x and lets it share strings with the tasks that wait already.
-func (l *line) adopt(x *Extra) *Extra {
-	x.pool = poolName(x.Require)
-	if p := l.pools[x.pool]; p != nil {
-		x.pool, x.Require = p.name, p.require
+// amend gives t, which is not frozen yet, an extra of its own to change.
+func (t *Task) amend() *Extra {
+	x := new(Extra)
+	if t.Extra != nil {
+		*x = *t.Extra
 	}
-	if k, ok := l.keys.Get(x.ConcurrencyKey); ok {
-		x.ConcurrencyKey = k.name
-	}
+	t.Extra = x
 	return x
 }
 
-// labelsOf puts labels into their one form: sorted, each once.
-func labelsOf(in []*fsmpb.Label) []Label {
-	if len(in) == 0 {
+// size is what the extra counts against its queue's retain_bytes.
+func (x *Extra) size() int {
+	n := 16 * len(x.After)
+	for _, specs := range [][]*fsmpb.TaskSpec{x.OnSuccess, x.OnDead} {
+		for _, s := range specs {
+			n += proto.Size(s)
+		}
+	}
+	for i := range x.Superseded {
+		n += len(x.Superseded[i].Result)
+	}
+	return n
+}
+
+// origin is where a task comes from, beside its spec.
+type origin struct {
+	batch        uint64 // 0: no batch
+	first        uint64 // staged: the id of the batch's first task
+	items        []uint64
+	follows      uint64
+	followsBatch uint64
+	line         *line // where it goes when no queue can be added; nil: one can
+}
+
+// parent returns the id of an item of the same call or batch.
+func (o *origin) parent(item uint32) uint64 {
+	if o.first != 0 {
+		return o.first + uint64(item)
+	}
+	return o.items[item]
+}
+
+// extra returns what a new task of the queue has beside the common: nil for most.
+// It changes nothing.
+func (m *Machine) extra(spec *fsmpb.TaskSpec, l *line, from *origin) *Extra {
+	parents := len(spec.GetAfter()) + len(spec.GetAfterItems())
+	if from.batch|from.follows|from.followsBatch == 0 && parents+len(spec.GetOnSuccess())+len(spec.GetOnDead())+len(spec.GetRequire()) == 0 &&
+		spec.GetConcurrencyKey() == "" {
 		return nil
 	}
-	out := make([]Label, len(in))
-	for i, label := range in {
-		out[i] = Label{label.GetKey(), label.GetValue()}
+	x := &Extra{
+		Require: labelsOf(spec.GetRequire()), ConcurrencyKey: spec.GetConcurrencyKey(),
+		Batch: from.batch, Follows: from.follows, FollowsBatch: from.followsBatch,
+		OnSuccess: spec.GetOnSuccess(), OnDead: spec.GetOnDead(),
 	}
-	slices.SortFunc(out, Label.compare)
-	return slices.Compact(out)
-}
-
-// poolName tells sets of labels apart; "" is the empty one.
-func poolName(labels []Label) string {
-	var b []byte
-	for _, label := range labels {
-		b = label.append(b)
+	if parents > 0 {
+		x.AfterRun = spec.GetAfterRun()
+		x.After = m.parents(spec, from)
 	}
-	return string(b)
-}
-
-// append appends the label to b so that no two labels run into each other.
-func (a Label) append(b []byte) []byte {
-	for _, s := range [...]string{a.Key, a.Value} {
-		b = binary.AppendUvarint(b, uint64(len(s)))
-		b = append(b, s...)
-	}
-	return b
+	return l.adopt(x)
 }
 
 // fillExtra writes x into r, which was used for another task before.
 func fillExtra(r *fsmpb.TaskRecord, x *Extra) {
-	r.Require, r.ConcurrencyKey = r.Require[:0], ""
+	clearExtra(r)
 	if x == nil {
 		return
 	}
@@ -85,12 +121,55 @@ func fillExtra(r *fsmpb.TaskRecord, x *Extra) {
 	for _, label := range x.Require {
 		r.Require = append(r.Require, &fsmpb.Label{Key: label.Key, Value: label.Value})
 	}
+	r.Batch, r.AfterRun, r.Waiting, r.Follows, r.FollowsBatch = x.Batch, x.AfterRun, x.Waiting, x.Follows, x.FollowsBatch
+	r.OnSuccess, r.OnDead = x.OnSuccess, x.OnDead
+	for _, p := range x.After {
+		r.After = append(r.After, p.Task)
+	}
+	if slices.ContainsFunc(x.After, func(p Parent) bool { return p.Generation != 1 }) {
+		for _, p := range x.After {
+			r.AfterGeneration = append(r.AfterGeneration, p.Generation)
+		}
+	}
+	for i := range x.Superseded {
+		s := &x.Superseded[i]
+		r.Superseded = append(r.Superseded, &fsmpb.SupersededResult{
+			Fence: s.Fence, Worker: s.Worker, Outcome: uint32(s.Outcome),
+			Result: s.Result, Truncated: s.Truncated, At: s.At,
+		})
+	}
+}
+
+// clearExtra empties the fields of an extra.
+func clearExtra(r *fsmpb.TaskRecord) {
+	r.Require, r.ConcurrencyKey = r.Require[:0], ""
+	r.Batch, r.AfterRun, r.Waiting, r.Follows, r.FollowsBatch = 0, false, false, 0, 0
+	r.OnSuccess, r.OnDead, r.Superseded = nil, nil, r.Superseded[:0]
+	r.After, r.AfterGeneration = r.After[:0], r.AfterGeneration[:0]
 }
 
 // extraIn is the inverse of fillExtra.
 func (l *line) extraIn(r *fsmpb.TaskRecord) *Extra {
-	if len(r.Require) == 0 && r.ConcurrencyKey == "" {
+	if r.Batch|r.Follows|r.FollowsBatch == 0 && r.ConcurrencyKey == "" && len(r.Require)+len(r.After)+len(r.OnSuccess)+len(r.OnDead)+len(r.Superseded) == 0 {
 		return nil
 	}
-	return l.adopt(&Extra{Require: labelsOf(r.Require), ConcurrencyKey: r.ConcurrencyKey})
+	x := &Extra{
+		Require: labelsOf(r.Require), ConcurrencyKey: r.ConcurrencyKey,
+		Batch: r.Batch, AfterRun: r.AfterRun, Waiting: r.Waiting, Follows: r.Follows, FollowsBatch: r.FollowsBatch,
+		OnSuccess: r.OnSuccess, OnDead: r.OnDead,
+	}
+	for i, id := range r.After {
+		p := Parent{id, 1}
+		if i < len(r.AfterGeneration) {
+			p.Generation = r.AfterGeneration[i]
+		}
+		x.After = append(x.After, p)
+	}
+	for _, s := range r.Superseded {
+		x.Superseded = append(x.Superseded, Superseded{
+			Fence: s.Fence, Worker: s.Worker, Outcome: Outcome(s.Outcome),
+			Result: s.Result, Truncated: s.Truncated, At: s.At,
+		})
+	}
+	return l.adopt(x)
 }

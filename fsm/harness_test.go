@@ -134,6 +134,17 @@ type indexes struct {
 	Weighted       map[uint64]bool
 	Clearing, Ends []uint64
 	NextDue        int64
+
+	Batches       map[uint64][Cancelled + 1]int64
+	BatchIDs      map[string]uint64
+	BatchDue      []dueItem
+	Busy          []uint64
+	Staged        stagedSize
+	Kids, Telling map[uint64][]uint64
+	Waits         map[uint64]int
+	Packed        map[string]int64
+	Dead          map[uint64][]trimItem
+	DeadIDs       []uint64
 }
 
 func indexesOf(m *Machine) indexes {
@@ -143,6 +154,8 @@ func indexesOf(m *Machine) indexes {
 		Pairs: map[uint64][]string{}, Weighted: map[uint64]bool{},
 		Held: map[string][]fenceOf{}, Lost: map[string][]fenceOf{}, Alone: map[uint64]int{},
 		Due: m.due.tree.Items(), Timeouts: m.timeouts.tree.Items(), Names: m.names.Items(), Clearing: m.clearing.Keys(), Ends: m.ending.Keys(), NextDue: m.NextDue(),
+		Batches: map[uint64][Cancelled + 1]int64{}, BatchIDs: m.batchIDs, BatchDue: m.batchDue.tree.Items(), Busy: m.busy.Keys(), Staged: m.staged,
+		Kids: map[uint64][]uint64{}, Telling: map[uint64][]uint64{}, Waits: m.waits, Packed: map[string]int64{}, Dead: map[uint64][]trimItem{}, DeadIDs: m.deadIDs.Keys(),
 	}
 	ids := func(order *btree.BTreeG[readyItem]) (ids []uint64) {
 		if order == nil {
@@ -164,6 +177,7 @@ func indexesOf(m *Machine) indexes {
 	}
 	for name, l := range m.lines {
 		x.Counts[name], x.Bytes[name] = l.counts, l.terminalBytes
+		x.Packed[name] = l.packed
 		x.Terminal[name], x.Eligible[name], x.Eligible[name+" gated"] = l.terminal.Items(), l.eligible, l.gated
 		pools := map[string]*pool{"": &l.open}
 		maps.Copy(pools, l.pools)
@@ -190,7 +204,33 @@ func indexesOf(m *Machine) indexes {
 	for name, f := range m.lost {
 		x.Lost[name] = pairs(f)
 	}
+	for id, b := range m.lots {
+		x.Batches[id] = b.counts
+	}
+	m.dead.Scan(func(key uint64, g *deadGroup) bool {
+		x.Dead[key] = g.tasks.Items()
+		return true
+	})
+	for parent, kids := range m.children {
+		x.Kids[parent] = stillWaiting(m, kids)
+	}
+	for parent, kids := range m.telling {
+		x.Telling[parent] = stillWaiting(m, kids)
+	}
+	maps.DeleteFunc(x.Kids, func(_ uint64, kids []uint64) bool { return len(kids) == 0 })
+	maps.DeleteFunc(x.Telling, func(_ uint64, kids []uint64) bool { return len(kids) == 0 })
 	return x
+}
+
+// stillWaiting leaves out the children that were cancelled meanwhile: they stay in
+// the lists until their turn.
+func stillWaiting(m *Machine, kids []uint64) (out []uint64) {
+	for _, id := range kids {
+		if t, _ := m.tasks.Get(id); t != nil && t.waiting() {
+			out = append(out, id)
+		}
+	}
+	return out
 }
 
 // check compares the machine's indexes and counters with a recount (S16) and
@@ -199,7 +239,7 @@ func check(tb reporter, m *Machine) {
 	tb.Helper()
 	b := snapshotBytes(tb, m)
 	r := restored(tb, b)
-	if diff := gocmp.Diff(indexesOf(r), indexesOf(m), gocmp.AllowUnexported(dueItem{}, nameItem{}, fenceOf{}, trimItem{}), cmpopts.EquateEmpty()); diff != "" {
+	if diff := gocmp.Diff(indexesOf(r), indexesOf(m), gocmp.AllowUnexported(dueItem{}, nameItem{}, fenceOf{}, trimItem{}, stagedSize{}), cmpopts.EquateEmpty()); diff != "" {
 		tb.Fatalf("indexes differ from their recount (-recount +kept):\n%s", diff)
 	}
 	if again := snapshotBytes(tb, r); !bytes.Equal(b, again) { // C3
@@ -213,13 +253,21 @@ func recount(tb reporter, m *Machine) {
 	tb.Helper()
 	counts := make(map[string][Cancelled + 1]int64)
 	total := make(map[string]uint64)
+	last := uint64(1<<64 - 1)
 	for t := range m.TasksBefore(0) {
 		c := counts[t.Queue]
 		c[t.State]++
 		counts[t.Queue] = c
 		total[t.Queue]++
+		if t.ID >= last {
+			tb.Fatalf("task %d after task %d", t.ID, last)
+		}
+		last = t.ID
 		if t.Failures > t.MaxAttempts || t.SoloCrashes > PoisonCrashes || t.State.Terminal() != (t.FinishedAt != 0) { // S8
 			tb.Fatalf("task %d out of bounds: %+v", t.ID, t)
+		}
+		if t.Extra != nil && t.Generation == 1 {
+			obeys(tb, m, t)
 		}
 	}
 	for q := range m.QueuesAfter("") {
@@ -227,6 +275,35 @@ func recount(tb reporter, m *Machine) {
 			tb.Fatalf("queue %s says %v, %d submitted, %d trimmed; recount %v, %d",
 				q.Name, q.Counts, q.SubmittedTotal, q.TrimmedTotal, counts[q.Name], total[q.Name])
 		}
+	}
+}
+
+// obeys checks that a task waits exactly as long as its parents have not ended,
+// and does not go on when one of them did not succeed (S15).
+func obeys(tb reporter, m *Machine, t *Task) {
+	tb.Helper()
+	open, failed := 0, false
+	for _, p := range t.Extra.After {
+		u, _ := m.tasks.Get(p.Task)
+		switch {
+		case u == nil && m.packed(p.Task) != nil:
+			open++
+		case u == nil || u.Generation > p.Generation: // it has ended, nobody knows how
+		case !u.State.Terminal():
+			open++
+		default:
+			failed = failed || u.State != Succeeded
+		}
+	}
+	told := m.releasing.Len() == 0
+	switch {
+	case t.State.Terminal():
+	case t.Extra.Waiting && told && open == 0:
+		tb.Fatalf("task %d waits for parents that have ended: %+v", t.ID, t.Extra)
+	case !t.Extra.Waiting && open > 0:
+		tb.Fatalf("S15: task %d is %s before %d of its parents have ended: %+v", t.ID, t.State, open, t.Extra)
+	case failed && told && !t.Extra.AfterRun:
+		tb.Fatalf("task %d is %s though a parent did not succeed: %+v", t.ID, t.State, t.Extra)
 	}
 }
 

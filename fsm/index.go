@@ -20,6 +20,12 @@ func (m *Machine) drop(l *line, t *Task) {
 	l.counts[t.State]--
 	l.terminal.DeleteHint(trimItem{t.trimAt(), t.ID}, &l.terminalHint)
 	l.terminalBytes -= t.size()
+	if t.State == Dead {
+		m.leaveDead(t)
+	}
+	if t.Extra != nil && t.Extra.Batch != 0 {
+		m.goneFromBatch(t)
+	}
 }
 
 // reindex brings counters and indexes from old (nil: absent) to t.
@@ -42,6 +48,22 @@ func (m *Machine) reindex(l *line, old, t *Task) {
 	m.indexLost(old, t)
 	if old.State.Terminal() || t.State.Terminal() {
 		l.indexTerminal(old, t)
+	}
+	if old.State == Dead || t.State == Dead {
+		m.indexDead(old, t)
+	}
+	if t.Extra != nil {
+		m.indexExtra(old, t)
+	}
+}
+
+// indexExtra keeps what only few tasks are counted in.
+func (m *Machine) indexExtra(old, t *Task) {
+	if t.Extra.Batch != 0 && old.State != t.State {
+		m.countInBatch(old, t)
+	}
+	if old.waiting() && !t.waiting() {
+		delete(m.waits, t.ID)
 	}
 }
 

@@ -1,5 +1,11 @@
 package fsm
 
+import (
+	"fmt"
+
+	"github.com/taskraft/taskraft/fsm/fsmpb"
+)
+
 // This file decides every change of a task's state; nothing else writes
 // Task.State. The verbs look up and judge (attempt.go), then call one of these.
 //
@@ -8,6 +14,7 @@ package fsm
 // command has one per task) and the state after it (where it changes).
 //
 //	SCHD  SCHEDULED, never started
+//	KIDS  SCHEDULED, waiting for a parent
 //	REDY  READY, never started
 //	WAIT  SCHEDULED, between attempts
 //	AGIN  READY, between attempts
@@ -23,27 +30,29 @@ package fsm
 //	ok ACCEPTED  dup DUPLICATE  conf CONFLICT  late STALE_TIMED_OUT  other STALE_REASSIGNED
 //	term ALREADY_TERMINAL  canc TASK_CANCELLED  forg FORGOTTEN  unkn UNKNOWN_TASK  not NOT_TERMINAL
 //
-//	                       SCHD      REDY      WAIT      AGIN      LOST      RUNS      OVER      HALT      DONE      DEAD      CANC      GONE
-//	assign                 ·         >RUNS     ·         >RUNS     >RUNS     ·         ·         ·         ·         ·         ·         ·
-//	complete                                   unkn      unkn      ok>DONE   ok>DONE   late>WAIT canc>CANC dup       conf      canc      forg
-//	complete, other digest                     unkn      unkn      ok>DONE   ok>DONE   late>WAIT canc>CANC conf      conf      canc      forg
-//	complete, first fence                      late      late      late      other     other     other     term      term      canc      forg
-//	complete, other worker unkn      unkn      unkn      unkn      unkn      unkn      unkn      unkn      unkn      unkn      unkn      forg
-//	complete, other boot   unkn      unkn      unkn      unkn      unkn      unkn      unkn      unkn      unkn      unkn      unkn      forg
-//	fail                                       unkn      unkn      ok>WAIT   ok>WAIT   late>WAIT canc>CANC conf      dup       canc      forg
-//	fail, last attempt                                             ok>DEAD   ok>DEAD
-//	fail, permanent                            unkn      unkn      ok>DEAD   ok>DEAD   late>WAIT canc>CANC conf      dup       canc      forg
-//	fail, snooze                               unkn      unkn      ok>WAIT   ok>WAIT   late>WAIT canc>CANC conf      dup       canc      forg
-//	release                                    unkn      unkn      ok        ok>AGIN   late>WAIT canc>CANC conf      conf      canc      forg
-//	cancel                 ok>CANC   ok>CANC   ok>CANC   ok>CANC   ok>CANC   ok>HALT   ok>HALT   dup       term      term      dup       forg
-//	retry                  not       not       not       not       not       not       not       not       not       ok>REDY   ok>REDY   forg
-//	session expires        ·         ·         ·         ·         ·         >LOST     >WAIT     >CANC     ·         ·         ·         ·
-//	session closes         ·         ·         ·         ·         ·         >LOST     >WAIT     >CANC     ·         ·         ·         ·
-//	worker taken over      ·         ·         ·         ·         >AGIN     >AGIN     >WAIT     >CANC     ·         ·         ·         ·
-//	attach, fence listed   ·         ·         ·         ·         >RUNS     ·         ·         ·         ·         ·         ·         ·
-//	attach, not listed     ·         ·         ·         ·         ·         ·         >WAIT     >CANC     ·         ·         ·         ·
-//	its time comes         >REDY     ·         >AGIN     ·         ·         >OVER     >WAIT     >CANC     >GONE     >GONE     >GONE     ·
-//	expires_in passes      >CANC     >CANC                                   ·
+//	                       SCHD      KIDS      REDY      WAIT      AGIN      LOST      RUNS      OVER      HALT      DONE      DEAD      CANC      GONE
+//	assign                 ·         ·         >RUNS     ·         >RUNS     >RUNS     ·         ·         ·         ·         ·         ·         ·
+//	complete                                             unkn      unkn      ok>DONE   ok>DONE   late>WAIT canc>CANC dup       conf      canc      forg
+//	complete, other digest                               unkn      unkn      ok>DONE   ok>DONE   late>WAIT canc>CANC conf      conf      canc      forg
+//	complete, first fence                                late      late      late      other     other     other     term      term      canc      forg
+//	complete, other worker unkn      unkn      unkn      unkn      unkn      unkn      unkn      unkn      unkn      unkn      unkn      unkn      forg
+//	complete, other boot   unkn      unkn      unkn      unkn      unkn      unkn      unkn      unkn      unkn      unkn      unkn      unkn      forg
+//	fail                                                 unkn      unkn      ok>WAIT   ok>WAIT   late>WAIT canc>CANC conf      dup       canc      forg
+//	fail, last attempt                                                       ok>DEAD   ok>DEAD
+//	fail, permanent                                      unkn      unkn      ok>DEAD   ok>DEAD   late>WAIT canc>CANC conf      dup       canc      forg
+//	fail, snooze                                         unkn      unkn      ok>WAIT   ok>WAIT   late>WAIT canc>CANC conf      dup       canc      forg
+//	release                                              unkn      unkn      ok        ok>AGIN   late>WAIT canc>CANC conf      conf      canc      forg
+//	cancel                 ok>CANC   ok>CANC   ok>CANC   ok>CANC   ok>CANC   ok>CANC   ok>HALT   ok>HALT   dup       term      term      dup       forg
+//	retry                  not       not       not       not       not       not       not       not       not       not       ok>REDY   ok>REDY   forg
+//	session expires        ·         ·         ·         ·         ·         ·         >LOST     >WAIT     >CANC     ·         ·         ·         ·
+//	session closes         ·         ·         ·         ·         ·         ·         >LOST     >WAIT     >CANC     ·         ·         ·         ·
+//	worker taken over      ·         ·         ·         ·         ·         >AGIN     >AGIN     >WAIT     >CANC     ·         ·         ·         ·
+//	attach, fence listed   ·         ·         ·         ·         ·         >RUNS     ·         ·         ·         ·         ·         ·         ·
+//	attach, not listed     ·         ·         ·         ·         ·         ·         ·         >WAIT     >CANC     ·         ·         ·         ·
+//	its time comes         >REDY     ·         ·         >AGIN     ·         ·         >OVER     >WAIT     >CANC     >GONE     >GONE     >GONE     ·
+//	parent succeeds                  >REDY
+//	parent fails                     >CANC
+//	expires_in passes      >CANC     >CANC     >CANC                                   ·
 // END
 
 // Reasons why a task is Dead, Cancelled or Stopping, beside a user's own words.
@@ -54,16 +63,51 @@ const (
 	ReasonPoison    = "poison"       // it lost too many workers while alone
 	ReasonExpired   = "expired"      // not started within expires_in
 	ReasonCancelled = "cancelled"    // cancelled without a reason given
+	ReasonParent    = "parent"       // a task that it waited for did not succeed
 )
 
-// admit enters a new task, Ready or Scheduled by its EligibleAt.
+// admit enters a new task, Scheduled when it waits for its time or for parents,
+// else Ready. One whose parent has ended without success is cancelled at once.
 func (m *Machine) admit(l *line, t *Task) {
 	t.State = Ready
-	if t.EligibleAt > m.now {
+	if t.EligibleAt > m.now || t.waiting() {
 		t.State = Scheduled
 	}
 	m.put(l, nil, t)
 	m.emit(Event{Kind: TaskSubmitted, Task: t})
+	if t.Extra == nil || len(t.Extra.After) == 0 {
+		return
+	}
+	if parent, s, hopeless := m.hopeless(t); hopeless {
+		m.orphan(l, t, parent, s)
+	} else if t.waiting() {
+		m.enlist(t)
+	}
+}
+
+// unblock lets a task go on whose parents have all ended: Ready, unless its own
+// time has not come.
+func (m *Machine) unblock(l *line, old *Task) {
+	t := *old
+	t.amend().Waiting = false
+	if t.EligibleAt > m.now {
+		m.put(l, old, &t)
+		return
+	}
+	t.State, t.EligibleAt = Ready, m.now
+	m.put(l, old, &t)
+	m.emit(Event{Kind: TaskReady, Task: &t})
+}
+
+// orphan cancels a task because a parent, which it waited for, did not succeed. A
+// state of 0: how that one ended is not known any more.
+func (m *Machine) orphan(l *line, old *Task, parent uint64, s State) {
+	t := *old
+	t.Error = fmt.Sprintf("task %d is %s", parent, s)
+	if s == 0 {
+		t.Error = fmt.Sprintf("task %d is forgotten", parent)
+	}
+	m.finish(l, old, &t, Cancelled, CauseCancelled, ReasonParent)
 }
 
 // wake makes a task whose time has come Ready.
@@ -93,11 +137,12 @@ func (m *Machine) start(s *session, l *line, old *Task, alone bool) *Task {
 
 // succeed ends the task with the result of its valid attempt: the one that runs,
 // or the one lost with its session.
-func (m *Machine) succeed(l *line, old *Task, digest uint64, result []byte, contentType string) {
+func (m *Machine) succeed(l *line, old *Task, c *fsmpb.Completion) {
 	t := *old
-	t.settle(Ended{Cause: CauseCompleted, Verb: VerbComplete, Digest: digest, At: m.now})
-	t.Result, t.ResultContentType, t.Error = result, contentType, ""
+	t.settle(Ended{Cause: CauseCompleted, Verb: VerbComplete, Digest: c.GetDigest(), At: m.now})
+	t.Result, t.ResultContentType, t.Error = c.GetResult(), c.GetContentType(), ""
 	m.finish(l, old, &t, Succeeded, CauseCompleted, "")
+	m.follow(l, t.ID, 0, c.GetFollowUp())
 }
 
 // failure is what a valid attempt said when it failed.
@@ -204,7 +249,7 @@ func (m *Machine) lose(l *line, old *Task, cause Cause) {
 		t.settle(e)
 		m.requeue(l, old, &t, cause)
 	default:
-		e.Fence, e.Worker, e.Boot = t.Fence, t.Worker, t.Boot
+		e.Fence, e.Worker, e.Boot, e.StartedAt = t.Fence, t.Worker, t.Boot, t.StartedAt
 		t.note(e)
 		a := t.amendAttempt()
 		a.Redeemable, a.Session = true, 0
@@ -263,6 +308,9 @@ func (m *Machine) revive(l *line, old *Task) {
 	m.setTrimDue(l)
 	m.holdRequest(&t)
 	m.emit(Event{Kind: TaskReady, Task: &t})
+	if t.Extra != nil && t.Extra.Batch != 0 {
+		m.reopenBatch(&t)
+	}
 }
 
 // wait makes t, whose attempt has ended, eligible again after d.
@@ -284,13 +332,26 @@ func (m *Machine) requeue(l *line, old, t *Task, cause Cause) {
 	m.emit(Event{Kind: TaskReady, Cause: cause, Task: t, Fence: old.Fence, Session: old.Session})
 }
 
-// finish ends t's generation (S4: once), which lets retention and its request id go on.
+// finish ends t's generation (S4: once), which lets retention, its request id, its
+// children and its batch go on, and submits what was asked for with it.
 func (m *Machine) finish(l *line, old, t *Task, s State, cause Cause, reason string) {
 	t.State, t.Reason, t.FinishedAt = s, reason, m.now
+	var next []*fsmpb.TaskSpec
+	if t.Extra != nil {
+		next = t.takeFollowUps()
+	}
 	m.put(l, old, t)
 	m.emit(Event{Kind: TaskFinished, Cause: cause, Task: t, Fence: old.Fence, Session: old.Session})
 	m.freeRequest(t)
+	m.endParent(t)
 	m.retain(l)
+	if t.Extra == nil {
+		return
+	}
+	m.follow(l, t.ID, 0, next)
+	if b := m.lots[t.Extra.Batch]; b != nil {
+		m.finishBatch(b, l)
+	}
 }
 
 // void tells that an attempt ended without its worker's word.

@@ -23,6 +23,7 @@ var lifeStates = []struct {
 	reach       func(*table)
 }{
 	{"SCHD", "SCHEDULED, never started", func(w *table) { w.life(&fsmpb.TaskSpec{Delay: Hour}, false) }},
+	{"KIDS", "SCHEDULED, waiting for a parent", func(w *table) { w.lifeChild() }},
 	{"REDY", "READY, never started", func(w *table) { w.life(&fsmpb.TaskSpec{}, false) }},
 	{"WAIT", "SCHEDULED, between attempts", func(w *table) { w.life(&fsmpb.TaskSpec{}, true) }},
 	{"AGIN", "READY, between attempts", func(w *table) { w.lifeAgain() }},
@@ -71,7 +72,9 @@ var lifeCommands = []struct {
 	{name: "attach, fence listed", run: plain(openCmd(&fsmpb.OpenSession{Worker: "w01", Boot: "a", Held: []uint64{2}}))},
 	{name: "attach, not listed", run: plain(openCmd(&fsmpb.OpenSession{Worker: "w01", Boot: "a"}))},
 	{name: "its time comes", run: lifeTick},
-	{name: "expires_in passes", run: lifeExpiry, only: "SCHD REDY RUNS"},
+	{name: "parent succeeds", run: lifeParent(true), only: "KIDS"},
+	{name: "parent fails", run: lifeParent(false), only: "KIDS"},
+	{name: "expires_in passes", run: lifeExpiry, only: "SCHD KIDS REDY RUNS"},
 }
 
 // plain runs a command without an outcome per task, judged one that has it.
@@ -99,6 +102,25 @@ func lifeTick(w *table) (Outcome, bool) {
 	return OutcomeNone, false
 }
 
+// lifeChild submits the task with a parent, which is submitted with it and has id 2.
+func (w *table) lifeChild() {
+	w.life(nil, false)
+	w.do(submitBatchCmd(&fsmpb.BatchSpec{}, &fsmpb.TaskSpec{AfterItems: []uint32{1}}, &fsmpb.TaskSpec{}))
+}
+
+// lifeParent ends the parent.
+func lifeParent(well bool) func(*table) (Outcome, bool) {
+	return func(w *table) (Outcome, bool) {
+		w.do(assignCmd(1, 1))
+		if well {
+			w.do(completeCmd("w00", &fsmpb.Completion{Task: 2, Fence: 1}))
+		} else {
+			w.do(failCmd("w00", &fsmpb.Failure{Task: 2, Fence: 1, Permanent: true}))
+		}
+		return OutcomeNone, false
+	}
+}
+
 // lifeLastFail fails with no attempt left.
 func lifeLastFail(w *table) (Outcome, bool) {
 	for t := range w.m.TasksBefore(0) {
@@ -123,11 +145,15 @@ func lifeExpiry(w *table) (Outcome, bool) {
 
 // life submits the task and, unless it is to be new, lets its first attempt time out.
 func (w *table) life(spec *fsmpb.TaskSpec, attempt bool) {
-	spec.MaxAttempts, spec.Timeout, spec.Retain = proto.Uint32(9), proto.Int64(10*Minute), proto.Int64(Hour)
+	if spec != nil {
+		spec.MaxAttempts, spec.Timeout, spec.Retain = proto.Uint32(9), proto.Int64(10*Minute), proto.Int64(Hour)
+	}
 	w.do(openCmd(&fsmpb.OpenSession{Worker: "w00", Boot: "a"}))
 	w.do(openCmd(&fsmpb.OpenSession{Worker: "w01", Boot: "a"}))
 	w.do(openCmd(&fsmpb.OpenSession{Worker: "w02", Boot: "a"}))
-	w.do(submitCmd(spec))
+	if spec != nil {
+		w.do(submitCmd(spec))
+	}
 	if attempt {
 		w.do(assignCmd(1, 1))
 		w.until(Scheduled)
@@ -161,6 +187,8 @@ func lifeState(m *Machine) string {
 		return "LOST"
 	case t.State == Stopping && t.StopCause == CauseCancelled:
 		return "HALT"
+	case t.waiting():
+		return "KIDS"
 	case t.Attempts == 0 && !t.State.Terminal():
 		return [...]string{Scheduled: "SCHD", Ready: "REDY"}[t.State]
 	}
@@ -193,7 +221,7 @@ func lifecycleTable(tb reporter) string {
 		fmt.Fprintf(&b, "//\t%-23s", c.name)
 		for _, s := range lifeStates {
 			cell := " "
-			never := s.name == "SCHD" || s.name == "REDY"
+			never := s.name == "SCHD" || s.name == "KIDS" || s.name == "REDY"
 			if (c.only == "" || strings.Contains(c.only, s.name)) && (!c.fenced || !never) {
 				w := newTable(tb)
 				s.reach(w)

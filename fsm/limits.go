@@ -26,6 +26,13 @@ const (
 	MaxError          = 4 << 10 // bytes kept of an error
 	MaxRetiredBoots   = 1024    // per worker
 
+	MaxBatches     = 100_000   // the oldest finished one makes room
+	MaxStagedTasks = 100_000   // in one batch
+	MaxStagedBytes = 256 << 20 // in all batches whose tasks have no records yet
+	MaxParents     = 10_000    // per task
+	MaxFollowUps   = 100       // in one completion, or with the end of one task or batch
+	MaxDeadRetries = 64        // bulk retries under way
+
 	SoloAfterCrashes = 2 // from then on a task runs alone in its session
 	PoisonCrashes    = 3 // crashes while alone that make it Dead
 
@@ -33,6 +40,8 @@ const (
 	KeepRequestID   = 24 * Hour
 	KeepClient      = Hour
 	KeepWorker      = 24 * Hour
+	KeepBatch       = 24 * Hour   // from its end
+	KeepStaging     = 10 * Minute // an open batch, from its last chunk
 	SessionTTL      = 10 * Second
 	PullSessionSlop = 10 * Second
 

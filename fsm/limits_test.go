@@ -234,7 +234,7 @@ func TestSizesAreBounded(t *testing.T) {
 		t.Errorf("an error of %d bytes is kept", len(e))
 	}
 	w.do(completeCmd("w", &fsmpb.Completion{Task: 1, Fence: 1, Result: make([]byte, MaxSuperseded+1)}))
-	if p := w.task(1).Superseded[0]; len(p.Result) != MaxSuperseded || !p.Truncated || p.Outcome != Conflict {
+	if p := w.task(1).Superseded()[0]; len(p.Result) != MaxSuperseded || !p.Truncated || p.Outcome != Conflict {
 		t.Errorf("kept %d bytes, truncated=%v, %v", len(p.Result), p.Truncated, p.Outcome)
 	}
 	check(t, w.m)

@@ -20,6 +20,7 @@ type loader struct {
 	last     recordKind // kind of the last record; -1 before the first
 	counts   [recordKinds]uint64
 	attempts []*Task // those with an attempt, indexed last and in the order of fences
+	waiting  []*Task // for parents, entered into their lists last
 
 	// Every record is read into these: nearly all are tasks, and a message of their
 	// own for each would be most of what a restore allocates. The table keeps what
@@ -76,6 +77,12 @@ func (l *loader) record(r *fsmpb.Record) (recordKind, error) {
 		return workerKind, l.worker(k.Worker)
 	case *fsmpb.Record_Session:
 		return sessionKind, l.session(k.Session)
+	case *fsmpb.Record_Batch:
+		return batchKind, l.batch(k.Batch)
+	case *fsmpb.Record_Chunk:
+		return chunkKind, l.chunk(k.Chunk)
+	case *fsmpb.Record_Release:
+		return releaseKind, l.release(k.Release)
 	case *fsmpb.Record_Task:
 		return taskKind, l.task(k.Task)
 	case *fsmpb.Record_Request:
@@ -94,7 +101,8 @@ func (l *loader) meta(r *fsmpb.Meta) error {
 	m := l.m
 	m.index, m.term, m.now, m.level = r.Index, r.Term, r.Now, uint16(r.Level)
 	m.lastTask, m.lastFence, m.lastSession, m.trimmed = r.LastTask, r.LastFence, r.LastSession, r.TrimmedTotal
-	return must(r.Level > 0 && r.Now >= 0)
+	m.lastBatch, m.deadRetries = r.LastBatch, r.DeadRetries
+	return must(r.Level > 0 && r.Now >= 0 && len(r.DeadRetries) <= MaxDeadRetries)
 }
 
 func (l *loader) member(r *fsmpb.MemberRecord) error {
@@ -170,10 +178,13 @@ func (l *loader) task(r *fsmpb.TaskRecord) error {
 		return errInconsistent
 	}
 	t := taskOf(r, q)
-	if !l.consistent(t) {
+	if !l.consistent(t) || !l.inBatch(t) {
 		return errInconsistent
 	}
 	l.m.tasks.Set(t.ID, t)
+	if t.waiting() {
+		l.waiting = append(l.waiting, t)
+	}
 	if t.Fence != 0 {
 		l.attempts = append(l.attempts, t)
 	} else {
@@ -243,6 +254,9 @@ func (l *loader) end(counts []byte, r io.Reader) error {
 		}
 		last = t.Fence
 		l.m.reindex(l.m.lines[t.Queue], nil, t)
+	}
+	if err := l.endBatches(); err != nil {
+		return err
 	}
 	trimmed := l.m.trimmed
 	conserved := true

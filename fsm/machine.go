@@ -19,18 +19,23 @@ type Machine struct {
 	lastTask    uint64
 	lastFence   uint64
 	lastSession uint64
+	lastBatch   uint64
 	trimmed     uint64
+	deadRetries []*fsmpb.DeadRetry // oldest first; replaced or appended to, not changed
 
-	// The primary tables: copied in O(1) by Snapshot. Tasks, requests and members
-	// are frozen; the others may be changed in place by the epoch that made them.
-	epoch    uint64
-	tasks    *btree.Map[uint64, *Task]
-	queues   *btree.Map[string, *queueRecord]
-	sessions *btree.Map[uint64, *sessionRecord]
-	workers  *btree.Map[string, *workerRecord]
-	requests *btree.Map[string, *request]
-	clients  *btree.Map[string, *client]
-	members  *btree.Map[string, *fsmpb.SetMember]
+	// The primary tables: copied in O(1) by Snapshot. Tasks, requests, members and
+	// releases are frozen; the others may be changed in place by the epoch that made
+	// them.
+	epoch     uint64
+	tasks     *btree.Map[uint64, *Task]
+	queues    *btree.Map[string, *queueRecord]
+	sessions  *btree.Map[uint64, *sessionRecord]
+	workers   *btree.Map[string, *workerRecord]
+	requests  *btree.Map[string, *request]
+	clients   *btree.Map[string, *client]
+	members   *btree.Map[string, *fsmpb.SetMember]
+	batches   *btree.Map[uint64, *batchRecord]
+	releasing *btree.Map[uint64, *release] // by the task that has ended
 
 	// The indexes: rebuilt by Restore. The Go maps are looked up, never ranged over.
 	lines    map[string]*line
@@ -42,6 +47,19 @@ type Machine struct {
 	due      dueIndex // tasks, other than
 	timeouts dueIndex // the running ones
 	names    *btree.BTreeG[nameItem]
+
+	lots     map[uint64]*lot
+	batchIDs map[string]uint64 // request id → batch
+	batchDue dueIndex
+	busy     *btree.Map[uint64, *lot] // ticks have work with them
+	staged   stagedSize
+
+	children map[uint64][]uint64 // parent → tasks that wait for it, by id
+	telling  map[uint64][]uint64 // ended parent → those that were not told yet
+	waits    map[uint64]int      // waiting task → parents that have not ended
+
+	dead    *btree.Map[uint64, *deadGroup]
+	deadIDs *btree.Map[uint64, uint64] // task → group
 
 	// The entry being applied.
 	budget int // transitions left
@@ -69,6 +87,18 @@ func New() *Machine {
 		due:      newDue(),
 		timeouts: newDue(),
 		names:    newNames(),
+
+		batches:   new(btree.Map[uint64, *batchRecord]),
+		releasing: new(btree.Map[uint64, *release]),
+		lots:      make(map[uint64]*lot),
+		batchIDs:  make(map[string]uint64),
+		batchDue:  newDue(),
+		busy:      new(btree.Map[uint64, *lot]),
+		children:  make(map[uint64][]uint64),
+		telling:   make(map[uint64][]uint64),
+		waits:     make(map[uint64]int),
+		dead:      new(btree.Map[uint64, *deadGroup]),
+		deadIDs:   new(btree.Map[uint64, uint64]),
 	}
 }
 
@@ -92,6 +122,9 @@ func (m *Machine) Apply(index, term uint64, e *Entry) *Applied {
 	a.Results = make([]Result, len(e.Commands))
 	for i, c := range e.Commands {
 		a.Results[i] = m.command(c)
+		if m.releasing.Len() > 0 {
+			m.tellChildren()
+		}
 	}
 	a.Events, m.events = m.events, nil
 	return a
@@ -153,6 +186,16 @@ func (m *Machine) verb(c *fsmpb.Command) Result {
 		return m.cancel(k.Cancel)
 	case *fsmpb.Command_Retry:
 		return m.retry(k.Retry)
+	case *fsmpb.Command_OpenBatch:
+		return m.openBatch(k.OpenBatch)
+	case *fsmpb.Command_StageBatch:
+		return m.stageBatch(k.StageBatch)
+	case *fsmpb.Command_CommitBatch:
+		return m.commitBatch(k.CommitBatch)
+	case *fsmpb.Command_CancelBatch:
+		return m.cancelBatch(k.CancelBatch)
+	case *fsmpb.Command_RetryDead:
+		return m.retryDead(k.RetryDead)
 	case *fsmpb.Command_SetQueue:
 		return m.setQueue(k.SetQueue)
 	case *fsmpb.Command_SetMember:

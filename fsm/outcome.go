@@ -30,7 +30,15 @@ const (
 	NotTerminal       // retry: the task is not DEAD or CANCELLED
 	NoQueue           // no such queue
 	LevelRefused      // finalize: not every voter supports it, or it would go down
+
+	NoParent        // submit, stage: a task to wait for is not there; its id stands for the item
+	DependencyCycle // submit, commit: tasks wait for each other in a circle, IDs is the circle of places
+	NoBatch         // no such batch, or it is forgotten
+	BatchFull       // stage: more than MaxStagedTasks
+	BatchesFull     // open, submit: MaxBatches, none of them finished
+	StagingFull     // stage: open batches hold MaxStagedBytes
+	RetriesFull     // retry dead: MaxDeadRetries are under way
 )
 
 // lastOutcome is the newest number that this binary knows.
-const lastOutcome = LevelRefused
+const lastOutcome = RetriesFull

@@ -15,6 +15,7 @@ import (
 type watch struct {
 	fence uint64             // the last one given
 	ends  map[[2]uint64]bool // task and generation that ended
+	after map[string]bool    // what was submitted with an end
 }
 
 // events checks fences (S6), one end per generation (S4) and bounds (S8).
@@ -32,8 +33,24 @@ func (w *watch) events(tb reporter, events []Event) {
 				tb.Fatalf("S4: task %d ended twice in generation %d", k[0], k[1])
 			}
 			w.ends[k] = true
+		case e.Kind == TaskSubmitted && e.Task.Extra != nil:
+			w.followed(tb, e.Task)
 		}
 	}
+}
+
+// followed checks that what was asked for with an end is submitted once. The kind
+// says what it was asked for with; a completion asks for as much as it likes.
+func (w *watch) followed(tb reporter, t *Task) {
+	x := t.Extra
+	if x.Follows|x.FollowsBatch == 0 || t.Kind == "completed" {
+		return
+	}
+	k := fmt.Sprint(x.Follows, x.FollowsBatch, t.Kind)
+	if w.after[k] {
+		tb.Fatalf("%s of task %d, batch %d is submitted twice", t.Kind, x.Follows, x.FollowsBatch)
+	}
+	w.after[k] = true
 }
 
 // assigned applies an assignment and compares it with the naive choice.
@@ -79,7 +96,7 @@ func honest(t *rapid.T, w *table, spare int64) []Event {
 	}
 	records := func(m *Machine) string {
 		tasks, sessions, _ := m.Counts()
-		return fmt.Sprint(tasks, sessions, m.workers.Len(), m.requests.Len(), m.clients.Len())
+		return fmt.Sprint(tasks, sessions, m.workers.Len(), m.requests.Len(), m.clients.Len(), m.batches.Len())
 	}
 	w.now = max(w.now, due)
 	before := records(w.m)
@@ -101,7 +118,7 @@ func honest(t *rapid.T, w *table, spare int64) []Event {
 // world runs a random log and checks everything along the way.
 func world(t *rapid.T) {
 	w := &table{reporter: t, m: New(), now: epochStart}
-	seen := watch{ends: map[[2]uint64]bool{}}
+	seen := watch{ends: map[[2]uint64]bool{}, after: map[string]bool{}}
 	rates := rateWatch{}
 	var mid []byte // a snapshot somewhere on the way
 	midAt, events := 0, []Event(nil)

@@ -81,6 +81,7 @@ type line struct {
 	terminal      *btree.BTreeG[trimItem] // in the order retention removes them
 	terminalBytes int64
 	counts        [Cancelled + 1]int64
+	packed        int64 // tasks of batches that have no records yet
 	due           int64 // where the name index has this queue; 0: nowhere
 	shared        shared
 
@@ -155,6 +156,8 @@ func (m *Machine) viewQueue(l *line) *Queue {
 		TerminalBytes: l.terminalBytes, SubmittedTotal: l.rec.submitted, TrimmedTotal: l.rec.trimmed,
 		HeldBy: m.heldBy(l),
 	}
+	q.Counts[Scheduled] += l.packed
+	q.SubmittedTotal += uint64(l.packed)
 	oldest := func(p *pool) {
 		for _, f := range [...]*front{&p.beside, &p.alone} {
 			if it := l.first(f); it.task != nil && (q.OldestReadyAt == 0 || it.at < q.OldestReadyAt) {

@@ -17,19 +17,12 @@ func fillTask(r *fsmpb.TaskRecord, t *Task) {
 	r.StopCause, r.FinishedAt = uint32(t.StopCause), t.FinishedAt
 	r.Result, r.ResultContentType, r.Error, r.Reason = t.Result, t.ResultContentType, t.Error, t.Reason
 	fillExtra(r, t.Extra)
-	r.Ended, r.Superseded = r.Ended[:0], r.Superseded[:0]
+	r.Ended = r.Ended[:0]
 	for i := range t.Ended {
 		e := &t.Ended[i]
 		r.Ended = append(r.Ended, &fsmpb.EndedFence{
 			Fence: e.Fence, Worker: e.Worker, Boot: e.Boot, Cause: uint32(e.Cause),
-			Verb: uint32(e.Verb), Digest: e.Digest, At: e.At, Error: e.Error,
-		})
-	}
-	for i := range t.Superseded {
-		s := &t.Superseded[i]
-		r.Superseded = append(r.Superseded, &fsmpb.SupersededResult{
-			Fence: s.Fence, Worker: s.Worker, Outcome: uint32(s.Outcome),
-			Result: s.Result, Truncated: s.Truncated, At: s.At,
+			Verb: uint32(e.Verb), Digest: e.Digest, At: e.At, Error: e.Error, StartedAt: e.StartedAt,
 		})
 	}
 }
@@ -63,16 +56,7 @@ func taskOf(r *fsmpb.TaskRecord, l *line) *Task {
 	for i, e := range r.Ended {
 		t.Ended[i] = Ended{
 			Fence: e.Fence, Worker: e.Worker, Boot: e.Boot, Cause: Cause(e.Cause),
-			Verb: Verb(e.Verb), Digest: e.Digest, At: e.At, Error: e.Error,
-		}
-	}
-	if len(r.Superseded) > 0 {
-		t.Superseded = make([]Superseded, len(r.Superseded))
-	}
-	for i, s := range r.Superseded {
-		t.Superseded[i] = Superseded{
-			Fence: s.Fence, Worker: s.Worker, Outcome: Outcome(s.Outcome),
-			Result: s.Result, Truncated: s.Truncated, At: s.At,
+			Verb: Verb(e.Verb), Digest: e.Digest, At: e.At, Error: e.Error, StartedAt: e.StartedAt,
 		}
 	}
 	return t
@@ -128,4 +112,36 @@ func recordOfClient(c *client) *fsmpb.ClientRecord {
 		r.Calls = append(r.Calls, &fsmpb.CallRecord{Seq: a.seq, Outcome: a.outcome})
 	}
 	return r
+}
+
+func recordOfBatch(b *batchRecord) *fsmpb.BatchRecord {
+	return &fsmpb.BatchRecord{
+		Id: b.id, Name: b.name, RequestId: b.requestID, ContentDigest: b.digest,
+		OpenedAt: b.openedAt, TouchedAt: b.touchedAt, CommittedAt: b.committedAt, FinishedAt: b.finishedAt,
+		First: b.first, Total: b.total, Unpacked: b.unpacked,
+		GoneSucceeded: uint64(b.gone[Succeeded]), GoneDead: uint64(b.gone[Dead]), GoneCancelled: uint64(b.gone[Cancelled]),
+		CancelReason: b.reason, CancelledAt: b.cancelledAt, CancelFrom: b.cancelFrom,
+		FollowUp: b.followUp, OnSuccess: b.onSuccess, Widest: b.widest,
+	}
+}
+
+// batchOf is the inverse; chunks have records of their own.
+func batchOf(r *fsmpb.BatchRecord, epoch uint64) *batchRecord {
+	b := &batchRecord{
+		epoch: epoch, id: r.Id, name: r.Name, requestID: r.RequestId, digest: r.ContentDigest,
+		openedAt: r.OpenedAt, touchedAt: r.TouchedAt, committedAt: r.CommittedAt, finishedAt: r.FinishedAt,
+		first: r.First, total: r.Total, unpacked: r.Unpacked,
+		reason: r.CancelReason, cancelledAt: r.CancelledAt, cancelFrom: r.CancelFrom,
+		followUp: r.FollowUp, onSuccess: r.OnSuccess, widest: r.Widest,
+	}
+	b.gone[Succeeded], b.gone[Dead], b.gone[Cancelled] = int64(r.GoneSucceeded), int64(r.GoneDead), int64(r.GoneCancelled)
+	return b
+}
+
+func recordOfChunk(batch uint64, c *chunk) *fsmpb.ChunkRecord {
+	return &fsmpb.ChunkRecord{Batch: batch, Offset: c.offset, Digest: c.digest, Tasks: c.tasks}
+}
+
+func recordOfRelease(parent uint64, r *release) *fsmpb.ReleaseRecord {
+	return &fsmpb.ReleaseRecord{Parent: parent, Generation: r.generation, State: uint32(r.state), After: r.after, Last: r.last}
 }

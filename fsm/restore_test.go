@@ -78,7 +78,7 @@ func snapshotOf(tb reporter, records []*fsmpb.Record) []byte {
 	var body []byte
 	kinds := map[protoreflect.Name]recordKind{
 		"meta": metaKind, "member": memberKind, "queue": queueKind, "worker": workerKind,
-		"session": sessionKind, "task": taskKind, "request": requestKind, "client": clientKind,
+		"session": sessionKind, "batch": batchKind, "chunk": chunkKind, "release": releaseKind, "task": taskKind, "request": requestKind, "client": clientKind,
 	}
 	counts := make([]byte, 8*recordKinds)
 	for _, r := range records {
@@ -220,6 +220,7 @@ func exercise(t *testing.T, m *Machine) {
 	for i, c := range []*fsmpb.Command{
 		tickCmd(), openCmd(&fsmpb.OpenSession{Worker: "w1", Boot: "z", Takeover: true, Slots: 9}), assignCmd(m.lastSession, 9),
 		completeCmd("w2", &fsmpb.Completion{Task: 1, Fence: 1}), retryCmd(1, 2, 3), cancelCmd("", 1, 2, 3, 4), expireCmd(1), tickCmd(),
+		commitCmd(m.lastBatch, 3, 0), cancelBatchCmd(m.lastBatch, ""), retryDeadCmd(&fsmpb.RetryDead{}), tickCmd(), cancelCmd("", m.lastTask), tickCmd(),
 	} {
 		now += Hour
 		m.Apply(index+uint64(i)+1, term, &Entry{Header: Header{Level: 1, Term: term, Now: now}, Commands: []*fsmpb.Command{c}})

@@ -38,6 +38,9 @@ const (
 	queueKind
 	workerKind
 	sessionKind
+	batchKind
+	chunkKind
+	releaseKind
 	taskKind
 	requestKind
 	clientKind
@@ -49,14 +52,16 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // Snapshot is a frozen copy of the table, taken in O(1) under the write lock
 // and written outside it.
 type Snapshot struct {
-	meta     *fsmpb.Meta
-	members  *btree.Map[string, *fsmpb.SetMember]
-	queues   *btree.Map[string, *queueRecord]
-	workers  *btree.Map[string, *workerRecord]
-	sessions *btree.Map[uint64, *sessionRecord]
-	tasks    *btree.Map[uint64, *Task]
-	requests *btree.Map[string, *request]
-	clients  *btree.Map[string, *client]
+	meta      *fsmpb.Meta
+	members   *btree.Map[string, *fsmpb.SetMember]
+	queues    *btree.Map[string, *queueRecord]
+	workers   *btree.Map[string, *workerRecord]
+	sessions  *btree.Map[uint64, *sessionRecord]
+	batches   *btree.Map[uint64, *batchRecord]
+	releasing *btree.Map[uint64, *release]
+	tasks     *btree.Map[uint64, *Task]
+	requests  *btree.Map[string, *request]
+	clients   *btree.Map[string, *client]
 }
 
 // Snapshot freezes the table as it is. It needs the write lock: the table notes
@@ -67,8 +72,10 @@ func (m *Machine) Snapshot() *Snapshot {
 		meta: &fsmpb.Meta{
 			Index: m.index, Term: m.term, Now: m.now, Level: uint32(m.level),
 			LastTask: m.lastTask, LastFence: m.lastFence, LastSession: m.lastSession, TrimmedTotal: m.trimmed,
+			LastBatch: m.lastBatch, DeadRetries: m.deadRetries,
 		},
 		members: m.members.Copy(), queues: m.queues.Copy(), workers: m.workers.Copy(), sessions: m.sessions.Copy(),
+		batches: m.batches.Copy(), releasing: m.releasing.Copy(),
 		tasks: m.tasks.Copy(), requests: m.requests.Copy(), clients: m.clients.Copy(),
 	}
 }
@@ -94,6 +101,18 @@ func (s *Snapshot) WriteTo(w io.Writer) (int64, error) {
 	})
 	s.sessions.Scan(func(_ uint64, r *sessionRecord) bool {
 		return b.record(sessionKind, &fsmpb.Record{Kind: &fsmpb.Record_Session{Session: recordOfSession(r)}})
+	})
+	s.batches.Scan(func(_ uint64, r *batchRecord) bool {
+		return b.record(batchKind, &fsmpb.Record{Kind: &fsmpb.Record_Batch{Batch: recordOfBatch(r)}})
+	})
+	s.batches.Scan(func(_ uint64, r *batchRecord) bool {
+		for _, c := range r.chunks {
+			b.record(chunkKind, &fsmpb.Record{Kind: &fsmpb.Record_Chunk{Chunk: recordOfChunk(r.id, c)}})
+		}
+		return b.err == nil
+	})
+	s.releasing.Scan(func(parent uint64, r *release) bool {
+		return b.record(releaseKind, &fsmpb.Record{Kind: &fsmpb.Record_Release{Release: recordOfRelease(parent, r)}})
 	})
 	task := new(fsmpb.TaskRecord)
 	record := &fsmpb.Record{Kind: &fsmpb.Record_Task{Task: task}}

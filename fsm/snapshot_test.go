@@ -63,7 +63,40 @@ func fullTable(tb reporter) *table {
 		&fsmpb.TaskSpec{Queue: "slow"},
 	))
 	w.do(assignCmd(6, 8)) // the first and the last; the key and the labels hold the others back
+	w.batches()
 	return w
+}
+
+// batches adds a batch that has ended, one whose first task was trimmed, one that
+// is open, one with tasks that wait, and an end whose children are being told.
+func (w *table) batches() {
+	after := []*fsmpb.TaskSpec{{Kind: "after"}}
+	w.do(submitBatchCmd(&fsmpb.BatchSpec{Name: "one", RequestId: "b1", ContentDigest: 3}, &fsmpb.TaskSpec{Queue: "mail"}))
+	w.do(cancelBatchCmd(1, "unwanted"))
+	first := w.m.lastTask
+	w.do(submitBatchCmd(&fsmpb.BatchSpec{Name: "two", FollowUp: after, OnSuccess: after},
+		&fsmpb.TaskSpec{Queue: "mail", Retain: proto.Int64(0)}, &fsmpb.TaskSpec{AfterItems: []uint32{0}, AfterRun: true, OnSuccess: after, OnDead: after}))
+	w.do(cancelCmd("", first+1))
+	w.do(tickCmd())
+	w.do(openBatchCmd(&fsmpb.BatchSpec{Name: "three", RequestId: "b3"}))
+	w.do(stageCmd(&fsmpb.StageBatch{Batch: 3, Digest: 4, Tasks: []*fsmpb.TaskSpec{{Kind: "staged"}, {AfterItems: []uint32{0}}}}))
+	w.do(stageCmd(&fsmpb.StageBatch{Batch: 3, Offset: 2, Digest: 5, Tasks: after}))
+	parent := w.m.lastTask + 1
+	w.do(submitCmd(&fsmpb.TaskSpec{Queue: "mail"}, &fsmpb.TaskSpec{After: []uint64{13}, AfterItems: []uint32{0}}))
+	w.do(cancelCmd("", parent)) // and its child with it
+	w.do(retryCmd(parent))
+	w.do(submitCmd(&fsmpb.TaskSpec{After: []uint64{13, parent}}))
+	w.do(submitCmd(&fsmpb.TaskSpec{Queue: "mail"}))
+	parent = w.m.lastTask
+	w.do(submitCmd(&fsmpb.TaskSpec{After: []uint64{parent}}, &fsmpb.TaskSpec{After: []uint64{parent}}, &fsmpb.TaskSpec{After: []uint64{parent}}))
+	t := w.task(parent)
+	ended := *t
+	ended.State, ended.FinishedAt, ended.Reason = Cancelled, w.now, ReasonCancelled
+	w.m.put(w.m.lines[t.Queue], t, &ended)
+	w.m.setTrimDue(w.m.lines[t.Queue])
+	w.m.endParent(&ended)
+	w.m.tell(parent, 1)
+	w.m.deadRetries = append(w.m.deadRetries, &fsmpb.DeadRetry{What: &fsmpb.RetryDead{Queue: "gone"}, Until: 1, Cursor: 2})
 }
 
 // TestSnapshotGolden keeps the format of a snapshot and that its bytes are a

@@ -132,14 +132,33 @@ func (s *story) command(words []string) *fsmpb.Command {
 func (s *story) verb(verb string, o options) *fsmpb.Command {
 	switch verb {
 	case "submit":
+		if _, ok := o.set["batch"]; ok {
+			return submitBatchCmd(o.batch(o.set["batch"]), o.specs()...)
+		}
 		return submitCmd(o.specs()...)
+	case "openbatch":
+		return openBatchCmd(o.batch(o.rest[0]))
+	case "stage":
+		return stageCmd(&fsmpb.StageBatch{Batch: s.number(o.rest[0]), Offset: o.num("offset"), Digest: o.num("digest"), Tasks: o.specs()})
+	case "commit":
+		return commitCmd(s.number(o.rest[0]), o.num("total"), o.num("digest"))
+	case "cancelbatch":
+		return cancelBatchCmd(s.number(o.rest[0]), o.set["reason"])
+	case "retrydead":
+		c := &fsmpb.RetryDead{Queue: o.set["queue"]}
+		if kind, ok := o.set["kind"]; ok {
+			c.Kind = &kind
+		}
+		return retryDeadCmd(c)
 	case "assign":
 		return assignCmd(s.session(o.rest[0]), uint32(s.number(o.rest[1])))
 	case "complete":
 		var items []*fsmpb.Completion
 		for _, w := range o.rest[1:] {
 			task, fence := s.attempt(w)
-			items = append(items, &fsmpb.Completion{Task: task, Fence: fence, Digest: o.num("digest"), Result: []byte(o.set["result"])})
+			items = append(items, &fsmpb.Completion{
+				Task: task, Fence: fence, Digest: o.num("digest"), Result: []byte(o.set["result"]), FollowUp: o.kinds("follow_up"),
+			})
 		}
 		return completeCmd(o.rest[0], items...)
 	case "fail":
@@ -248,7 +267,8 @@ func (o options) require() (out []*fsmpb.Label) {
 	return out
 }
 
-// specs reads a task's options; "n=5" submits five of them, "requests=a,b" one per id.
+// specs reads a task's options; "n=5" submits five of them, "requests=a,b" one per
+// id, and with "links=1>0,2>1" item 1 waits for item 0 and item 2 for item 1.
 func (o options) specs() []*fsmpb.TaskSpec {
 	spec := &fsmpb.TaskSpec{
 		Queue: o.set["queue"], Kind: o.set["kind"], Payload: []byte(o.set["payload"]), Priority: o.optPriority(),
@@ -256,6 +276,7 @@ func (o options) specs() []*fsmpb.TaskSpec {
 		BackoffBase: o.optDur("backoff"), BackoffMax: o.optDur("backoff_max"), ExpiresIn: o.dur("expires_in"),
 		RequestId: o.set["request"], ContentDigest: o.num("content"), Retain: o.optDur("retain"),
 		Require: o.require(), ConcurrencyKey: o.set["key"],
+		After: o.numbers("after"), AfterRun: o.flag("run"), OnSuccess: o.kinds("on_success"), OnDead: o.kinds("on_dead"),
 	}
 	if at, ok := o.set["run_at"]; ok {
 		spec.RunAt = epochStart + o.duration(at)
@@ -269,6 +290,26 @@ func (o options) specs() []*fsmpb.TaskSpec {
 			specs = append(specs, proto.CloneOf(spec))
 		}
 		specs[i].RequestId = id
+	}
+	for _, link := range strings.FieldsFunc(o.set["links"], func(r rune) bool { return r == ',' }) {
+		child, parent, _ := strings.Cut(link, ">")
+		i := o.number(child)
+		specs[i].AfterItems = append(specs[i].AfterItems, uint32(o.number(parent)))
+	}
+	return specs
+}
+
+// batch reads what a batch is named and followed by.
+func (o options) batch(name string) *fsmpb.BatchSpec {
+	return &fsmpb.BatchSpec{
+		Name: name, RequestId: o.set["batch_request"], ContentDigest: o.num("digest"), FollowUp: o.kinds("follow_up"), OnSuccess: o.kinds("all_success"),
+	}
+}
+
+// kinds reads "mail,sum": a task of each kind.
+func (o options) kinds(name string) (specs []*fsmpb.TaskSpec) {
+	for _, kind := range strings.FieldsFunc(o.set[name], func(r rune) bool { return r == ',' }) {
+		specs = append(specs, &fsmpb.TaskSpec{Kind: kind})
 	}
 	return specs
 }

@@ -3,6 +3,8 @@ package fsm
 import (
 	"fmt"
 	"strings"
+
+	"github.com/taskraft/taskraft/fsm/fsmpb"
 )
 
 // show prints a part of the table: "show tasks", "show task 3", "show queue q",
@@ -33,6 +35,12 @@ func (s *story) show(words []string) {
 		}
 		s.printf("session %d of %s/%s slots=%d held=%d assigned=%d draining=%v clearing=%v ending=%q assignable=%d%s", ses.ID, ses.Worker, ses.Boot,
 			ses.Slots, ses.Held, ses.AssignedTotal, ses.Draining, ses.Clearing, ses.Ending, s.m.Assignable(ses.ID, MaxSlots), beats)
+	case "batch":
+		s.showBatch(s.number(words[1]))
+	case "dead":
+		for g := range s.m.DeadGroups(&fsmpb.RetryDead{}, 0) {
+			s.printf("group %s/%s %q count=%d first=%s last=%s example=%d", g.Queue, g.Kind, g.Error, g.Count, s.clock(g.FirstAt), s.clock(g.LastAt), g.Example)
+		}
 	case "due":
 		if len(words) > 1 {
 			s.printf("next due %s, sparing until %s", s.clock(s.m.NextDueSparing(epochStart+s.duration(words[1]))), words[1])
@@ -58,7 +66,7 @@ func (s *story) showTask(id uint64) {
 	for _, e := range t.Ended {
 		s.printf("  ended #%d %s/%s %s verb=%d at %s %s", e.Fence, e.Worker, e.Boot, e.Cause, e.Verb, s.clock(e.At), e.Error)
 	}
-	for _, p := range t.Superseded {
+	for _, p := range t.Superseded() {
 		s.printf("  superseded #%d %s %s %q truncated=%v at %s", p.Fence, p.Worker, p.Outcome, p.Result, p.Truncated, s.clock(p.At))
 	}
 }
@@ -69,6 +77,23 @@ func (s *story) taskText(t *Task) string {
 		t.Attempts, t.Failures, t.Crashes, t.SoloCrashes, s.clock(t.EligibleAt))
 	if t.Generation > 1 {
 		fmt.Fprintf(&b, " generation=%d", t.Generation)
+	}
+	if x := t.Extra; x != nil && len(x.After)+len(x.OnSuccess)+len(x.OnDead)+int(x.Batch|x.Follows|x.FollowsBatch) > 0 {
+		fmt.Fprintf(&b, " kind=%s", t.Kind)
+		for _, p := range x.After {
+			fmt.Fprintf(&b, " after=%d", p.Task)
+		}
+		if x.Waiting {
+			fmt.Fprintf(&b, " waits=%d", s.m.Awaits(t.ID))
+		}
+		for _, n := range []struct {
+			name string
+			id   uint64
+		}{{"batch", x.Batch}, {"follows", x.Follows}, {"follows_batch", x.FollowsBatch}} {
+			if n.id != 0 {
+				fmt.Fprintf(&b, " %s=%d", n.name, n.id)
+			}
+		}
 	}
 	if t.Priority != 0 {
 		fmt.Fprintf(&b, " priority=%d", t.Priority)
@@ -95,6 +120,21 @@ func (s *story) taskText(t *Task) string {
 		fmt.Fprintf(&b, " error=%q", t.Error)
 	}
 	return b.String()
+}
+
+func (s *story) showBatch(id uint64) {
+	b := s.m.Batch(id)
+	if b == nil {
+		s.printf("none")
+		return
+	}
+	s.printf("batch %d %q first=%d total=%d committed=%s finished=%s cancelled=%s %s", b.ID, b.Name, b.First, b.Total,
+		s.clock(b.CommittedAt), s.clock(b.FinishedAt), s.clock(b.CancelledAt), b.Reason)
+	for st := Scheduled; st <= Cancelled; st++ {
+		if b.Counts[st] > 0 {
+			s.printf("  %s %d", st, b.Counts[st])
+		}
+	}
 }
 
 func (s *story) showQueue(name string) {

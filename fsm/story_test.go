@@ -167,6 +167,12 @@ func resultText(r *Result) string {
 	if len(r.IDs) > 0 {
 		fmt.Fprintf(&b, " ids=%v", r.IDs)
 	}
+	if r.Batch != 0 {
+		fmt.Fprintf(&b, " batch=%d", r.Batch)
+	}
+	if r.Count != 0 {
+		fmt.Fprintf(&b, " count=%d", r.Count)
+	}
 	if r.Session != nil {
 		fmt.Fprintf(&b, " session=%d", r.Session.ID)
 	}
@@ -196,6 +202,9 @@ func eventText(e *Event) string {
 	}
 	if e.Queue != "" {
 		fmt.Fprintf(&b, " queue=%s", e.Queue)
+	}
+	if e.Batch != 0 {
+		fmt.Fprintf(&b, " batch=%d", e.Batch)
 	}
 	return b.String()
 }

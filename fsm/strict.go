@@ -41,11 +41,13 @@ func checkCommand(i int, c *fsmpb.Command) error {
 func unknownInKind(c *fsmpb.Command) bool {
 	switch k := c.Kind.(type) {
 	case *fsmpb.Command_Submit:
-		return unknown(k.Submit) || slices.ContainsFunc(k.Submit.Tasks, unknownInSpec)
+		return unknown(k.Submit) || anyUnknownSpec(k.Submit.Tasks) || k.Submit.Batch != nil && unknownInBatch(k.Submit.Batch)
 	case *fsmpb.Command_Assign:
 		return unknown(k.Assign)
 	case *fsmpb.Command_Complete:
-		return unknown(k.Complete) || anyUnknown(k.Complete.Items)
+		return unknown(k.Complete) || slices.ContainsFunc(k.Complete.Items, func(c *fsmpb.Completion) bool {
+			return unknown(c) || anyUnknownSpec(c.FollowUp)
+		})
 	case *fsmpb.Command_Fail:
 		return unknown(k.Fail) || anyUnknown(k.Fail.Items)
 	case *fsmpb.Command_Release:
@@ -70,12 +72,18 @@ func unknownInKind(c *fsmpb.Command) bool {
 		return unknown(k.SetMember)
 	case *fsmpb.Command_Finalize:
 		return unknown(k.Finalize)
+	case *fsmpb.Command_OpenBatch:
+		return unknown(k.OpenBatch) || k.OpenBatch.Batch != nil && unknownInBatch(k.OpenBatch.Batch)
+	case *fsmpb.Command_StageBatch:
+		return unknown(k.StageBatch) || anyUnknownSpec(k.StageBatch.Tasks)
+	case *fsmpb.Command_CommitBatch:
+		return unknown(k.CommitBatch)
+	case *fsmpb.Command_CancelBatch:
+		return unknown(k.CancelBatch)
+	case *fsmpb.Command_RetryDead:
+		return unknown(k.RetryDead)
 	}
 	return false
-}
-
-func unknownInSpec(spec *fsmpb.TaskSpec) bool {
-	return unknown(spec) || anyUnknown(spec.Require)
 }
 
 func unknownInSettings(s *fsmpb.QueueSettings) bool {
@@ -86,6 +94,17 @@ func unknownInSettings(s *fsmpb.QueueSettings) bool {
 func unknownSetting(n uint32) bool {
 	fields := (*fsmpb.QueueSettings)(nil).ProtoReflect().Descriptor().Fields()
 	return fields.ByNumber(protoreflect.FieldNumber(n)) == nil
+}
+
+// anyUnknownSpec looks into the specs inside specs, too.
+func anyUnknownSpec(specs []*fsmpb.TaskSpec) bool {
+	return slices.ContainsFunc(specs, func(s *fsmpb.TaskSpec) bool {
+		return unknown(s) || anyUnknown(s.Require) || anyUnknownSpec(s.OnSuccess) || anyUnknownSpec(s.OnDead)
+	})
+}
+
+func unknownInBatch(b *fsmpb.BatchSpec) bool {
+	return unknown(b) || anyUnknownSpec(b.FollowUp) || anyUnknownSpec(b.OnSuccess)
 }
 
 type message interface{ ProtoReflect() protoreflect.Message }

@@ -1,24 +1,80 @@
 package fsm
 
-import "github.com/taskraft/taskraft/fsm/fsmpb"
+import (
+	"github.com/taskraft/taskraft/fsm/fsmpb"
+)
 
 // submit enters all tasks of the command or none of them.
 func (m *Machine) submit(c *fsmpb.Submit) Result {
 	specs := c.GetTasks()
 	r := Result{Outcome: Accepted, Outcomes: make([]Outcome, len(specs)), IDs: make([]uint64, len(specs))}
-	if o := m.admissible(specs, &r); o != Accepted {
-		r.Outcome = o
+	if c.Batch != nil {
+		return m.submitBatch(c, r)
+	}
+	order := orderOf(specs, &r)
+	if r.Outcome == Accepted {
+		r.Outcome = m.admissible(specs, &r)
+	}
+	if r.Outcome != Accepted {
 		return r
 	}
-	for i, spec := range specs {
+	m.createAll(specs, order, 0, &r)
+	return r
+}
+
+// createAll enters the tasks, in order or as they stand, and notes their ids.
+func (m *Machine) createAll(specs []*fsmpb.TaskSpec, order []int, batch uint64, r *Result) {
+	from := &origin{batch: batch, items: r.IDs}
+	for n := range specs {
+		i := n
+		if order != nil {
+			i = order[n]
+		}
+		spec := specs[i]
 		if id := spec.GetRequestId(); id != "" {
 			if req, ok := m.requests.Get(id); ok {
 				r.Outcomes[i], r.IDs[i] = Existing, req.task
 				continue
 			}
 		}
-		r.Outcomes[i], r.IDs[i] = Accepted, m.create(spec)
+		r.Outcomes[i], r.IDs[i] = Accepted, m.create(spec, from)
 	}
+}
+
+// submitBatch enters all tasks of the command as one batch. The request id of the
+// batch makes it safe to repeat; its tasks have none of their own.
+func (m *Machine) submitBatch(c *fsmpb.Submit, r Result) Result {
+	specs := c.GetTasks()
+	if b := m.lots[m.batchIDs[c.Batch.GetRequestId()]]; b != nil {
+		if b.rec.committedAt == 0 || b.rec.digest != c.Batch.GetContentDigest() || b.rec.total != uint64(len(specs)) {
+			return Result{Outcome: RequestIDConflict, Batch: b.rec.id}
+		}
+		for i := range r.IDs {
+			r.Outcomes[i], r.IDs[i] = Existing, b.rec.first+uint64(i)
+		}
+		r.Outcome, r.Batch, r.Count = Existing, b.rec.id, b.rec.total
+		return r
+	}
+	for _, spec := range specs {
+		bare(spec)
+	}
+	orderOf(specs, &r)
+	if r.Outcome == Accepted {
+		r.Outcome = m.admissible(specs, &r)
+	}
+	if r.Outcome == Accepted && !m.roomForBatch() {
+		r.Outcome = BatchesFull
+	}
+	if r.Outcome != Accepted || len(specs) == 0 {
+		return r
+	}
+	b := m.addBatch(c.Batch)
+	m.addChunk(b, 0, specs)
+	m.commit(b, c.Batch.GetContentDigest())
+	for i := range r.IDs {
+		r.Outcomes[i], r.IDs[i] = Accepted, b.rec.first+uint64(i)
+	}
+	r.Batch, r.Count = b.rec.id, b.rec.total
 	return r
 }
 
@@ -37,6 +93,12 @@ func (m *Machine) admissible(specs []*fsmpb.TaskSpec, r *Result) Outcome {
 			newQueues[name] = true
 			if len(queues)+len(newQueues) > MaxQueues {
 				r.Outcomes[i], whole = QueuesFull, QueuesFull
+			}
+		}
+		if len(spec.GetAfter()) > 0 {
+			if parent, missing := m.noParent(spec); missing {
+				r.Outcomes[i], r.IDs[i], whole = NoParent, parent, NoParent
+				continue
 			}
 		}
 		id := spec.GetRequestId()
@@ -63,26 +125,56 @@ func (m *Machine) admissible(specs []*fsmpb.TaskSpec, r *Result) Outcome {
 	return whole
 }
 
-// create makes the task of a spec: what the spec leaves open the queue decides,
-// then the product's defaults (§3).
-func (m *Machine) create(spec *fsmpb.TaskSpec) uint64 {
-	l := m.line(queueName(spec.GetQueue()))
-	d := l.rec.settings
+// create makes the task of a spec.
+func (m *Machine) create(spec *fsmpb.TaskSpec, from *origin) uint64 {
 	m.lastTask++
+	id := m.lastTask
+	m.enter(id, spec, from)
+	return id
+}
+
+// enter makes the record of a task that has its id.
+func (m *Machine) enter(id uint64, spec *fsmpb.TaskSpec, from *origin) {
+	l := m.lines[queueName(spec.GetQueue())]
+	switch {
+	case l != nil:
+	case from.line != nil && len(m.lines) >= MaxQueues:
+		l = from.line
+	default:
+		l = m.line(queueName(spec.GetQueue()))
+	}
+	t := m.build(id, spec, l, from)
+	t.Options = l.share(optionsOf(spec, l.rec))
+	m.editQueue(l).submitted++
+	if t.RequestID != "" {
+		m.requests.Set(t.RequestID, &request{task: t.ID, digest: spec.GetContentDigest(), createdAt: m.now})
+	}
+	m.admit(l, t)
+}
+
+// optionsOf returns the options of a new task: what the spec leaves open the queue
+// decides, then the product's defaults (§3).
+func optionsOf(spec *fsmpb.TaskSpec, q *queueRecord) Options {
+	d := q.settings
+	return Options{
+		Queue: q.name, Kind: spec.GetKind(), ContentType: spec.GetContentType(),
+		Priority:    either(spec.Priority, d.Priority, 0),
+		Timeout:     max(either(spec.Timeout, d.Timeout, DefaultTimeout), 1),
+		MaxAttempts: max(either(spec.MaxAttempts, d.MaxAttempts, DefaultMaxAttempts), 1),
+		BackoffBase: either(spec.BackoffBase, d.BackoffBase, DefaultBackoffBase),
+		BackoffMax:  either(spec.BackoffMax, d.BackoffMax, DefaultBackoffMax),
+		Retain:      max(either(spec.Retain, d.Retain, DefaultRetain), 0),
+	}
+}
+
+// build returns the task of a spec without its options. It changes nothing.
+func (m *Machine) build(id uint64, spec *fsmpb.TaskSpec, l *line, from *origin) *Task {
 	t := &Task{
-		ID: m.lastTask, Generation: 1,
-		Options: l.share(Options{
-			Queue: l.rec.name, Kind: spec.GetKind(), ContentType: spec.GetContentType(),
-			Priority:    either(spec.Priority, d.Priority, 0),
-			Timeout:     max(either(spec.Timeout, d.Timeout, DefaultTimeout), 1),
-			MaxAttempts: max(either(spec.MaxAttempts, d.MaxAttempts, DefaultMaxAttempts), 1),
-			BackoffBase: either(spec.BackoffBase, d.BackoffBase, DefaultBackoffBase),
-			BackoffMax:  either(spec.BackoffMax, d.BackoffMax, DefaultBackoffMax),
-			Retain:      max(either(spec.Retain, d.Retain, DefaultRetain), 0),
-		}),
+		ID: id, Generation: 1,
 		Attempt: &noAttempt,
-		Payload: spec.GetPayload(), RequestID: spec.GetRequestId(), Extra: l.extraOf(spec),
+		Payload: spec.GetPayload(), RequestID: spec.GetRequestId(),
 		SubmittedAt: m.now, EligibleAt: m.now,
+		Extra: m.extra(spec, l, from),
 	}
 	switch {
 	case spec.GetRunAt() > m.now:
@@ -93,12 +185,10 @@ func (m *Machine) create(spec *fsmpb.TaskSpec) uint64 {
 	if spec.GetExpiresIn() > 0 {
 		t.ExpiresAt = addTime(m.now, spec.GetExpiresIn())
 	}
-	m.editQueue(l).submitted++
-	if t.RequestID != "" {
-		m.requests.Set(t.RequestID, &request{task: t.ID, digest: spec.GetContentDigest(), createdAt: m.now})
+	if t.Extra != nil && len(t.Extra.After) > 0 {
+		t.Extra.Waiting = m.pending(t) > 0
 	}
-	m.admit(l, t)
-	return t.ID
+	return t
 }
 
 // either returns the first option that is set.

@@ -65,7 +65,7 @@ type Task struct {
 
 	Payload   []byte
 	RequestID string
-	Extra     *Extra // options that most tasks do not use
+	Extra     *Extra // what most tasks do not use; nil for them
 
 	SubmittedAt int64
 	EligibleAt  int64 // its place within its priority; a crash does not change it
@@ -82,8 +82,7 @@ type Task struct {
 	Error             string
 	Reason            string // why Dead, Cancelled or Stopping
 
-	Ended      []Ended      // oldest first, at most KeepEnded
-	Superseded []Superseded // oldest first, at most KeepSuperseded
+	Ended []Ended // oldest first, at most KeepEnded
 }
 
 // Options are what the submitter, or else the queue, decided about a task. They
@@ -128,6 +127,8 @@ type Ended struct {
 	Digest uint64
 	At     int64
 	Error  string
+
+	StartedAt int64
 }
 
 // Superseded is a result that was refused because its fence was void.
@@ -143,7 +144,7 @@ type Superseded struct {
 // settle moves the attempt that t holds, or the redeemable one, to the ended
 // fences. The loss of a redeemable one stands there already: e takes its place.
 func (t *Task) settle(e Ended) {
-	e.Fence, e.Worker, e.Boot = t.Fence, t.Worker, t.Boot
+	e.Fence, e.Worker, e.Boot, e.StartedAt = t.Fence, t.Worker, t.Boot, t.StartedAt
 	if t.Redeemable {
 		t.forgetLoss()
 	}
@@ -187,7 +188,7 @@ func (t *Task) expiry() int64 {
 func (t *Task) due() int64 {
 	switch t.State {
 	case Scheduled:
-		if at := t.expiry(); at != 0 && at < t.EligibleAt {
+		if at := t.expiry(); at != 0 && at < t.EligibleAt || t.waiting() {
 			return at
 		}
 		return t.EligibleAt
@@ -212,8 +213,8 @@ func (t *Task) size() int64 {
 	for i := range t.Ended {
 		n += len(t.Ended[i].Error)
 	}
-	for i := range t.Superseded {
-		n += len(t.Superseded[i].Result)
+	if t.Extra != nil {
+		n += t.Extra.size()
 	}
 	return int64(n)
 }

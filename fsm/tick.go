@@ -1,8 +1,8 @@
 package fsm
 
-// tick carries out what is due: first the sessions whose end was cut off, then
-// tasks, then queues, workers, request ids and clients, each in the order of
-// their times. What the entry's budget leaves undone stays due, and so do the
+// tick carries out what is due: first what earlier entries had to cut off (ends of
+// sessions, batches, children to be told, bulk retries), then tasks, then queues,
+// workers, request ids, clients and batches, each in the order of their times. What the entry's budget leaves undone stays due, and so do the
 // timeouts up to the time before which they are spared.
 func (m *Machine) tick(spareBefore int64) Result {
 	for m.budget > 0 {
@@ -12,6 +12,7 @@ func (m *Machine) tick(spareBefore int64) Result {
 		}
 		m.returnHeld(s, m.budget)
 	}
+	m.carryOn()
 	for m.budget > 0 {
 		it, ok := m.nextTask(spareBefore)
 		if !ok || it.at > m.now {
@@ -27,7 +28,33 @@ func (m *Machine) tick(spareBefore int64) Result {
 		}
 		m.fireName(it)
 	}
+	for m.budget > 0 {
+		it, ok := m.batchDue.tree.Min()
+		if !ok || it.at > m.now {
+			break
+		}
+		m.budget--
+		m.dropBatch(m.lots[it.id])
+	}
 	return Result{Outcome: Accepted}
+}
+
+// carryOn goes on with what was more than one entry may do.
+func (m *Machine) carryOn() {
+	for m.budget > 0 {
+		_, b, ok := m.busy.Min()
+		if !ok {
+			break
+		}
+		m.work(b)
+	}
+	m.tellChildren()
+	m.retryMore()
+}
+
+// cutOff reports whether carryOn has something to do.
+func (m *Machine) cutOff() bool {
+	return m.ending.Len() > 0 || m.busy.Len() > 0 || m.releasing.Len() > 0 || len(m.deadRetries) > 0
 }
 
 // nextTask returns the task that is due next; timeouts up to spareBefore do not count.
@@ -78,7 +105,7 @@ func (m *Machine) NextDue() int64 { return m.NextDueSparing(0) }
 // NextDueSparing is NextDue for Ticks that spare the timeouts which fell due up
 // to that time.
 func (m *Machine) NextDueSparing(before int64) int64 {
-	if m.ending.Len() > 0 {
+	if m.cutOff() {
 		return m.now
 	}
 	next := int64(0)
@@ -86,6 +113,9 @@ func (m *Machine) NextDueSparing(before int64) int64 {
 		next = it.at
 	}
 	if it, ok := m.names.Min(); ok && (next == 0 || it.at < next) {
+		next = it.at
+	}
+	if it, ok := m.batchDue.tree.Min(); ok && (next == 0 || it.at < next) {
 		next = it.at
 	}
 	if next == 0 {

@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/taskraft/taskraft/fsm/fsmpb"
 )
@@ -21,8 +22,11 @@ func must(ok bool) error {
 func (l *loader) consistent(t *Task) bool {
 	ok := t.State != 0 && t.Generation > 0 && t.Timeout > 0 && t.MaxAttempts > 0 && t.Retain >= 0 &&
 		t.FinishedAt >= 0 && t.EligibleAt >= 0 && t.ExpiresAt >= 0 &&
-		len(t.Ended) <= KeepEnded && len(t.Superseded) <= KeepSuperseded &&
+		len(t.Ended) <= KeepEnded && len(t.Superseded()) <= KeepSuperseded &&
 		t.Failures <= t.MaxAttempts && t.SoloCrashes <= PoisonCrashes && (t.FinishedAt != 0) == t.State.Terminal()
+	if t.Extra != nil {
+		ok = ok && (!t.Extra.Waiting || t.State == Scheduled && len(t.Extra.After) > 0)
+	}
 	for _, e := range t.Ended {
 		ok = ok && e.Fence != 0 && e.Fence <= l.m.lastFence
 	}
@@ -65,7 +69,9 @@ func unknownInRecord(r *fsmpb.Record) bool {
 	}
 	switch k := r.Kind.(type) {
 	case *fsmpb.Record_Meta:
-		return unknown(k.Meta)
+		return unknown(k.Meta) || slices.ContainsFunc(k.Meta.DeadRetries, func(r *fsmpb.DeadRetry) bool {
+			return unknown(r) || r.What != nil && unknown(r.What)
+		})
 	case *fsmpb.Record_Member:
 		return unknown(k.Member) || k.Member.Member != nil && unknown(k.Member.Member)
 	case *fsmpb.Record_Queue:
@@ -75,11 +81,18 @@ func unknownInRecord(r *fsmpb.Record) bool {
 	case *fsmpb.Record_Session:
 		return unknown(k.Session) || anyUnknown(k.Session.Queues)
 	case *fsmpb.Record_Task:
-		return unknown(k.Task) || anyUnknown(k.Task.Ended) || anyUnknown(k.Task.Superseded) || anyUnknown(k.Task.Require)
+		return unknown(k.Task) || anyUnknown(k.Task.Ended) || anyUnknown(k.Task.Superseded) ||
+			anyUnknownSpec(k.Task.OnSuccess) || anyUnknownSpec(k.Task.OnDead) || anyUnknown(k.Task.Require)
 	case *fsmpb.Record_Request:
 		return unknown(k.Request)
 	case *fsmpb.Record_Client:
 		return unknown(k.Client) || anyUnknown(k.Client.Calls)
+	case *fsmpb.Record_Batch:
+		return unknown(k.Batch) || anyUnknownSpec(k.Batch.FollowUp) || anyUnknownSpec(k.Batch.OnSuccess)
+	case *fsmpb.Record_Chunk:
+		return unknown(k.Chunk) || anyUnknownSpec(k.Chunk.Tasks)
+	case *fsmpb.Record_Release:
+		return unknown(k.Release)
 	default:
 		return false
 	}

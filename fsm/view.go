@@ -19,14 +19,36 @@ func (m *Machine) FeatureLevel() uint16 { return m.level }
 // Task returns a task's frozen record. When nil, known tells whether that id
 // ever existed (its record is trimmed).
 func (m *Machine) Task(id uint64) (t *Task, known bool) {
-	t, _ = m.tasks.Get(id)
+	t, ok := m.tasks.Get(id)
+	if !ok && m.busy.Len() > 0 {
+		t = m.preview(id)
+	}
 	return t, id > 0 && id <= m.lastTask
 }
 
 // TasksBefore yields tasks with id < before (0: from the newest), newest first.
 func (m *Machine) TasksBefore(before uint64) iter.Seq[*Task] {
 	return func(yield func(*Task) bool) {
-		m.tasks.Descend(before-1, func(_ uint64, t *Task) bool { return yield(t) })
+		if m.busy.Len() == 0 {
+			m.tasks.Descend(before-1, func(_ uint64, t *Task) bool { return yield(t) })
+			return
+		}
+		at, more := before-1, true
+		previews := func(down uint64) { // what has no record, from at down to above down
+			for id := m.packedUpTo(at); id > down && more; id = m.packedUpTo(id - 1) {
+				more = yield(m.preview(id))
+			}
+		}
+		m.tasks.Descend(at, func(id uint64, t *Task) bool {
+			if previews(id); more {
+				more = yield(t)
+			}
+			at = id - 1
+			return more
+		})
+		if more {
+			previews(0)
+		}
 	}
 }
 
@@ -93,6 +115,24 @@ func (m *Machine) QueuesAfter(after string) iter.Seq[*Queue] {
 	}
 }
 
+// Batch returns a batch's progress, or nil.
+func (m *Machine) Batch(id uint64) *Batch {
+	if b := m.lots[id]; b != nil {
+		return b.view()
+	}
+	return nil
+}
+
+// BatchesBefore yields batches with id < before (0: from the newest), newest first.
+func (m *Machine) BatchesBefore(before uint64) iter.Seq[*Batch] {
+	return func(yield func(*Batch) bool) {
+		m.batches.Descend(before-1, func(id uint64, _ *batchRecord) bool { return yield(m.lots[id].view()) })
+	}
+}
+
+// Awaits returns how many parents a task still waits for.
+func (m *Machine) Awaits(id uint64) int { return m.waits[id] }
+
 // Members yields the member records by name.
 func (m *Machine) Members() iter.Seq[*fsmpb.SetMember] {
 	return func(yield func(*fsmpb.SetMember) bool) {
@@ -102,5 +142,10 @@ func (m *Machine) Members() iter.Seq[*fsmpb.SetMember] {
 
 // Counts returns the number of records in the table.
 func (m *Machine) Counts() (tasks, sessions, queues int) {
-	return m.tasks.Len(), m.sessions.Len(), m.queues.Len()
+	packed := uint64(0)
+	m.busy.Scan(func(_ uint64, b *lot) bool {
+		packed += b.rec.total - b.rec.unpacked
+		return true
+	})
+	return m.tasks.Len() + int(packed), m.sessions.Len(), m.queues.Len()
 }

@@ -78,14 +78,18 @@ func task(t *fsm.Task, whole bool) *taskraftv1.Task {
 	}
 	for _, e := range t.Ended {
 		out.Ended = append(out.Ended, &taskraftv1.EndedAttempt{
-			Fence: e.Fence, WorkerId: e.Worker, Cause: causes[e.Cause], EndTime: timestamp(e.At), Error: e.Error,
+			Fence: e.Fence, WorkerId: e.Worker, Cause: causes[e.Cause], StartTime: timestamp(e.StartedAt), EndTime: timestamp(e.At), Error: e.Error,
 		})
+	}
+	if x := t.Extra; x != nil {
+		out.Batch, out.Follows, out.FollowsBatch = x.Batch, x.Follows, x.FollowsBatch
+		relate(out.Spec, x)
 	}
 	if !whole {
 		return out
 	}
 	out.Spec.Payload, out.Result = t.Payload, t.Result
-	for _, r := range t.Superseded {
+	for _, r := range t.Superseded() {
 		out.Superseded = append(out.Superseded, &taskraftv1.Superseded{
 			Fence: r.Fence, WorkerId: r.Worker, Outcome: outcome(r.Outcome).String(),
 			Result: r.Result, Truncated: r.Truncated, Time: timestamp(r.At),

@@ -7,7 +7,9 @@
 //	validate.go   field violations
 //	spec.go       TaskSpec: API to log
 //	convert.go    table records to API
-//	tasks.go, list.go, watch.go, queues.go, workers.go, stream.go, cluster.go   the services
+//	relation.go   what tasks wait for and what follows them
+//	tasks.go, list.go, watch.go, queues.go, batches.go, submitbatch.go, dead.go,
+//	workers.go, stream.go, cluster.go   the services
 //
 // Mutations, linearizable reads and worker streams are served by the leader;
 // another master answers NOT_LEADER with the leader's addresses, and the SDKs

@@ -61,6 +61,8 @@ type Server struct {
 	taskraftv1.UnimplementedTaskServiceServer
 	taskraftv1.UnimplementedWorkerServiceServer
 	taskraftv1.UnimplementedQueueServiceServer
+	taskraftv1.UnimplementedBatchServiceServer
+	taskraftv1.UnimplementedDeadServiceServer
 	taskraftv1.UnimplementedClusterServiceServer
 
 	node   *cluster.Node
@@ -88,6 +90,8 @@ func NewServer(node *cluster.Node, cfg Config) *Server {
 	taskraftv1.RegisterTaskServiceServer(s.grpc, s)
 	taskraftv1.RegisterWorkerServiceServer(s.grpc, s)
 	taskraftv1.RegisterQueueServiceServer(s.grpc, s)
+	taskraftv1.RegisterBatchServiceServer(s.grpc, s)
+	taskraftv1.RegisterDeadServiceServer(s.grpc, s)
 	taskraftv1.RegisterClusterServiceServer(s.grpc, s)
 	healthpb.RegisterHealthServer(s.grpc, s.health)
 	reflection.Register(s.grpc)

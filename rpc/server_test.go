@@ -26,6 +26,8 @@ type master struct {
 	taskraftv1.TaskServiceClient
 	taskraftv1.WorkerServiceClient
 	taskraftv1.QueueServiceClient
+	taskraftv1.BatchServiceClient
+	taskraftv1.DeadServiceClient
 	taskraftv1.ClusterServiceClient
 	conn *grpc.ClientConn
 	node *cluster.Node
@@ -78,6 +80,7 @@ func startMaster(t *testing.T) *master {
 	return &master{
 		TaskServiceClient: taskraftv1.NewTaskServiceClient(conn), WorkerServiceClient: taskraftv1.NewWorkerServiceClient(conn),
 		QueueServiceClient: taskraftv1.NewQueueServiceClient(conn), ClusterServiceClient: taskraftv1.NewClusterServiceClient(conn),
+		BatchServiceClient: taskraftv1.NewBatchServiceClient(conn), DeadServiceClient: taskraftv1.NewDeadServiceClient(conn),
 		conn: conn, node: node,
 	}
 }

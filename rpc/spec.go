@@ -24,6 +24,8 @@ const (
 	maxPriority    = 100
 	maxAttempts    = 100
 	maxBatchBytes  = 1 << 20
+
+	maxFollowUpBytes = 128 << 10
 )
 
 // spec checks one TaskSpec and turns it into the log's. prefix names the place
@@ -65,8 +67,61 @@ func (s *Server) spec(v *violations, prefix string, in *taskraftv1.TaskSpec) *fs
 	if d := in.GetRetain(); d != nil {
 		out.Retain = new(v.duration(prefix+"retain", d, time.Second, year))
 	}
+	v.relations(prefix, in, out)
+	out.OnSuccess = s.followUps(v, prefix+"on_success", in.GetOnSuccess())
+	out.OnDead = s.followUps(v, prefix+"on_dead", in.GetOnDead())
 	if out.RequestId != "" {
 		out.ContentDigest = specDigest(out)
+	}
+	return out
+}
+
+// relations checks what a task waits for.
+func (v *violations) relations(prefix string, in *taskraftv1.TaskSpec, out *fsmpb.TaskSpec) {
+	out.After, out.AfterItems = in.GetAfter(), in.GetAfterItems()
+	if n := len(out.After) + len(out.AfterItems); n > fsm.MaxParents {
+		v.add(prefix+"after", "got %d parents, want at most %d", n, fsm.MaxParents)
+	}
+	if slices.Contains(out.After, 0) {
+		v.add(prefix+"after", "got 0, want task ids of 1 or more")
+	}
+	switch p := in.GetAfterPolicy(); p {
+	case taskraftv1.AfterPolicy_AFTER_POLICY_UNSPECIFIED, taskraftv1.AfterPolicy_AFTER_CANCEL:
+	case taskraftv1.AfterPolicy_AFTER_RUN:
+		out.AfterRun = true
+	default:
+		v.add(prefix+"after_policy", "unknown value %d, want AFTER_CANCEL or AFTER_RUN", p)
+	}
+}
+
+// followUps checks tasks that are submitted with the end of something. What could
+// refuse one of them then is refused now.
+func (s *Server) followUps(v *violations, field string, in []*taskraftv1.TaskSpec) []*fsmpb.TaskSpec {
+	if len(in) == 0 {
+		return nil
+	}
+	if len(in) > fsm.MaxFollowUps {
+		v.add(field, "got %d tasks, want at most %d", len(in), fsm.MaxFollowUps)
+		return nil
+	}
+	size := 0
+	out := make([]*fsmpb.TaskSpec, len(in))
+	for i, spec := range in {
+		at := fmt.Sprintf("%s[%d].", field, i)
+		switch {
+		case spec.GetRequestId() != "":
+			v.add(at+"request_id", "a follow-up has none: it is submitted once")
+		case len(spec.GetAfter())+len(spec.GetAfterItems()) > 0:
+			v.add(at+"after", "a follow-up waits for nothing else")
+		case len(spec.GetOnSuccess())+len(spec.GetOnDead()) > 0:
+			v.add(at+"on_success", "a follow-up has no follow-ups of its own")
+		default:
+			size += proto.Size(spec)
+			out[i] = s.spec(v, at, spec)
+		}
+	}
+	if size > maxFollowUpBytes {
+		v.add(field, "got %d bytes, want at most %d", size, maxFollowUpBytes)
 	}
 	return out
 }
@@ -82,12 +137,25 @@ func (s *Server) specs(v *violations, req *taskraftv1.SubmitTasksRequest) []*fsm
 		v.add("tasks", "got %d bytes, want at most %d in one call", size, maxBatchBytes)
 		return nil
 	}
+	out := s.items(v, 0, in)
+	for i, spec := range in {
+		for _, item := range spec.GetAfterItems() {
+			if int(item) >= len(in) {
+				v.add(fmt.Sprintf("tasks[%d].after_items", i), "got %d, want a place in this call, below %d", item, len(in))
+			}
+		}
+	}
+	return out
+}
+
+// items checks the tasks of a call or batch, the first of which has this place.
+func (s *Server) items(v *violations, first int, in []*taskraftv1.TaskSpec) []*fsmpb.TaskSpec {
 	out := make([]*fsmpb.TaskSpec, len(in))
 	for i, spec := range in {
 		before := len(*v)
 		out[i] = s.spec(v, "", spec)
 		for _, f := range (*v)[before:] {
-			f.Field = fmt.Sprintf("tasks[%d].%s", i, f.Field)
+			f.Field = fmt.Sprintf("tasks[%d].%s", first+i, f.Field)
 		}
 	}
 	return out

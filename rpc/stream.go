@@ -112,21 +112,28 @@ func (s *Server) report(ctx context.Context, m *taskraftv1.WorkerMessage, ws *cl
 	if len(m.GetCompletions())+len(m.GetFailures())+len(m.GetReleases()) == 0 {
 		return nil
 	}
-	done := make([]*fsmpb.Completion, len(m.GetCompletions()))
-	for i, c := range m.GetCompletions() {
+	done := make([]*fsmpb.Completion, 0, len(m.GetCompletions()))
+	failed := make([]*fsmpb.Failure, 0, len(m.GetFailures()))
+	for _, c := range m.GetCompletions() {
 		item, err := s.completion(c)
+		if bad, ok := errors.AsType[followUpError](err); ok {
+			var f *fsmpb.Failure
+			if f, err = s.failureFor(c, bad); err == nil {
+				failed = append(failed, f)
+				continue
+			}
+		}
 		if err != nil {
 			return err
 		}
-		done[i] = item
+		done = append(done, item)
 	}
-	failed := make([]*fsmpb.Failure, len(m.GetFailures()))
-	for i, f := range m.GetFailures() {
+	for _, f := range m.GetFailures() {
 		item, err := s.failure(f)
 		if err != nil {
 			return err
 		}
-		failed[i] = item
+		failed = append(failed, item)
 	}
 	back := make([]*fsmpb.Handback, len(m.GetReleases()))
 	for i, r := range m.GetReleases() {

@@ -25,6 +25,9 @@ const (
 func (s *Server) SubmitTask(ctx context.Context, req *taskraftv1.SubmitTaskRequest) (*taskraftv1.SubmitTaskResponse, error) {
 	var v violations
 	spec := s.spec(&v, "", req.GetTask())
+	if len(req.GetTask().GetAfterItems()) > 0 {
+		v.add("after_items", "a single task has no others in its call: name its parents by id in after")
+	}
 	cmd := command(ctx, &v, req.GetCall())
 	if err := v.err(); err != nil {
 		return nil, err
@@ -70,6 +73,10 @@ func (s *Server) submit(ctx context.Context, cmd *fsmpb.Command) (fsm.Result, cl
 		return res, pos, s.statusOf(err)
 	case res.Outcome == fsm.Accepted || res.Outcome == fsm.Existing:
 		return res, pos, nil
+	case res.Outcome == fsm.NoParent:
+		return res, pos, noParent(res, 0)
+	case res.Outcome == fsm.DependencyCycle:
+		return res, pos, cycle(res.IDs)
 	}
 	var meta map[string]string
 	for i, o := range res.Outcomes {
@@ -95,8 +102,10 @@ func (s *Server) GetTask(ctx context.Context, req *taskraftv1.GetTaskRequest) (*
 	}
 	var found *fsm.Task
 	var known bool
+	var waits int
 	pos, err := s.node.Read(ctx, cluster.ReadOptions{Level: level, MinIndex: req.GetMinIndex()}, func(m *fsm.Machine) {
 		found, known = m.Task(req.GetId())
+		waits = m.Awaits(req.GetId())
 	})
 	if err != nil {
 		return nil, s.statusOf(err)
@@ -104,7 +113,9 @@ func (s *Server) GetTask(ctx context.Context, req *taskraftv1.GetTaskRequest) (*
 	if found == nil {
 		return nil, missing(req.GetId(), known)
 	}
-	return &taskraftv1.GetTaskResponse{Task: task(found, true), Position: s.position(pos)}, nil
+	out := task(found, true)
+	out.WaitsFor = uint32(waits)
+	return &taskraftv1.GetTaskResponse{Task: out, Position: s.position(pos)}, nil
 }
 
 // WaitTask returns the task when it is terminal, or as it is when the time is up.

@@ -144,10 +144,19 @@ func (s *Server) completion(c *taskraftv1.Completion) (*fsmpb.Completion, error)
 	if len(c.GetContentType()) > maxContentType {
 		return nil, violated("completion.content_type", "too long")
 	}
-	return &fsmpb.Completion{
+	out := &fsmpb.Completion{
 		Task: c.GetTask(), Fence: c.GetFence(), Result: c.GetResult(), ContentType: c.GetContentType(),
 		Digest: digest(c.GetResult(), []byte(c.GetContentType())),
-	}, nil
+	}
+	if len(c.GetFollowUp()) > 0 {
+		var v violations
+		out.FollowUp = s.followUps(&v, "completion.follow_up", c.GetFollowUp())
+		if err := v.err(); err != nil {
+			return nil, followUpError{err}
+		}
+		out.Digest = followUpDigest(out.Digest, out.FollowUp)
+	}
+	return out, nil
 }
 
 // failure checks a failure and stamps its digest.

@@ -42,7 +42,7 @@ generated() {
 
 gate vet go vet ./...
 gate staticcheck staticcheck ./...
-gate gofumpt quiet gofumpt -l bench cmd client cluster e2e fsm internal rpc task tasktest worker
+gate gofumpt quiet gofumpt -l bench cmd client cluster e2e examples fsm internal rpc task tasktest worker
 gate style go test -count=1 ./internal/tidy
 gate generated generated
 gate 'go mod tidy' go mod tidy -diff

@@ -8,6 +8,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/taskraft/taskraft/rpc/taskraftv1"
@@ -17,6 +18,9 @@ const (
 	maxError       = 4 << 10 // bytes kept of an error
 	maxContentType = 128     // bytes
 	maxStack       = 2 << 10 // bytes of a panic's stack
+
+	maxFollowUps     = 100
+	maxFollowUpBytes = 128 << 10
 
 	// A pause that a handler asks for: the masters refuse others.
 	minWait = time.Millisecond
@@ -44,7 +48,11 @@ func (r *report) verb() Verb {
 // size is about how many bytes the report takes in a message.
 func (r *report) size() int {
 	const fixed = 32
-	return fixed + len(r.complete.GetResult()) + len(r.fail.GetResult()) + len(r.fail.GetError())
+	follow := 0
+	for _, spec := range r.complete.GetFollowUp() {
+		follow += proto.Size(spec)
+	}
+	return fixed + follow + len(r.complete.GetResult()) + len(r.fail.GetResult()) + len(r.fail.GetError())
 }
 
 // reportOf turns a handler's return into a report. why is the cause of a
@@ -52,7 +60,7 @@ func (r *report) size() int {
 func reportOf(t *Task, res Result, err, why error, maxResult int) report {
 	if err == nil {
 		if err = checkResult(res, maxResult); err == nil {
-			return report{complete: &taskraftv1.Completion{Task: t.ID, Fence: t.Fence, Result: res.Data, ContentType: res.ContentType}}
+			return report{complete: &taskraftv1.Completion{Task: t.ID, Fence: t.Fence, Result: res.Data, ContentType: res.ContentType, FollowUp: res.FollowUp}}
 		}
 		res, err = Result{}, Permanent(err)
 	}
@@ -89,6 +97,21 @@ func checkResult(res Result, maxResult int) error {
 	}
 	if len(res.ContentType) > maxContentType || !utf8.ValidString(res.ContentType) || strings.ContainsFunc(res.ContentType, func(r rune) bool { return r < ' ' || r == 0x7f }) {
 		return fmt.Errorf("content type %.64q of the result: want at most %d bytes of printable UTF-8", res.ContentType, maxContentType)
+	}
+	return checkFollowUp(res.FollowUp)
+}
+
+// checkFollowUp finds what a master would refuse in any case.
+func checkFollowUp(specs []*taskraftv1.TaskSpec) error {
+	size := 0
+	for i, s := range specs {
+		size += proto.Size(s)
+		if s.GetRequestId() != "" || len(s.GetAfter())+len(s.GetAfterItems())+len(s.GetOnSuccess())+len(s.GetOnDead()) > 0 {
+			return fmt.Errorf("follow-up %d has a request id, parents or follow-ups of its own", i)
+		}
+	}
+	if len(specs) > maxFollowUps || size > maxFollowUpBytes {
+		return fmt.Errorf("%d follow-ups of %d bytes, want at most %d and %d bytes", len(specs), size, maxFollowUps, maxFollowUpBytes)
 	}
 	return nil
 }

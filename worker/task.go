@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/taskraft/taskraft/rpc/taskraftv1"
 )
 
 // Handler executes one task. It should return soon after ctx ends;
@@ -28,6 +30,11 @@ type Task struct {
 type Result struct {
 	Data        []byte
 	ContentType string
+
+	// FollowUp is submitted in the very log entry that records the success, if it
+	// counts: at most 100 tasks and 128 KiB, without request_id, parents and
+	// follow-ups of their own. It is not submitted with a failure.
+	FollowUp []*taskraftv1.TaskSpec
 }
 
 // Why a handler's context ends before its time, as context.Cause tells.

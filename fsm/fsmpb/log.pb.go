@@ -94,6 +94,11 @@ type Command struct {
 	//	*Command_SetQueue
 	//	*Command_SetMember
 	//	*Command_Finalize
+	//	*Command_OpenBatch
+	//	*Command_StageBatch
+	//	*Command_CommitBatch
+	//	*Command_CancelBatch
+	//	*Command_RetryDead
 	Kind          isCommand_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -285,6 +290,51 @@ func (x *Command) GetFinalize() *Finalize {
 	return nil
 }
 
+func (x *Command) GetOpenBatch() *OpenBatch {
+	if x != nil {
+		if x, ok := x.Kind.(*Command_OpenBatch); ok {
+			return x.OpenBatch
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetStageBatch() *StageBatch {
+	if x != nil {
+		if x, ok := x.Kind.(*Command_StageBatch); ok {
+			return x.StageBatch
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetCommitBatch() *CommitBatch {
+	if x != nil {
+		if x, ok := x.Kind.(*Command_CommitBatch); ok {
+			return x.CommitBatch
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetCancelBatch() *CancelBatch {
+	if x != nil {
+		if x, ok := x.Kind.(*Command_CancelBatch); ok {
+			return x.CancelBatch
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetRetryDead() *RetryDead {
+	if x != nil {
+		if x, ok := x.Kind.(*Command_RetryDead); ok {
+			return x.RetryDead
+		}
+	}
+	return nil
+}
+
 type isCommand_Kind interface {
 	isCommand_Kind()
 }
@@ -349,6 +399,26 @@ type Command_Finalize struct {
 	Finalize *Finalize `protobuf:"bytes,30,opt,name=finalize,proto3,oneof"`
 }
 
+type Command_OpenBatch struct {
+	OpenBatch *OpenBatch `protobuf:"bytes,35,opt,name=open_batch,json=openBatch,proto3,oneof"`
+}
+
+type Command_StageBatch struct {
+	StageBatch *StageBatch `protobuf:"bytes,36,opt,name=stage_batch,json=stageBatch,proto3,oneof"`
+}
+
+type Command_CommitBatch struct {
+	CommitBatch *CommitBatch `protobuf:"bytes,37,opt,name=commit_batch,json=commitBatch,proto3,oneof"`
+}
+
+type Command_CancelBatch struct {
+	CancelBatch *CancelBatch `protobuf:"bytes,38,opt,name=cancel_batch,json=cancelBatch,proto3,oneof"`
+}
+
+type Command_RetryDead struct {
+	RetryDead *RetryDead `protobuf:"bytes,39,opt,name=retry_dead,json=retryDead,proto3,oneof"`
+}
+
 func (*Command_Submit) isCommand_Kind() {}
 
 func (*Command_Assign) isCommand_Kind() {}
@@ -378,6 +448,16 @@ func (*Command_SetQueue) isCommand_Kind() {}
 func (*Command_SetMember) isCommand_Kind() {}
 
 func (*Command_Finalize) isCommand_Kind() {}
+
+func (*Command_OpenBatch) isCommand_Kind() {}
+
+func (*Command_StageBatch) isCommand_Kind() {}
+
+func (*Command_CommitBatch) isCommand_Kind() {}
+
+func (*Command_CancelBatch) isCommand_Kind() {}
+
+func (*Command_RetryDead) isCommand_Kind() {}
 
 // Call identifies one call of one SDK client so that a repeat is answered with
 // the first outcome.
@@ -452,6 +532,7 @@ func (x *Call) GetRepeat() bool {
 type Submit struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Tasks         []*TaskSpec            `protobuf:"bytes,1,rep,name=tasks,proto3" json:"tasks,omitempty"`
+	Batch         *BatchSpec             `protobuf:"bytes,25,opt,name=batch,proto3" json:"batch,omitempty"` // set: the tasks are one batch
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -493,6 +574,13 @@ func (x *Submit) GetTasks() []*TaskSpec {
 	return nil
 }
 
+func (x *Submit) GetBatch() *BatchSpec {
+	if x != nil {
+		return x.Batch
+	}
+	return nil
+}
+
 // TaskSpec is a task as submitted. Unset options take the queue's default at
 // the index where the command applies. Times are Unix nanoseconds, durations
 // nanoseconds.
@@ -515,6 +603,11 @@ type TaskSpec struct {
 	Retain         *int64                 `protobuf:"varint,15,opt,name=retain,proto3,oneof" json:"retain,omitempty"`
 	Require        []*Label               `protobuf:"bytes,16,rep,name=require,proto3" json:"require,omitempty"`                                     // labels that the session must have
 	ConcurrencyKey string                 `protobuf:"bytes,17,opt,name=concurrency_key,json=concurrencyKey,proto3" json:"concurrency_key,omitempty"` // at most QueueSettings.max_running_per_key run at once
+	After          []uint64               `protobuf:"varint,25,rep,packed,name=after,proto3" json:"after,omitempty"`                                 // tasks that must have ended before it is ready
+	AfterItems     []uint32               `protobuf:"varint,26,rep,packed,name=after_items,json=afterItems,proto3" json:"after_items,omitempty"`     // the same, by their place in this call or batch, from 0
+	AfterRun       bool                   `protobuf:"varint,27,opt,name=after_run,json=afterRun,proto3" json:"after_run,omitempty"`                  // a parent that did not succeed does not cancel it
+	OnSuccess      []*TaskSpec            `protobuf:"bytes,28,rep,name=on_success,json=onSuccess,proto3" json:"on_success,omitempty"`                // submitted in the entry in which it succeeds
+	OnDead         []*TaskSpec            `protobuf:"bytes,29,rep,name=on_dead,json=onDead,proto3" json:"on_dead,omitempty"`                         // submitted in the entry in which it becomes dead
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -668,6 +761,408 @@ func (x *TaskSpec) GetConcurrencyKey() string {
 	return ""
 }
 
+func (x *TaskSpec) GetAfter() []uint64 {
+	if x != nil {
+		return x.After
+	}
+	return nil
+}
+
+func (x *TaskSpec) GetAfterItems() []uint32 {
+	if x != nil {
+		return x.AfterItems
+	}
+	return nil
+}
+
+func (x *TaskSpec) GetAfterRun() bool {
+	if x != nil {
+		return x.AfterRun
+	}
+	return false
+}
+
+func (x *TaskSpec) GetOnSuccess() []*TaskSpec {
+	if x != nil {
+		return x.OnSuccess
+	}
+	return nil
+}
+
+func (x *TaskSpec) GetOnDead() []*TaskSpec {
+	if x != nil {
+		return x.OnDead
+	}
+	return nil
+}
+
+// BatchSpec is what tasks of one batch have in common.
+type BatchSpec struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"` // for people
+	RequestId     string                 `protobuf:"bytes,2,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	ContentDigest uint64                 `protobuf:"fixed64,3,opt,name=content_digest,json=contentDigest,proto3" json:"content_digest,omitempty"` // of the whole, compared under one request_id
+	FollowUp      []*TaskSpec            `protobuf:"bytes,4,rep,name=follow_up,json=followUp,proto3" json:"follow_up,omitempty"`                  // submitted in the entry in which the last task ends
+	OnSuccess     []*TaskSpec            `protobuf:"bytes,5,rep,name=on_success,json=onSuccess,proto3" json:"on_success,omitempty"`               // the same, once all have succeeded
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchSpec) Reset() {
+	*x = BatchSpec{}
+	mi := &file_log_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchSpec) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchSpec) ProtoMessage() {}
+
+func (x *BatchSpec) ProtoReflect() protoreflect.Message {
+	mi := &file_log_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchSpec.ProtoReflect.Descriptor instead.
+func (*BatchSpec) Descriptor() ([]byte, []int) {
+	return file_log_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *BatchSpec) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *BatchSpec) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *BatchSpec) GetContentDigest() uint64 {
+	if x != nil {
+		return x.ContentDigest
+	}
+	return 0
+}
+
+func (x *BatchSpec) GetFollowUp() []*TaskSpec {
+	if x != nil {
+		return x.FollowUp
+	}
+	return nil
+}
+
+func (x *BatchSpec) GetOnSuccess() []*TaskSpec {
+	if x != nil {
+		return x.OnSuccess
+	}
+	return nil
+}
+
+// OpenBatch begins a batch that is staged in chunks. An open one with the same
+// request_id is gone on with.
+type OpenBatch struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Batch         *BatchSpec             `protobuf:"bytes,1,opt,name=batch,proto3" json:"batch,omitempty"` // without content_digest
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OpenBatch) Reset() {
+	*x = OpenBatch{}
+	mi := &file_log_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OpenBatch) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OpenBatch) ProtoMessage() {}
+
+func (x *OpenBatch) ProtoReflect() protoreflect.Message {
+	mi := &file_log_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OpenBatch.ProtoReflect.Descriptor instead.
+func (*OpenBatch) Descriptor() ([]byte, []int) {
+	return file_log_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *OpenBatch) GetBatch() *BatchSpec {
+	if x != nil {
+		return x.Batch
+	}
+	return nil
+}
+
+// StageBatch adds tasks that nobody sees before the batch is committed.
+type StageBatch struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Batch         uint64                 `protobuf:"varint,1,opt,name=batch,proto3" json:"batch,omitempty"`
+	Offset        uint64                 `protobuf:"varint,2,opt,name=offset,proto3" json:"offset,omitempty"`  // how many tasks were staged before
+	Digest        uint64                 `protobuf:"fixed64,3,opt,name=digest,proto3" json:"digest,omitempty"` // of all tasks up to the last of these
+	Tasks         []*TaskSpec            `protobuf:"bytes,4,rep,name=tasks,proto3" json:"tasks,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StageBatch) Reset() {
+	*x = StageBatch{}
+	mi := &file_log_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StageBatch) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StageBatch) ProtoMessage() {}
+
+func (x *StageBatch) ProtoReflect() protoreflect.Message {
+	mi := &file_log_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StageBatch.ProtoReflect.Descriptor instead.
+func (*StageBatch) Descriptor() ([]byte, []int) {
+	return file_log_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *StageBatch) GetBatch() uint64 {
+	if x != nil {
+		return x.Batch
+	}
+	return 0
+}
+
+func (x *StageBatch) GetOffset() uint64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *StageBatch) GetDigest() uint64 {
+	if x != nil {
+		return x.Digest
+	}
+	return 0
+}
+
+func (x *StageBatch) GetTasks() []*TaskSpec {
+	if x != nil {
+		return x.Tasks
+	}
+	return nil
+}
+
+// CommitBatch makes all staged tasks exist.
+type CommitBatch struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Batch         uint64                 `protobuf:"varint,1,opt,name=batch,proto3" json:"batch,omitempty"`
+	Total         uint64                 `protobuf:"varint,2,opt,name=total,proto3" json:"total,omitempty"`
+	ContentDigest uint64                 `protobuf:"fixed64,3,opt,name=content_digest,json=contentDigest,proto3" json:"content_digest,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CommitBatch) Reset() {
+	*x = CommitBatch{}
+	mi := &file_log_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CommitBatch) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CommitBatch) ProtoMessage() {}
+
+func (x *CommitBatch) ProtoReflect() protoreflect.Message {
+	mi := &file_log_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CommitBatch.ProtoReflect.Descriptor instead.
+func (*CommitBatch) Descriptor() ([]byte, []int) {
+	return file_log_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *CommitBatch) GetBatch() uint64 {
+	if x != nil {
+		return x.Batch
+	}
+	return 0
+}
+
+func (x *CommitBatch) GetTotal() uint64 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
+func (x *CommitBatch) GetContentDigest() uint64 {
+	if x != nil {
+		return x.ContentDigest
+	}
+	return 0
+}
+
+// CancelBatch cancels what of a batch has not ended. An open batch is dropped.
+type CancelBatch struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Batch         uint64                 `protobuf:"varint,1,opt,name=batch,proto3" json:"batch,omitempty"`
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelBatch) Reset() {
+	*x = CancelBatch{}
+	mi := &file_log_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelBatch) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelBatch) ProtoMessage() {}
+
+func (x *CancelBatch) ProtoReflect() protoreflect.Message {
+	mi := &file_log_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelBatch.ProtoReflect.Descriptor instead.
+func (*CancelBatch) Descriptor() ([]byte, []int) {
+	return file_log_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *CancelBatch) GetBatch() uint64 {
+	if x != nil {
+		return x.Batch
+	}
+	return 0
+}
+
+func (x *CancelBatch) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// RetryDead starts the next generation of all dead tasks that match what is set.
+type RetryDead struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Queue         string                 `protobuf:"bytes,1,opt,name=queue,proto3" json:"queue,omitempty"`
+	Kind          *string                `protobuf:"bytes,2,opt,name=kind,proto3,oneof" json:"kind,omitempty"`
+	Group         uint64                 `protobuf:"fixed64,3,opt,name=group,proto3" json:"group,omitempty"` // fingerprint of the error
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RetryDead) Reset() {
+	*x = RetryDead{}
+	mi := &file_log_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RetryDead) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RetryDead) ProtoMessage() {}
+
+func (x *RetryDead) ProtoReflect() protoreflect.Message {
+	mi := &file_log_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RetryDead.ProtoReflect.Descriptor instead.
+func (*RetryDead) Descriptor() ([]byte, []int) {
+	return file_log_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *RetryDead) GetQueue() string {
+	if x != nil {
+		return x.Queue
+	}
+	return ""
+}
+
+func (x *RetryDead) GetKind() string {
+	if x != nil && x.Kind != nil {
+		return *x.Kind
+	}
+	return ""
+}
+
+func (x *RetryDead) GetGroup() uint64 {
+	if x != nil {
+		return x.Group
+	}
+	return 0
+}
+
 type Label struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Key           string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
@@ -678,7 +1173,7 @@ type Label struct {
 
 func (x *Label) Reset() {
 	*x = Label{}
-	mi := &file_log_proto_msgTypes[5]
+	mi := &file_log_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -690,7 +1185,7 @@ func (x *Label) String() string {
 func (*Label) ProtoMessage() {}
 
 func (x *Label) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[5]
+	mi := &file_log_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -703,7 +1198,7 @@ func (x *Label) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Label.ProtoReflect.Descriptor instead.
 func (*Label) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{5}
+	return file_log_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Label) GetKey() string {
@@ -730,7 +1225,7 @@ type Assign struct {
 
 func (x *Assign) Reset() {
 	*x = Assign{}
-	mi := &file_log_proto_msgTypes[6]
+	mi := &file_log_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -742,7 +1237,7 @@ func (x *Assign) String() string {
 func (*Assign) ProtoMessage() {}
 
 func (x *Assign) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[6]
+	mi := &file_log_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -755,7 +1250,7 @@ func (x *Assign) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Assign.ProtoReflect.Descriptor instead.
 func (*Assign) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{6}
+	return file_log_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Assign) GetSession() uint64 {
@@ -784,7 +1279,7 @@ type Complete struct {
 
 func (x *Complete) Reset() {
 	*x = Complete{}
-	mi := &file_log_proto_msgTypes[7]
+	mi := &file_log_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -796,7 +1291,7 @@ func (x *Complete) String() string {
 func (*Complete) ProtoMessage() {}
 
 func (x *Complete) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[7]
+	mi := &file_log_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -809,7 +1304,7 @@ func (x *Complete) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Complete.ProtoReflect.Descriptor instead.
 func (*Complete) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{7}
+	return file_log_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Complete) GetWorker() string {
@@ -840,13 +1335,14 @@ type Completion struct {
 	Digest        uint64                 `protobuf:"fixed64,3,opt,name=digest,proto3" json:"digest,omitempty"`
 	Result        []byte                 `protobuf:"bytes,4,opt,name=result,proto3" json:"result,omitempty"`
 	ContentType   string                 `protobuf:"bytes,5,opt,name=content_type,json=contentType,proto3" json:"content_type,omitempty"`
+	FollowUp      []*TaskSpec            `protobuf:"bytes,25,rep,name=follow_up,json=followUp,proto3" json:"follow_up,omitempty"` // submitted in the same entry, if the completion counts
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Completion) Reset() {
 	*x = Completion{}
-	mi := &file_log_proto_msgTypes[8]
+	mi := &file_log_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -858,7 +1354,7 @@ func (x *Completion) String() string {
 func (*Completion) ProtoMessage() {}
 
 func (x *Completion) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[8]
+	mi := &file_log_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -871,7 +1367,7 @@ func (x *Completion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Completion.ProtoReflect.Descriptor instead.
 func (*Completion) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{8}
+	return file_log_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Completion) GetTask() uint64 {
@@ -909,6 +1405,13 @@ func (x *Completion) GetContentType() string {
 	return ""
 }
 
+func (x *Completion) GetFollowUp() []*TaskSpec {
+	if x != nil {
+		return x.FollowUp
+	}
+	return nil
+}
+
 // Fail ends attempts of one worker process without success.
 type Fail struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -921,7 +1424,7 @@ type Fail struct {
 
 func (x *Fail) Reset() {
 	*x = Fail{}
-	mi := &file_log_proto_msgTypes[9]
+	mi := &file_log_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -933,7 +1436,7 @@ func (x *Fail) String() string {
 func (*Fail) ProtoMessage() {}
 
 func (x *Fail) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[9]
+	mi := &file_log_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -946,7 +1449,7 @@ func (x *Fail) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fail.ProtoReflect.Descriptor instead.
 func (*Fail) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{9}
+	return file_log_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Fail) GetWorker() string {
@@ -987,7 +1490,7 @@ type Failure struct {
 
 func (x *Failure) Reset() {
 	*x = Failure{}
-	mi := &file_log_proto_msgTypes[10]
+	mi := &file_log_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -999,7 +1502,7 @@ func (x *Failure) String() string {
 func (*Failure) ProtoMessage() {}
 
 func (x *Failure) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[10]
+	mi := &file_log_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1012,7 +1515,7 @@ func (x *Failure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Failure.ProtoReflect.Descriptor instead.
 func (*Failure) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{10}
+	return file_log_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Failure) GetTask() uint64 {
@@ -1090,7 +1593,7 @@ type Release struct {
 
 func (x *Release) Reset() {
 	*x = Release{}
-	mi := &file_log_proto_msgTypes[11]
+	mi := &file_log_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1102,7 +1605,7 @@ func (x *Release) String() string {
 func (*Release) ProtoMessage() {}
 
 func (x *Release) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[11]
+	mi := &file_log_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1115,7 +1618,7 @@ func (x *Release) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Release.ProtoReflect.Descriptor instead.
 func (*Release) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{11}
+	return file_log_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Release) GetWorker() string {
@@ -1149,7 +1652,7 @@ type Handback struct {
 
 func (x *Handback) Reset() {
 	*x = Handback{}
-	mi := &file_log_proto_msgTypes[12]
+	mi := &file_log_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1161,7 +1664,7 @@ func (x *Handback) String() string {
 func (*Handback) ProtoMessage() {}
 
 func (x *Handback) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[12]
+	mi := &file_log_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1174,7 +1677,7 @@ func (x *Handback) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Handback.ProtoReflect.Descriptor instead.
 func (*Handback) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{12}
+	return file_log_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Handback) GetTask() uint64 {
@@ -1201,7 +1704,7 @@ type Cancel struct {
 
 func (x *Cancel) Reset() {
 	*x = Cancel{}
-	mi := &file_log_proto_msgTypes[13]
+	mi := &file_log_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1213,7 +1716,7 @@ func (x *Cancel) String() string {
 func (*Cancel) ProtoMessage() {}
 
 func (x *Cancel) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[13]
+	mi := &file_log_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1226,7 +1729,7 @@ func (x *Cancel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cancel.ProtoReflect.Descriptor instead.
 func (*Cancel) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{13}
+	return file_log_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Cancel) GetTasks() []uint64 {
@@ -1252,7 +1755,7 @@ type Retry struct {
 
 func (x *Retry) Reset() {
 	*x = Retry{}
-	mi := &file_log_proto_msgTypes[14]
+	mi := &file_log_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1264,7 +1767,7 @@ func (x *Retry) String() string {
 func (*Retry) ProtoMessage() {}
 
 func (x *Retry) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[14]
+	mi := &file_log_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1277,7 +1780,7 @@ func (x *Retry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Retry.ProtoReflect.Descriptor instead.
 func (*Retry) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{14}
+	return file_log_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Retry) GetTasks() []uint64 {
@@ -1297,7 +1800,7 @@ type QueueWeight struct {
 
 func (x *QueueWeight) Reset() {
 	*x = QueueWeight{}
-	mi := &file_log_proto_msgTypes[15]
+	mi := &file_log_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1309,7 +1812,7 @@ func (x *QueueWeight) String() string {
 func (*QueueWeight) ProtoMessage() {}
 
 func (x *QueueWeight) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[15]
+	mi := &file_log_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1322,7 +1825,7 @@ func (x *QueueWeight) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueueWeight.ProtoReflect.Descriptor instead.
 func (*QueueWeight) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{15}
+	return file_log_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *QueueWeight) GetQueue() string {
@@ -1361,7 +1864,7 @@ type OpenSession struct {
 
 func (x *OpenSession) Reset() {
 	*x = OpenSession{}
-	mi := &file_log_proto_msgTypes[16]
+	mi := &file_log_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1373,7 +1876,7 @@ func (x *OpenSession) String() string {
 func (*OpenSession) ProtoMessage() {}
 
 func (x *OpenSession) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[16]
+	mi := &file_log_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1386,7 +1889,7 @@ func (x *OpenSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenSession.ProtoReflect.Descriptor instead.
 func (*OpenSession) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{16}
+	return file_log_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *OpenSession) GetWorker() string {
@@ -1493,7 +1996,7 @@ type UpdateSession struct {
 
 func (x *UpdateSession) Reset() {
 	*x = UpdateSession{}
-	mi := &file_log_proto_msgTypes[17]
+	mi := &file_log_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1505,7 +2008,7 @@ func (x *UpdateSession) String() string {
 func (*UpdateSession) ProtoMessage() {}
 
 func (x *UpdateSession) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[17]
+	mi := &file_log_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1518,7 +2021,7 @@ func (x *UpdateSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateSession.ProtoReflect.Descriptor instead.
 func (*UpdateSession) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{17}
+	return file_log_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *UpdateSession) GetSession() uint64 {
@@ -1587,7 +2090,7 @@ type CloseSession struct {
 
 func (x *CloseSession) Reset() {
 	*x = CloseSession{}
-	mi := &file_log_proto_msgTypes[18]
+	mi := &file_log_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1599,7 +2102,7 @@ func (x *CloseSession) String() string {
 func (*CloseSession) ProtoMessage() {}
 
 func (x *CloseSession) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[18]
+	mi := &file_log_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1612,7 +2115,7 @@ func (x *CloseSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseSession.ProtoReflect.Descriptor instead.
 func (*CloseSession) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{18}
+	return file_log_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *CloseSession) GetSession() uint64 {
@@ -1632,7 +2135,7 @@ type ExpireSession struct {
 
 func (x *ExpireSession) Reset() {
 	*x = ExpireSession{}
-	mi := &file_log_proto_msgTypes[19]
+	mi := &file_log_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1644,7 +2147,7 @@ func (x *ExpireSession) String() string {
 func (*ExpireSession) ProtoMessage() {}
 
 func (x *ExpireSession) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[19]
+	mi := &file_log_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1657,7 +2160,7 @@ func (x *ExpireSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExpireSession.ProtoReflect.Descriptor instead.
 func (*ExpireSession) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{19}
+	return file_log_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ExpireSession) GetSession() uint64 {
@@ -1679,7 +2182,7 @@ type Tick struct {
 
 func (x *Tick) Reset() {
 	*x = Tick{}
-	mi := &file_log_proto_msgTypes[20]
+	mi := &file_log_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1691,7 +2194,7 @@ func (x *Tick) String() string {
 func (*Tick) ProtoMessage() {}
 
 func (x *Tick) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[20]
+	mi := &file_log_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1704,7 +2207,7 @@ func (x *Tick) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tick.ProtoReflect.Descriptor instead.
 func (*Tick) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{20}
+	return file_log_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Tick) GetSpareBefore() int64 {
@@ -1727,7 +2230,7 @@ type SetQueue struct {
 
 func (x *SetQueue) Reset() {
 	*x = SetQueue{}
-	mi := &file_log_proto_msgTypes[21]
+	mi := &file_log_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1739,7 +2242,7 @@ func (x *SetQueue) String() string {
 func (*SetQueue) ProtoMessage() {}
 
 func (x *SetQueue) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[21]
+	mi := &file_log_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1752,7 +2255,7 @@ func (x *SetQueue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetQueue.ProtoReflect.Descriptor instead.
 func (*SetQueue) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{21}
+	return file_log_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *SetQueue) GetQueue() string {
@@ -1805,7 +2308,7 @@ type QueueSettings struct {
 
 func (x *QueueSettings) Reset() {
 	*x = QueueSettings{}
-	mi := &file_log_proto_msgTypes[22]
+	mi := &file_log_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1817,7 +2320,7 @@ func (x *QueueSettings) String() string {
 func (*QueueSettings) ProtoMessage() {}
 
 func (x *QueueSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[22]
+	mi := &file_log_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1830,7 +2333,7 @@ func (x *QueueSettings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueueSettings.ProtoReflect.Descriptor instead.
 func (*QueueSettings) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{22}
+	return file_log_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *QueueSettings) GetPriority() int32 {
@@ -1930,7 +2433,7 @@ type RateLimit struct {
 
 func (x *RateLimit) Reset() {
 	*x = RateLimit{}
-	mi := &file_log_proto_msgTypes[23]
+	mi := &file_log_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1942,7 +2445,7 @@ func (x *RateLimit) String() string {
 func (*RateLimit) ProtoMessage() {}
 
 func (x *RateLimit) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[23]
+	mi := &file_log_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1955,7 +2458,7 @@ func (x *RateLimit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RateLimit.ProtoReflect.Descriptor instead.
 func (*RateLimit) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{23}
+	return file_log_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *RateLimit) GetTokens() uint32 {
@@ -1994,7 +2497,7 @@ type SetMember struct {
 
 func (x *SetMember) Reset() {
 	*x = SetMember{}
-	mi := &file_log_proto_msgTypes[24]
+	mi := &file_log_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2006,7 +2509,7 @@ func (x *SetMember) String() string {
 func (*SetMember) ProtoMessage() {}
 
 func (x *SetMember) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[24]
+	mi := &file_log_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2019,7 +2522,7 @@ func (x *SetMember) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetMember.ProtoReflect.Descriptor instead.
 func (*SetMember) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{24}
+	return file_log_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *SetMember) GetName() string {
@@ -2074,7 +2577,7 @@ type Finalize struct {
 
 func (x *Finalize) Reset() {
 	*x = Finalize{}
-	mi := &file_log_proto_msgTypes[25]
+	mi := &file_log_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2086,7 +2589,7 @@ func (x *Finalize) String() string {
 func (*Finalize) ProtoMessage() {}
 
 func (x *Finalize) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[25]
+	mi := &file_log_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2099,7 +2602,7 @@ func (x *Finalize) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finalize.ProtoReflect.Descriptor instead.
 func (*Finalize) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{25}
+	return file_log_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Finalize) GetLevel() uint32 {
@@ -2115,7 +2618,7 @@ const file_log_proto_rawDesc = "" +
 	"\n" +
 	"\tlog.proto\x12\ftaskraft.fsm\"=\n" +
 	"\bCommands\x121\n" +
-	"\bcommands\x18\x01 \x03(\v2\x15.taskraft.fsm.CommandR\bcommands\"\x87\a\n" +
+	"\bcommands\x18\x01 \x03(\v2\x15.taskraft.fsm.CommandR\bcommands\"\xb8\t\n" +
 	"\aCommand\x12\x1c\n" +
 	"\tprincipal\x18\x01 \x01(\tR\tprincipal\x12&\n" +
 	"\x04call\x18\x02 \x01(\v2\x12.taskraft.fsm.CallR\x04call\x12.\n" +
@@ -2134,16 +2637,25 @@ const file_log_proto_rawDesc = "" +
 	"\tset_queue\x18\x1c \x01(\v2\x16.taskraft.fsm.SetQueueH\x00R\bsetQueue\x128\n" +
 	"\n" +
 	"set_member\x18\x1d \x01(\v2\x17.taskraft.fsm.SetMemberH\x00R\tsetMember\x124\n" +
-	"\bfinalize\x18\x1e \x01(\v2\x16.taskraft.fsm.FinalizeH\x00R\bfinalizeB\x06\n" +
+	"\bfinalize\x18\x1e \x01(\v2\x16.taskraft.fsm.FinalizeH\x00R\bfinalize\x128\n" +
+	"\n" +
+	"open_batch\x18# \x01(\v2\x17.taskraft.fsm.OpenBatchH\x00R\topenBatch\x12;\n" +
+	"\vstage_batch\x18$ \x01(\v2\x18.taskraft.fsm.StageBatchH\x00R\n" +
+	"stageBatch\x12>\n" +
+	"\fcommit_batch\x18% \x01(\v2\x19.taskraft.fsm.CommitBatchH\x00R\vcommitBatch\x12>\n" +
+	"\fcancel_batch\x18& \x01(\v2\x19.taskraft.fsm.CancelBatchH\x00R\vcancelBatch\x128\n" +
+	"\n" +
+	"retry_dead\x18' \x01(\v2\x17.taskraft.fsm.RetryDeadH\x00R\tretryDeadB\x06\n" +
 	"\x04kind\"i\n" +
 	"\x04Call\x12\x16\n" +
 	"\x06client\x18\x01 \x01(\fR\x06client\x12\x10\n" +
 	"\x03seq\x18\x02 \x01(\x04R\x03seq\x12\x1f\n" +
 	"\vacked_below\x18\x03 \x01(\x04R\n" +
 	"ackedBelow\x12\x16\n" +
-	"\x06repeat\x18\x04 \x01(\bR\x06repeat\"6\n" +
+	"\x06repeat\x18\x04 \x01(\bR\x06repeat\"e\n" +
 	"\x06Submit\x12,\n" +
-	"\x05tasks\x18\x01 \x03(\v2\x16.taskraft.fsm.TaskSpecR\x05tasks\"\x84\x05\n" +
+	"\x05tasks\x18\x01 \x03(\v2\x16.taskraft.fsm.TaskSpecR\x05tasks\x12-\n" +
+	"\x05batch\x18\x19 \x01(\v2\x17.taskraft.fsm.BatchSpecR\x05batch\"\xc0\x06\n" +
 	"\bTaskSpec\x12\x14\n" +
 	"\x05queue\x18\x01 \x01(\tR\x05queue\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x18\n" +
@@ -2165,14 +2677,49 @@ const file_log_proto_rawDesc = "" +
 	"\x0econtent_digest\x18\x0e \x01(\x06R\rcontentDigest\x12\x1b\n" +
 	"\x06retain\x18\x0f \x01(\x03H\x05R\x06retain\x88\x01\x01\x12-\n" +
 	"\arequire\x18\x10 \x03(\v2\x13.taskraft.fsm.LabelR\arequire\x12'\n" +
-	"\x0fconcurrency_key\x18\x11 \x01(\tR\x0econcurrencyKeyB\v\n" +
+	"\x0fconcurrency_key\x18\x11 \x01(\tR\x0econcurrencyKey\x12\x14\n" +
+	"\x05after\x18\x19 \x03(\x04R\x05after\x12\x1f\n" +
+	"\vafter_items\x18\x1a \x03(\rR\n" +
+	"afterItems\x12\x1b\n" +
+	"\tafter_run\x18\x1b \x01(\bR\bafterRun\x125\n" +
+	"\n" +
+	"on_success\x18\x1c \x03(\v2\x16.taskraft.fsm.TaskSpecR\tonSuccess\x12/\n" +
+	"\aon_dead\x18\x1d \x03(\v2\x16.taskraft.fsm.TaskSpecR\x06onDeadB\v\n" +
 	"\t_priorityB\n" +
 	"\n" +
 	"\b_timeoutB\x0f\n" +
 	"\r_max_attemptsB\x0f\n" +
 	"\r_backoff_baseB\x0e\n" +
 	"\f_backoff_maxB\t\n" +
-	"\a_retain\"/\n" +
+	"\a_retain\"\xd1\x01\n" +
+	"\tBatchSpec\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x02 \x01(\tR\trequestId\x12%\n" +
+	"\x0econtent_digest\x18\x03 \x01(\x06R\rcontentDigest\x123\n" +
+	"\tfollow_up\x18\x04 \x03(\v2\x16.taskraft.fsm.TaskSpecR\bfollowUp\x125\n" +
+	"\n" +
+	"on_success\x18\x05 \x03(\v2\x16.taskraft.fsm.TaskSpecR\tonSuccess\":\n" +
+	"\tOpenBatch\x12-\n" +
+	"\x05batch\x18\x01 \x01(\v2\x17.taskraft.fsm.BatchSpecR\x05batch\"\x80\x01\n" +
+	"\n" +
+	"StageBatch\x12\x14\n" +
+	"\x05batch\x18\x01 \x01(\x04R\x05batch\x12\x16\n" +
+	"\x06offset\x18\x02 \x01(\x04R\x06offset\x12\x16\n" +
+	"\x06digest\x18\x03 \x01(\x06R\x06digest\x12,\n" +
+	"\x05tasks\x18\x04 \x03(\v2\x16.taskraft.fsm.TaskSpecR\x05tasks\"`\n" +
+	"\vCommitBatch\x12\x14\n" +
+	"\x05batch\x18\x01 \x01(\x04R\x05batch\x12\x14\n" +
+	"\x05total\x18\x02 \x01(\x04R\x05total\x12%\n" +
+	"\x0econtent_digest\x18\x03 \x01(\x06R\rcontentDigest\";\n" +
+	"\vCancelBatch\x12\x14\n" +
+	"\x05batch\x18\x01 \x01(\x04R\x05batch\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"Y\n" +
+	"\tRetryDead\x12\x14\n" +
+	"\x05queue\x18\x01 \x01(\tR\x05queue\x12\x17\n" +
+	"\x04kind\x18\x02 \x01(\tH\x00R\x04kind\x88\x01\x01\x12\x14\n" +
+	"\x05group\x18\x03 \x01(\x06R\x05groupB\a\n" +
+	"\x05_kind\"/\n" +
 	"\x05Label\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value\"0\n" +
@@ -2182,14 +2729,15 @@ const file_log_proto_rawDesc = "" +
 	"\bComplete\x12\x16\n" +
 	"\x06worker\x18\x01 \x01(\tR\x06worker\x12\x12\n" +
 	"\x04boot\x18\x02 \x01(\tR\x04boot\x12.\n" +
-	"\x05items\x18\x03 \x03(\v2\x18.taskraft.fsm.CompletionR\x05items\"\x89\x01\n" +
+	"\x05items\x18\x03 \x03(\v2\x18.taskraft.fsm.CompletionR\x05items\"\xbe\x01\n" +
 	"\n" +
 	"Completion\x12\x12\n" +
 	"\x04task\x18\x01 \x01(\x04R\x04task\x12\x14\n" +
 	"\x05fence\x18\x02 \x01(\x04R\x05fence\x12\x16\n" +
 	"\x06digest\x18\x03 \x01(\x06R\x06digest\x12\x16\n" +
 	"\x06result\x18\x04 \x01(\fR\x06result\x12!\n" +
-	"\fcontent_type\x18\x05 \x01(\tR\vcontentType\"_\n" +
+	"\fcontent_type\x18\x05 \x01(\tR\vcontentType\x123\n" +
+	"\tfollow_up\x18\x19 \x03(\v2\x16.taskraft.fsm.TaskSpecR\bfollowUp\"_\n" +
 	"\x04Fail\x12\x16\n" +
 	"\x06worker\x18\x01 \x01(\tR\x06worker\x12\x12\n" +
 	"\x04boot\x18\x02 \x01(\tR\x04boot\x12+\n" +
@@ -2316,71 +2864,90 @@ func file_log_proto_rawDescGZIP() []byte {
 	return file_log_proto_rawDescData
 }
 
-var file_log_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
+var file_log_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
 var file_log_proto_goTypes = []any{
 	(*Commands)(nil),      // 0: taskraft.fsm.Commands
 	(*Command)(nil),       // 1: taskraft.fsm.Command
 	(*Call)(nil),          // 2: taskraft.fsm.Call
 	(*Submit)(nil),        // 3: taskraft.fsm.Submit
 	(*TaskSpec)(nil),      // 4: taskraft.fsm.TaskSpec
-	(*Label)(nil),         // 5: taskraft.fsm.Label
-	(*Assign)(nil),        // 6: taskraft.fsm.Assign
-	(*Complete)(nil),      // 7: taskraft.fsm.Complete
-	(*Completion)(nil),    // 8: taskraft.fsm.Completion
-	(*Fail)(nil),          // 9: taskraft.fsm.Fail
-	(*Failure)(nil),       // 10: taskraft.fsm.Failure
-	(*Release)(nil),       // 11: taskraft.fsm.Release
-	(*Handback)(nil),      // 12: taskraft.fsm.Handback
-	(*Cancel)(nil),        // 13: taskraft.fsm.Cancel
-	(*Retry)(nil),         // 14: taskraft.fsm.Retry
-	(*QueueWeight)(nil),   // 15: taskraft.fsm.QueueWeight
-	(*OpenSession)(nil),   // 16: taskraft.fsm.OpenSession
-	(*UpdateSession)(nil), // 17: taskraft.fsm.UpdateSession
-	(*CloseSession)(nil),  // 18: taskraft.fsm.CloseSession
-	(*ExpireSession)(nil), // 19: taskraft.fsm.ExpireSession
-	(*Tick)(nil),          // 20: taskraft.fsm.Tick
-	(*SetQueue)(nil),      // 21: taskraft.fsm.SetQueue
-	(*QueueSettings)(nil), // 22: taskraft.fsm.QueueSettings
-	(*RateLimit)(nil),     // 23: taskraft.fsm.RateLimit
-	(*SetMember)(nil),     // 24: taskraft.fsm.SetMember
-	(*Finalize)(nil),      // 25: taskraft.fsm.Finalize
-	nil,                   // 26: taskraft.fsm.OpenSession.LabelsEntry
-	nil,                   // 27: taskraft.fsm.UpdateSession.LabelsEntry
+	(*BatchSpec)(nil),     // 5: taskraft.fsm.BatchSpec
+	(*OpenBatch)(nil),     // 6: taskraft.fsm.OpenBatch
+	(*StageBatch)(nil),    // 7: taskraft.fsm.StageBatch
+	(*CommitBatch)(nil),   // 8: taskraft.fsm.CommitBatch
+	(*CancelBatch)(nil),   // 9: taskraft.fsm.CancelBatch
+	(*RetryDead)(nil),     // 10: taskraft.fsm.RetryDead
+	(*Label)(nil),         // 11: taskraft.fsm.Label
+	(*Assign)(nil),        // 12: taskraft.fsm.Assign
+	(*Complete)(nil),      // 13: taskraft.fsm.Complete
+	(*Completion)(nil),    // 14: taskraft.fsm.Completion
+	(*Fail)(nil),          // 15: taskraft.fsm.Fail
+	(*Failure)(nil),       // 16: taskraft.fsm.Failure
+	(*Release)(nil),       // 17: taskraft.fsm.Release
+	(*Handback)(nil),      // 18: taskraft.fsm.Handback
+	(*Cancel)(nil),        // 19: taskraft.fsm.Cancel
+	(*Retry)(nil),         // 20: taskraft.fsm.Retry
+	(*QueueWeight)(nil),   // 21: taskraft.fsm.QueueWeight
+	(*OpenSession)(nil),   // 22: taskraft.fsm.OpenSession
+	(*UpdateSession)(nil), // 23: taskraft.fsm.UpdateSession
+	(*CloseSession)(nil),  // 24: taskraft.fsm.CloseSession
+	(*ExpireSession)(nil), // 25: taskraft.fsm.ExpireSession
+	(*Tick)(nil),          // 26: taskraft.fsm.Tick
+	(*SetQueue)(nil),      // 27: taskraft.fsm.SetQueue
+	(*QueueSettings)(nil), // 28: taskraft.fsm.QueueSettings
+	(*RateLimit)(nil),     // 29: taskraft.fsm.RateLimit
+	(*SetMember)(nil),     // 30: taskraft.fsm.SetMember
+	(*Finalize)(nil),      // 31: taskraft.fsm.Finalize
+	nil,                   // 32: taskraft.fsm.OpenSession.LabelsEntry
+	nil,                   // 33: taskraft.fsm.UpdateSession.LabelsEntry
 }
 var file_log_proto_depIdxs = []int32{
 	1,  // 0: taskraft.fsm.Commands.commands:type_name -> taskraft.fsm.Command
 	2,  // 1: taskraft.fsm.Command.call:type_name -> taskraft.fsm.Call
 	3,  // 2: taskraft.fsm.Command.submit:type_name -> taskraft.fsm.Submit
-	6,  // 3: taskraft.fsm.Command.assign:type_name -> taskraft.fsm.Assign
-	7,  // 4: taskraft.fsm.Command.complete:type_name -> taskraft.fsm.Complete
-	9,  // 5: taskraft.fsm.Command.fail:type_name -> taskraft.fsm.Fail
-	11, // 6: taskraft.fsm.Command.release:type_name -> taskraft.fsm.Release
-	13, // 7: taskraft.fsm.Command.cancel:type_name -> taskraft.fsm.Cancel
-	14, // 8: taskraft.fsm.Command.retry:type_name -> taskraft.fsm.Retry
-	16, // 9: taskraft.fsm.Command.open_session:type_name -> taskraft.fsm.OpenSession
-	17, // 10: taskraft.fsm.Command.update_session:type_name -> taskraft.fsm.UpdateSession
-	18, // 11: taskraft.fsm.Command.close_session:type_name -> taskraft.fsm.CloseSession
-	19, // 12: taskraft.fsm.Command.expire_session:type_name -> taskraft.fsm.ExpireSession
-	20, // 13: taskraft.fsm.Command.tick:type_name -> taskraft.fsm.Tick
-	21, // 14: taskraft.fsm.Command.set_queue:type_name -> taskraft.fsm.SetQueue
-	24, // 15: taskraft.fsm.Command.set_member:type_name -> taskraft.fsm.SetMember
-	25, // 16: taskraft.fsm.Command.finalize:type_name -> taskraft.fsm.Finalize
-	4,  // 17: taskraft.fsm.Submit.tasks:type_name -> taskraft.fsm.TaskSpec
-	5,  // 18: taskraft.fsm.TaskSpec.require:type_name -> taskraft.fsm.Label
-	8,  // 19: taskraft.fsm.Complete.items:type_name -> taskraft.fsm.Completion
-	10, // 20: taskraft.fsm.Fail.items:type_name -> taskraft.fsm.Failure
-	12, // 21: taskraft.fsm.Release.items:type_name -> taskraft.fsm.Handback
-	15, // 22: taskraft.fsm.OpenSession.queues:type_name -> taskraft.fsm.QueueWeight
-	26, // 23: taskraft.fsm.OpenSession.labels:type_name -> taskraft.fsm.OpenSession.LabelsEntry
-	15, // 24: taskraft.fsm.UpdateSession.queues:type_name -> taskraft.fsm.QueueWeight
-	27, // 25: taskraft.fsm.UpdateSession.labels:type_name -> taskraft.fsm.UpdateSession.LabelsEntry
-	22, // 26: taskraft.fsm.SetQueue.settings:type_name -> taskraft.fsm.QueueSettings
-	23, // 27: taskraft.fsm.QueueSettings.rate:type_name -> taskraft.fsm.RateLimit
-	28, // [28:28] is the sub-list for method output_type
-	28, // [28:28] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	12, // 3: taskraft.fsm.Command.assign:type_name -> taskraft.fsm.Assign
+	13, // 4: taskraft.fsm.Command.complete:type_name -> taskraft.fsm.Complete
+	15, // 5: taskraft.fsm.Command.fail:type_name -> taskraft.fsm.Fail
+	17, // 6: taskraft.fsm.Command.release:type_name -> taskraft.fsm.Release
+	19, // 7: taskraft.fsm.Command.cancel:type_name -> taskraft.fsm.Cancel
+	20, // 8: taskraft.fsm.Command.retry:type_name -> taskraft.fsm.Retry
+	22, // 9: taskraft.fsm.Command.open_session:type_name -> taskraft.fsm.OpenSession
+	23, // 10: taskraft.fsm.Command.update_session:type_name -> taskraft.fsm.UpdateSession
+	24, // 11: taskraft.fsm.Command.close_session:type_name -> taskraft.fsm.CloseSession
+	25, // 12: taskraft.fsm.Command.expire_session:type_name -> taskraft.fsm.ExpireSession
+	26, // 13: taskraft.fsm.Command.tick:type_name -> taskraft.fsm.Tick
+	27, // 14: taskraft.fsm.Command.set_queue:type_name -> taskraft.fsm.SetQueue
+	30, // 15: taskraft.fsm.Command.set_member:type_name -> taskraft.fsm.SetMember
+	31, // 16: taskraft.fsm.Command.finalize:type_name -> taskraft.fsm.Finalize
+	6,  // 17: taskraft.fsm.Command.open_batch:type_name -> taskraft.fsm.OpenBatch
+	7,  // 18: taskraft.fsm.Command.stage_batch:type_name -> taskraft.fsm.StageBatch
+	8,  // 19: taskraft.fsm.Command.commit_batch:type_name -> taskraft.fsm.CommitBatch
+	9,  // 20: taskraft.fsm.Command.cancel_batch:type_name -> taskraft.fsm.CancelBatch
+	10, // 21: taskraft.fsm.Command.retry_dead:type_name -> taskraft.fsm.RetryDead
+	4,  // 22: taskraft.fsm.Submit.tasks:type_name -> taskraft.fsm.TaskSpec
+	5,  // 23: taskraft.fsm.Submit.batch:type_name -> taskraft.fsm.BatchSpec
+	11, // 24: taskraft.fsm.TaskSpec.require:type_name -> taskraft.fsm.Label
+	4,  // 25: taskraft.fsm.TaskSpec.on_success:type_name -> taskraft.fsm.TaskSpec
+	4,  // 26: taskraft.fsm.TaskSpec.on_dead:type_name -> taskraft.fsm.TaskSpec
+	4,  // 27: taskraft.fsm.BatchSpec.follow_up:type_name -> taskraft.fsm.TaskSpec
+	4,  // 28: taskraft.fsm.BatchSpec.on_success:type_name -> taskraft.fsm.TaskSpec
+	5,  // 29: taskraft.fsm.OpenBatch.batch:type_name -> taskraft.fsm.BatchSpec
+	4,  // 30: taskraft.fsm.StageBatch.tasks:type_name -> taskraft.fsm.TaskSpec
+	14, // 31: taskraft.fsm.Complete.items:type_name -> taskraft.fsm.Completion
+	4,  // 32: taskraft.fsm.Completion.follow_up:type_name -> taskraft.fsm.TaskSpec
+	16, // 33: taskraft.fsm.Fail.items:type_name -> taskraft.fsm.Failure
+	18, // 34: taskraft.fsm.Release.items:type_name -> taskraft.fsm.Handback
+	21, // 35: taskraft.fsm.OpenSession.queues:type_name -> taskraft.fsm.QueueWeight
+	32, // 36: taskraft.fsm.OpenSession.labels:type_name -> taskraft.fsm.OpenSession.LabelsEntry
+	21, // 37: taskraft.fsm.UpdateSession.queues:type_name -> taskraft.fsm.QueueWeight
+	33, // 38: taskraft.fsm.UpdateSession.labels:type_name -> taskraft.fsm.UpdateSession.LabelsEntry
+	28, // 39: taskraft.fsm.SetQueue.settings:type_name -> taskraft.fsm.QueueSettings
+	29, // 40: taskraft.fsm.QueueSettings.rate:type_name -> taskraft.fsm.RateLimit
+	41, // [41:41] is the sub-list for method output_type
+	41, // [41:41] is the sub-list for method input_type
+	41, // [41:41] is the sub-list for extension type_name
+	41, // [41:41] is the sub-list for extension extendee
+	0,  // [0:41] is the sub-list for field type_name
 }
 
 func init() { file_log_proto_init() }
@@ -2404,17 +2971,23 @@ func file_log_proto_init() {
 		(*Command_SetQueue)(nil),
 		(*Command_SetMember)(nil),
 		(*Command_Finalize)(nil),
+		(*Command_OpenBatch)(nil),
+		(*Command_StageBatch)(nil),
+		(*Command_CommitBatch)(nil),
+		(*Command_CancelBatch)(nil),
+		(*Command_RetryDead)(nil),
 	}
 	file_log_proto_msgTypes[4].OneofWrappers = []any{}
-	file_log_proto_msgTypes[21].OneofWrappers = []any{}
-	file_log_proto_msgTypes[22].OneofWrappers = []any{}
+	file_log_proto_msgTypes[10].OneofWrappers = []any{}
+	file_log_proto_msgTypes[27].OneofWrappers = []any{}
+	file_log_proto_msgTypes[28].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_log_proto_rawDesc), len(file_log_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   28,
+			NumMessages:   34,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

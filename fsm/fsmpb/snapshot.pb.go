@@ -35,6 +35,8 @@ type Meta struct {
 	LastFence     uint64                 `protobuf:"varint,6,opt,name=last_fence,json=lastFence,proto3" json:"last_fence,omitempty"`
 	LastSession   uint64                 `protobuf:"varint,7,opt,name=last_session,json=lastSession,proto3" json:"last_session,omitempty"`
 	TrimmedTotal  uint64                 `protobuf:"varint,8,opt,name=trimmed_total,json=trimmedTotal,proto3" json:"trimmed_total,omitempty"`
+	LastBatch     uint64                 `protobuf:"varint,25,opt,name=last_batch,json=lastBatch,proto3" json:"last_batch,omitempty"`
+	DeadRetries   []*DeadRetry           `protobuf:"bytes,26,rep,name=dead_retries,json=deadRetries,proto3" json:"dead_retries,omitempty"` // being carried out by ticks
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -125,6 +127,81 @@ func (x *Meta) GetTrimmedTotal() uint64 {
 	return 0
 }
 
+func (x *Meta) GetLastBatch() uint64 {
+	if x != nil {
+		return x.LastBatch
+	}
+	return 0
+}
+
+func (x *Meta) GetDeadRetries() []*DeadRetry {
+	if x != nil {
+		return x.DeadRetries
+	}
+	return nil
+}
+
+// DeadRetry is a RetryDead that was more than one entry could do.
+type DeadRetry struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	What          *RetryDead             `protobuf:"bytes,1,opt,name=what,proto3" json:"what,omitempty"`
+	Until         int64                  `protobuf:"varint,2,opt,name=until,proto3" json:"until,omitempty"`    // tasks that died later are not meant
+	Cursor        uint64                 `protobuf:"fixed64,3,opt,name=cursor,proto3" json:"cursor,omitempty"` // groups below are done
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeadRetry) Reset() {
+	*x = DeadRetry{}
+	mi := &file_snapshot_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeadRetry) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeadRetry) ProtoMessage() {}
+
+func (x *DeadRetry) ProtoReflect() protoreflect.Message {
+	mi := &file_snapshot_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeadRetry.ProtoReflect.Descriptor instead.
+func (*DeadRetry) Descriptor() ([]byte, []int) {
+	return file_snapshot_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *DeadRetry) GetWhat() *RetryDead {
+	if x != nil {
+		return x.What
+	}
+	return nil
+}
+
+func (x *DeadRetry) GetUntil() int64 {
+	if x != nil {
+		return x.Until
+	}
+	return 0
+}
+
+func (x *DeadRetry) GetCursor() uint64 {
+	if x != nil {
+		return x.Cursor
+	}
+	return 0
+}
+
 type EndedFence struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Fence         uint64                 `protobuf:"varint,1,opt,name=fence,proto3" json:"fence,omitempty"`
@@ -135,13 +212,14 @@ type EndedFence struct {
 	Digest        uint64                 `protobuf:"fixed64,6,opt,name=digest,proto3" json:"digest,omitempty"`
 	At            int64                  `protobuf:"varint,7,opt,name=at,proto3" json:"at,omitempty"`
 	Error         string                 `protobuf:"bytes,8,opt,name=error,proto3" json:"error,omitempty"`
+	StartedAt     int64                  `protobuf:"varint,9,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *EndedFence) Reset() {
 	*x = EndedFence{}
-	mi := &file_snapshot_proto_msgTypes[1]
+	mi := &file_snapshot_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -153,7 +231,7 @@ func (x *EndedFence) String() string {
 func (*EndedFence) ProtoMessage() {}
 
 func (x *EndedFence) ProtoReflect() protoreflect.Message {
-	mi := &file_snapshot_proto_msgTypes[1]
+	mi := &file_snapshot_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -166,7 +244,7 @@ func (x *EndedFence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndedFence.ProtoReflect.Descriptor instead.
 func (*EndedFence) Descriptor() ([]byte, []int) {
-	return file_snapshot_proto_rawDescGZIP(), []int{1}
+	return file_snapshot_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *EndedFence) GetFence() uint64 {
@@ -225,6 +303,13 @@ func (x *EndedFence) GetError() string {
 	return ""
 }
 
+func (x *EndedFence) GetStartedAt() int64 {
+	if x != nil {
+		return x.StartedAt
+	}
+	return 0
+}
+
 type SupersededResult struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Fence         uint64                 `protobuf:"varint,1,opt,name=fence,proto3" json:"fence,omitempty"`
@@ -239,7 +324,7 @@ type SupersededResult struct {
 
 func (x *SupersededResult) Reset() {
 	*x = SupersededResult{}
-	mi := &file_snapshot_proto_msgTypes[2]
+	mi := &file_snapshot_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -251,7 +336,7 @@ func (x *SupersededResult) String() string {
 func (*SupersededResult) ProtoMessage() {}
 
 func (x *SupersededResult) ProtoReflect() protoreflect.Message {
-	mi := &file_snapshot_proto_msgTypes[2]
+	mi := &file_snapshot_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -264,7 +349,7 @@ func (x *SupersededResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SupersededResult.ProtoReflect.Descriptor instead.
 func (*SupersededResult) Descriptor() ([]byte, []int) {
-	return file_snapshot_proto_rawDescGZIP(), []int{2}
+	return file_snapshot_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *SupersededResult) GetFence() uint64 {
@@ -350,13 +435,22 @@ type TaskRecord struct {
 	Superseded        []*SupersededResult    `protobuf:"bytes,37,rep,name=superseded,proto3" json:"superseded,omitempty"`
 	Require           []*Label               `protobuf:"bytes,40,rep,name=require,proto3" json:"require,omitempty"`
 	ConcurrencyKey    string                 `protobuf:"bytes,41,opt,name=concurrency_key,json=concurrencyKey,proto3" json:"concurrency_key,omitempty"`
+	Batch             uint64                 `protobuf:"varint,55,opt,name=batch,proto3" json:"batch,omitempty"`
+	After             []uint64               `protobuf:"varint,56,rep,packed,name=after,proto3" json:"after,omitempty"`
+	AfterGeneration   []uint32               `protobuf:"varint,57,rep,packed,name=after_generation,json=afterGeneration,proto3" json:"after_generation,omitempty"` // empty: all 1
+	AfterRun          bool                   `protobuf:"varint,58,opt,name=after_run,json=afterRun,proto3" json:"after_run,omitempty"`
+	Waiting           bool                   `protobuf:"varint,59,opt,name=waiting,proto3" json:"waiting,omitempty"`
+	OnSuccess         []*TaskSpec            `protobuf:"bytes,60,rep,name=on_success,json=onSuccess,proto3" json:"on_success,omitempty"`
+	OnDead            []*TaskSpec            `protobuf:"bytes,61,rep,name=on_dead,json=onDead,proto3" json:"on_dead,omitempty"`
+	Follows           uint64                 `protobuf:"varint,62,opt,name=follows,proto3" json:"follows,omitempty"`
+	FollowsBatch      uint64                 `protobuf:"varint,63,opt,name=follows_batch,json=followsBatch,proto3" json:"follows_batch,omitempty"`
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
 
 func (x *TaskRecord) Reset() {
 	*x = TaskRecord{}
-	mi := &file_snapshot_proto_msgTypes[3]
+	mi := &file_snapshot_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -368,7 +462,7 @@ func (x *TaskRecord) String() string {
 func (*TaskRecord) ProtoMessage() {}
 
 func (x *TaskRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_snapshot_proto_msgTypes[3]
+	mi := &file_snapshot_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -381,7 +475,7 @@ func (x *TaskRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskRecord.ProtoReflect.Descriptor instead.
 func (*TaskRecord) Descriptor() ([]byte, []int) {
-	return file_snapshot_proto_rawDescGZIP(), []int{3}
+	return file_snapshot_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *TaskRecord) GetId() uint64 {
@@ -657,6 +751,412 @@ func (x *TaskRecord) GetConcurrencyKey() string {
 	return ""
 }
 
+func (x *TaskRecord) GetBatch() uint64 {
+	if x != nil {
+		return x.Batch
+	}
+	return 0
+}
+
+func (x *TaskRecord) GetAfter() []uint64 {
+	if x != nil {
+		return x.After
+	}
+	return nil
+}
+
+func (x *TaskRecord) GetAfterGeneration() []uint32 {
+	if x != nil {
+		return x.AfterGeneration
+	}
+	return nil
+}
+
+func (x *TaskRecord) GetAfterRun() bool {
+	if x != nil {
+		return x.AfterRun
+	}
+	return false
+}
+
+func (x *TaskRecord) GetWaiting() bool {
+	if x != nil {
+		return x.Waiting
+	}
+	return false
+}
+
+func (x *TaskRecord) GetOnSuccess() []*TaskSpec {
+	if x != nil {
+		return x.OnSuccess
+	}
+	return nil
+}
+
+func (x *TaskRecord) GetOnDead() []*TaskSpec {
+	if x != nil {
+		return x.OnDead
+	}
+	return nil
+}
+
+func (x *TaskRecord) GetFollows() uint64 {
+	if x != nil {
+		return x.Follows
+	}
+	return 0
+}
+
+func (x *TaskRecord) GetFollowsBatch() uint64 {
+	if x != nil {
+		return x.FollowsBatch
+	}
+	return 0
+}
+
+// BatchRecord is a batch, open or committed.
+type BatchRecord struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	RequestId     string                 `protobuf:"bytes,3,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	ContentDigest uint64                 `protobuf:"fixed64,4,opt,name=content_digest,json=contentDigest,proto3" json:"content_digest,omitempty"`
+	OpenedAt      int64                  `protobuf:"varint,5,opt,name=opened_at,json=openedAt,proto3" json:"opened_at,omitempty"`
+	TouchedAt     int64                  `protobuf:"varint,6,opt,name=touched_at,json=touchedAt,proto3" json:"touched_at,omitempty"` // of an open one: when the last chunk came
+	CommittedAt   int64                  `protobuf:"varint,7,opt,name=committed_at,json=committedAt,proto3" json:"committed_at,omitempty"`
+	First         uint64                 `protobuf:"varint,8,opt,name=first,proto3" json:"first,omitempty"` // its tasks are first … first+total−1
+	Total         uint64                 `protobuf:"varint,9,opt,name=total,proto3" json:"total,omitempty"`
+	Unpacked      uint64                 `protobuf:"varint,10,opt,name=unpacked,proto3" json:"unpacked,omitempty"`
+	GoneSucceeded uint64                 `protobuf:"varint,11,opt,name=gone_succeeded,json=goneSucceeded,proto3" json:"gone_succeeded,omitempty"` // ended tasks whose records are trimmed
+	GoneDead      uint64                 `protobuf:"varint,12,opt,name=gone_dead,json=goneDead,proto3" json:"gone_dead,omitempty"`
+	GoneCancelled uint64                 `protobuf:"varint,13,opt,name=gone_cancelled,json=goneCancelled,proto3" json:"gone_cancelled,omitempty"`
+	CancelReason  string                 `protobuf:"bytes,14,opt,name=cancel_reason,json=cancelReason,proto3" json:"cancel_reason,omitempty"`
+	CancelledAt   int64                  `protobuf:"varint,15,opt,name=cancelled_at,json=cancelledAt,proto3" json:"cancelled_at,omitempty"`
+	CancelFrom    uint64                 `protobuf:"varint,16,opt,name=cancel_from,json=cancelFrom,proto3" json:"cancel_from,omitempty"` // lower ids are done
+	FinishedAt    int64                  `protobuf:"varint,17,opt,name=finished_at,json=finishedAt,proto3" json:"finished_at,omitempty"`
+	FollowUp      []*TaskSpec            `protobuf:"bytes,18,rep,name=follow_up,json=followUp,proto3" json:"follow_up,omitempty"` // not fired yet
+	OnSuccess     []*TaskSpec            `protobuf:"bytes,19,rep,name=on_success,json=onSuccess,proto3" json:"on_success,omitempty"`
+	Widest        uint64                 `protobuf:"varint,20,opt,name=widest,proto3" json:"widest,omitempty"` // 1 + the greatest place that its tasks wait for
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchRecord) Reset() {
+	*x = BatchRecord{}
+	mi := &file_snapshot_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchRecord) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchRecord) ProtoMessage() {}
+
+func (x *BatchRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_snapshot_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchRecord.ProtoReflect.Descriptor instead.
+func (*BatchRecord) Descriptor() ([]byte, []int) {
+	return file_snapshot_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *BatchRecord) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *BatchRecord) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *BatchRecord) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *BatchRecord) GetContentDigest() uint64 {
+	if x != nil {
+		return x.ContentDigest
+	}
+	return 0
+}
+
+func (x *BatchRecord) GetOpenedAt() int64 {
+	if x != nil {
+		return x.OpenedAt
+	}
+	return 0
+}
+
+func (x *BatchRecord) GetTouchedAt() int64 {
+	if x != nil {
+		return x.TouchedAt
+	}
+	return 0
+}
+
+func (x *BatchRecord) GetCommittedAt() int64 {
+	if x != nil {
+		return x.CommittedAt
+	}
+	return 0
+}
+
+func (x *BatchRecord) GetFirst() uint64 {
+	if x != nil {
+		return x.First
+	}
+	return 0
+}
+
+func (x *BatchRecord) GetTotal() uint64 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
+func (x *BatchRecord) GetUnpacked() uint64 {
+	if x != nil {
+		return x.Unpacked
+	}
+	return 0
+}
+
+func (x *BatchRecord) GetGoneSucceeded() uint64 {
+	if x != nil {
+		return x.GoneSucceeded
+	}
+	return 0
+}
+
+func (x *BatchRecord) GetGoneDead() uint64 {
+	if x != nil {
+		return x.GoneDead
+	}
+	return 0
+}
+
+func (x *BatchRecord) GetGoneCancelled() uint64 {
+	if x != nil {
+		return x.GoneCancelled
+	}
+	return 0
+}
+
+func (x *BatchRecord) GetCancelReason() string {
+	if x != nil {
+		return x.CancelReason
+	}
+	return ""
+}
+
+func (x *BatchRecord) GetCancelledAt() int64 {
+	if x != nil {
+		return x.CancelledAt
+	}
+	return 0
+}
+
+func (x *BatchRecord) GetCancelFrom() uint64 {
+	if x != nil {
+		return x.CancelFrom
+	}
+	return 0
+}
+
+func (x *BatchRecord) GetFinishedAt() int64 {
+	if x != nil {
+		return x.FinishedAt
+	}
+	return 0
+}
+
+func (x *BatchRecord) GetFollowUp() []*TaskSpec {
+	if x != nil {
+		return x.FollowUp
+	}
+	return nil
+}
+
+func (x *BatchRecord) GetOnSuccess() []*TaskSpec {
+	if x != nil {
+		return x.OnSuccess
+	}
+	return nil
+}
+
+func (x *BatchRecord) GetWidest() uint64 {
+	if x != nil {
+		return x.Widest
+	}
+	return 0
+}
+
+// ChunkRecord is a part of a batch whose tasks have no records of their own yet.
+type ChunkRecord struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Batch         uint64                 `protobuf:"varint,1,opt,name=batch,proto3" json:"batch,omitempty"`
+	Offset        uint64                 `protobuf:"varint,2,opt,name=offset,proto3" json:"offset,omitempty"`
+	Digest        uint64                 `protobuf:"fixed64,3,opt,name=digest,proto3" json:"digest,omitempty"`
+	Tasks         []*TaskSpec            `protobuf:"bytes,4,rep,name=tasks,proto3" json:"tasks,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChunkRecord) Reset() {
+	*x = ChunkRecord{}
+	mi := &file_snapshot_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChunkRecord) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChunkRecord) ProtoMessage() {}
+
+func (x *ChunkRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_snapshot_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChunkRecord.ProtoReflect.Descriptor instead.
+func (*ChunkRecord) Descriptor() ([]byte, []int) {
+	return file_snapshot_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *ChunkRecord) GetBatch() uint64 {
+	if x != nil {
+		return x.Batch
+	}
+	return 0
+}
+
+func (x *ChunkRecord) GetOffset() uint64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *ChunkRecord) GetDigest() uint64 {
+	if x != nil {
+		return x.Digest
+	}
+	return 0
+}
+
+func (x *ChunkRecord) GetTasks() []*TaskSpec {
+	if x != nil {
+		return x.Tasks
+	}
+	return nil
+}
+
+// ReleaseRecord is an ended task whose children are being told so by ticks.
+type ReleaseRecord struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Parent        uint64                 `protobuf:"varint,1,opt,name=parent,proto3" json:"parent,omitempty"`
+	Generation    uint32                 `protobuf:"varint,2,opt,name=generation,proto3" json:"generation,omitempty"`
+	State         uint32                 `protobuf:"varint,3,opt,name=state,proto3" json:"state,omitempty"`
+	After         uint64                 `protobuf:"varint,4,opt,name=after,proto3" json:"after,omitempty"` // the last child that was told
+	Last          uint64                 `protobuf:"varint,5,opt,name=last,proto3" json:"last,omitempty"`   // the last child that there is
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReleaseRecord) Reset() {
+	*x = ReleaseRecord{}
+	mi := &file_snapshot_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReleaseRecord) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReleaseRecord) ProtoMessage() {}
+
+func (x *ReleaseRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_snapshot_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReleaseRecord.ProtoReflect.Descriptor instead.
+func (*ReleaseRecord) Descriptor() ([]byte, []int) {
+	return file_snapshot_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *ReleaseRecord) GetParent() uint64 {
+	if x != nil {
+		return x.Parent
+	}
+	return 0
+}
+
+func (x *ReleaseRecord) GetGeneration() uint32 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+func (x *ReleaseRecord) GetState() uint32 {
+	if x != nil {
+		return x.State
+	}
+	return 0
+}
+
+func (x *ReleaseRecord) GetAfter() uint64 {
+	if x != nil {
+		return x.After
+	}
+	return 0
+}
+
+func (x *ReleaseRecord) GetLast() uint64 {
+	if x != nil {
+		return x.Last
+	}
+	return 0
+}
+
 type QueueRecord struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
 	Name           string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -672,7 +1172,7 @@ type QueueRecord struct {
 
 func (x *QueueRecord) Reset() {
 	*x = QueueRecord{}
-	mi := &file_snapshot_proto_msgTypes[4]
+	mi := &file_snapshot_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -684,7 +1184,7 @@ func (x *QueueRecord) String() string {
 func (*QueueRecord) ProtoMessage() {}
 
 func (x *QueueRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_snapshot_proto_msgTypes[4]
+	mi := &file_snapshot_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -697,7 +1197,7 @@ func (x *QueueRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueueRecord.ProtoReflect.Descriptor instead.
 func (*QueueRecord) Descriptor() ([]byte, []int) {
-	return file_snapshot_proto_rawDescGZIP(), []int{4}
+	return file_snapshot_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *QueueRecord) GetName() string {
@@ -781,7 +1281,7 @@ type SessionRecord struct {
 
 func (x *SessionRecord) Reset() {
 	*x = SessionRecord{}
-	mi := &file_snapshot_proto_msgTypes[5]
+	mi := &file_snapshot_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -793,7 +1293,7 @@ func (x *SessionRecord) String() string {
 func (*SessionRecord) ProtoMessage() {}
 
 func (x *SessionRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_snapshot_proto_msgTypes[5]
+	mi := &file_snapshot_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -806,7 +1306,7 @@ func (x *SessionRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionRecord.ProtoReflect.Descriptor instead.
 func (*SessionRecord) Descriptor() ([]byte, []int) {
-	return file_snapshot_proto_rawDescGZIP(), []int{5}
+	return file_snapshot_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *SessionRecord) GetId() uint64 {
@@ -975,7 +1475,7 @@ type WorkerRecord struct {
 
 func (x *WorkerRecord) Reset() {
 	*x = WorkerRecord{}
-	mi := &file_snapshot_proto_msgTypes[6]
+	mi := &file_snapshot_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -987,7 +1487,7 @@ func (x *WorkerRecord) String() string {
 func (*WorkerRecord) ProtoMessage() {}
 
 func (x *WorkerRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_snapshot_proto_msgTypes[6]
+	mi := &file_snapshot_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1000,7 +1500,7 @@ func (x *WorkerRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkerRecord.ProtoReflect.Descriptor instead.
 func (*WorkerRecord) Descriptor() ([]byte, []int) {
-	return file_snapshot_proto_rawDescGZIP(), []int{6}
+	return file_snapshot_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *WorkerRecord) GetWorker() string {
@@ -1043,7 +1543,7 @@ type RequestRecord struct {
 
 func (x *RequestRecord) Reset() {
 	*x = RequestRecord{}
-	mi := &file_snapshot_proto_msgTypes[7]
+	mi := &file_snapshot_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1055,7 +1555,7 @@ func (x *RequestRecord) String() string {
 func (*RequestRecord) ProtoMessage() {}
 
 func (x *RequestRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_snapshot_proto_msgTypes[7]
+	mi := &file_snapshot_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1068,7 +1568,7 @@ func (x *RequestRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RequestRecord.ProtoReflect.Descriptor instead.
 func (*RequestRecord) Descriptor() ([]byte, []int) {
-	return file_snapshot_proto_rawDescGZIP(), []int{7}
+	return file_snapshot_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *RequestRecord) GetRequestId() string {
@@ -1109,7 +1609,7 @@ type CallRecord struct {
 
 func (x *CallRecord) Reset() {
 	*x = CallRecord{}
-	mi := &file_snapshot_proto_msgTypes[8]
+	mi := &file_snapshot_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1121,7 +1621,7 @@ func (x *CallRecord) String() string {
 func (*CallRecord) ProtoMessage() {}
 
 func (x *CallRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_snapshot_proto_msgTypes[8]
+	mi := &file_snapshot_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1134,7 +1634,7 @@ func (x *CallRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallRecord.ProtoReflect.Descriptor instead.
 func (*CallRecord) Descriptor() ([]byte, []int) {
-	return file_snapshot_proto_rawDescGZIP(), []int{8}
+	return file_snapshot_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *CallRecord) GetSeq() uint64 {
@@ -1163,7 +1663,7 @@ type ClientRecord struct {
 
 func (x *ClientRecord) Reset() {
 	*x = ClientRecord{}
-	mi := &file_snapshot_proto_msgTypes[9]
+	mi := &file_snapshot_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1175,7 +1675,7 @@ func (x *ClientRecord) String() string {
 func (*ClientRecord) ProtoMessage() {}
 
 func (x *ClientRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_snapshot_proto_msgTypes[9]
+	mi := &file_snapshot_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1188,7 +1688,7 @@ func (x *ClientRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClientRecord.ProtoReflect.Descriptor instead.
 func (*ClientRecord) Descriptor() ([]byte, []int) {
-	return file_snapshot_proto_rawDescGZIP(), []int{9}
+	return file_snapshot_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ClientRecord) GetClient() []byte {
@@ -1228,7 +1728,7 @@ type MemberRecord struct {
 
 func (x *MemberRecord) Reset() {
 	*x = MemberRecord{}
-	mi := &file_snapshot_proto_msgTypes[10]
+	mi := &file_snapshot_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1240,7 +1740,7 @@ func (x *MemberRecord) String() string {
 func (*MemberRecord) ProtoMessage() {}
 
 func (x *MemberRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_snapshot_proto_msgTypes[10]
+	mi := &file_snapshot_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1253,7 +1753,7 @@ func (x *MemberRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MemberRecord.ProtoReflect.Descriptor instead.
 func (*MemberRecord) Descriptor() ([]byte, []int) {
-	return file_snapshot_proto_rawDescGZIP(), []int{10}
+	return file_snapshot_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *MemberRecord) GetMember() *SetMember {
@@ -1276,6 +1776,9 @@ type Record struct {
 	//	*Record_Request
 	//	*Record_Client
 	//	*Record_Member
+	//	*Record_Batch
+	//	*Record_Chunk
+	//	*Record_Release
 	Kind          isRecord_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1283,7 +1786,7 @@ type Record struct {
 
 func (x *Record) Reset() {
 	*x = Record{}
-	mi := &file_snapshot_proto_msgTypes[11]
+	mi := &file_snapshot_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1295,7 +1798,7 @@ func (x *Record) String() string {
 func (*Record) ProtoMessage() {}
 
 func (x *Record) ProtoReflect() protoreflect.Message {
-	mi := &file_snapshot_proto_msgTypes[11]
+	mi := &file_snapshot_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1308,7 +1811,7 @@ func (x *Record) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Record.ProtoReflect.Descriptor instead.
 func (*Record) Descriptor() ([]byte, []int) {
-	return file_snapshot_proto_rawDescGZIP(), []int{11}
+	return file_snapshot_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Record) GetKind() isRecord_Kind {
@@ -1390,6 +1893,33 @@ func (x *Record) GetMember() *MemberRecord {
 	return nil
 }
 
+func (x *Record) GetBatch() *BatchRecord {
+	if x != nil {
+		if x, ok := x.Kind.(*Record_Batch); ok {
+			return x.Batch
+		}
+	}
+	return nil
+}
+
+func (x *Record) GetChunk() *ChunkRecord {
+	if x != nil {
+		if x, ok := x.Kind.(*Record_Chunk); ok {
+			return x.Chunk
+		}
+	}
+	return nil
+}
+
+func (x *Record) GetRelease() *ReleaseRecord {
+	if x != nil {
+		if x, ok := x.Kind.(*Record_Release); ok {
+			return x.Release
+		}
+	}
+	return nil
+}
+
 type isRecord_Kind interface {
 	isRecord_Kind()
 }
@@ -1426,6 +1956,18 @@ type Record_Member struct {
 	Member *MemberRecord `protobuf:"bytes,8,opt,name=member,proto3,oneof"`
 }
 
+type Record_Batch struct {
+	Batch *BatchRecord `protobuf:"bytes,11,opt,name=batch,proto3,oneof"`
+}
+
+type Record_Chunk struct {
+	Chunk *ChunkRecord `protobuf:"bytes,12,opt,name=chunk,proto3,oneof"`
+}
+
+type Record_Release struct {
+	Release *ReleaseRecord `protobuf:"bytes,13,opt,name=release,proto3,oneof"`
+}
+
 func (*Record_Meta) isRecord_Kind() {}
 
 func (*Record_Task) isRecord_Kind() {}
@@ -1442,11 +1984,17 @@ func (*Record_Client) isRecord_Kind() {}
 
 func (*Record_Member) isRecord_Kind() {}
 
+func (*Record_Batch) isRecord_Kind() {}
+
+func (*Record_Chunk) isRecord_Kind() {}
+
+func (*Record_Release) isRecord_Kind() {}
+
 var File_snapshot_proto protoreflect.FileDescriptor
 
 const file_snapshot_proto_rawDesc = "" +
 	"\n" +
-	"\x0esnapshot.proto\x12\ftaskraft.fsm\x1a\tlog.proto\"\xdc\x01\n" +
+	"\x0esnapshot.proto\x12\ftaskraft.fsm\x1a\tlog.proto\"\xb7\x02\n" +
 	"\x04Meta\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x12\n" +
 	"\x04term\x18\x02 \x01(\x04R\x04term\x12\x10\n" +
@@ -1456,7 +2004,14 @@ const file_snapshot_proto_rawDesc = "" +
 	"\n" +
 	"last_fence\x18\x06 \x01(\x04R\tlastFence\x12!\n" +
 	"\flast_session\x18\a \x01(\x04R\vlastSession\x12#\n" +
-	"\rtrimmed_total\x18\b \x01(\x04R\ftrimmedTotal\"\xb6\x01\n" +
+	"\rtrimmed_total\x18\b \x01(\x04R\ftrimmedTotal\x12\x1d\n" +
+	"\n" +
+	"last_batch\x18\x19 \x01(\x04R\tlastBatch\x12:\n" +
+	"\fdead_retries\x18\x1a \x03(\v2\x17.taskraft.fsm.DeadRetryR\vdeadRetries\"f\n" +
+	"\tDeadRetry\x12+\n" +
+	"\x04what\x18\x01 \x01(\v2\x17.taskraft.fsm.RetryDeadR\x04what\x12\x14\n" +
+	"\x05until\x18\x02 \x01(\x03R\x05until\x12\x16\n" +
+	"\x06cursor\x18\x03 \x01(\x06R\x06cursor\"\xd5\x01\n" +
 	"\n" +
 	"EndedFence\x12\x14\n" +
 	"\x05fence\x18\x01 \x01(\x04R\x05fence\x12\x16\n" +
@@ -1466,14 +2021,16 @@ const file_snapshot_proto_rawDesc = "" +
 	"\x04verb\x18\x05 \x01(\rR\x04verb\x12\x16\n" +
 	"\x06digest\x18\x06 \x01(\x06R\x06digest\x12\x0e\n" +
 	"\x02at\x18\a \x01(\x03R\x02at\x12\x14\n" +
-	"\x05error\x18\b \x01(\tR\x05error\"\xa0\x01\n" +
+	"\x05error\x18\b \x01(\tR\x05error\x12\x1d\n" +
+	"\n" +
+	"started_at\x18\t \x01(\x03R\tstartedAt\"\xa0\x01\n" +
 	"\x10SupersededResult\x12\x14\n" +
 	"\x05fence\x18\x01 \x01(\x04R\x05fence\x12\x16\n" +
 	"\x06worker\x18\x02 \x01(\tR\x06worker\x12\x18\n" +
 	"\aoutcome\x18\x03 \x01(\rR\aoutcome\x12\x16\n" +
 	"\x06result\x18\x04 \x01(\fR\x06result\x12\x1c\n" +
 	"\ttruncated\x18\x05 \x01(\bR\ttruncated\x12\x0e\n" +
-	"\x02at\x18\x06 \x01(\x03R\x02at\"\xae\t\n" +
+	"\x02at\x18\x06 \x01(\x03R\x02at\"\xe3\v\n" +
 	"\n" +
 	"TaskRecord\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x1e\n" +
@@ -1528,7 +2085,57 @@ const file_snapshot_proto_rawDesc = "" +
 	"superseded\x18% \x03(\v2\x1e.taskraft.fsm.SupersededResultR\n" +
 	"superseded\x12-\n" +
 	"\arequire\x18( \x03(\v2\x13.taskraft.fsm.LabelR\arequire\x12'\n" +
-	"\x0fconcurrency_key\x18) \x01(\tR\x0econcurrencyKey\"\xf4\x01\n" +
+	"\x0fconcurrency_key\x18) \x01(\tR\x0econcurrencyKey\x12\x14\n" +
+	"\x05batch\x187 \x01(\x04R\x05batch\x12\x14\n" +
+	"\x05after\x188 \x03(\x04R\x05after\x12)\n" +
+	"\x10after_generation\x189 \x03(\rR\x0fafterGeneration\x12\x1b\n" +
+	"\tafter_run\x18: \x01(\bR\bafterRun\x12\x18\n" +
+	"\awaiting\x18; \x01(\bR\awaiting\x125\n" +
+	"\n" +
+	"on_success\x18< \x03(\v2\x16.taskraft.fsm.TaskSpecR\tonSuccess\x12/\n" +
+	"\aon_dead\x18= \x03(\v2\x16.taskraft.fsm.TaskSpecR\x06onDead\x12\x18\n" +
+	"\afollows\x18> \x01(\x04R\afollows\x12#\n" +
+	"\rfollows_batch\x18? \x01(\x04R\ffollowsBatch\"\x97\x05\n" +
+	"\vBatchRecord\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x03 \x01(\tR\trequestId\x12%\n" +
+	"\x0econtent_digest\x18\x04 \x01(\x06R\rcontentDigest\x12\x1b\n" +
+	"\topened_at\x18\x05 \x01(\x03R\bopenedAt\x12\x1d\n" +
+	"\n" +
+	"touched_at\x18\x06 \x01(\x03R\ttouchedAt\x12!\n" +
+	"\fcommitted_at\x18\a \x01(\x03R\vcommittedAt\x12\x14\n" +
+	"\x05first\x18\b \x01(\x04R\x05first\x12\x14\n" +
+	"\x05total\x18\t \x01(\x04R\x05total\x12\x1a\n" +
+	"\bunpacked\x18\n" +
+	" \x01(\x04R\bunpacked\x12%\n" +
+	"\x0egone_succeeded\x18\v \x01(\x04R\rgoneSucceeded\x12\x1b\n" +
+	"\tgone_dead\x18\f \x01(\x04R\bgoneDead\x12%\n" +
+	"\x0egone_cancelled\x18\r \x01(\x04R\rgoneCancelled\x12#\n" +
+	"\rcancel_reason\x18\x0e \x01(\tR\fcancelReason\x12!\n" +
+	"\fcancelled_at\x18\x0f \x01(\x03R\vcancelledAt\x12\x1f\n" +
+	"\vcancel_from\x18\x10 \x01(\x04R\n" +
+	"cancelFrom\x12\x1f\n" +
+	"\vfinished_at\x18\x11 \x01(\x03R\n" +
+	"finishedAt\x123\n" +
+	"\tfollow_up\x18\x12 \x03(\v2\x16.taskraft.fsm.TaskSpecR\bfollowUp\x125\n" +
+	"\n" +
+	"on_success\x18\x13 \x03(\v2\x16.taskraft.fsm.TaskSpecR\tonSuccess\x12\x16\n" +
+	"\x06widest\x18\x14 \x01(\x04R\x06widest\"\x81\x01\n" +
+	"\vChunkRecord\x12\x14\n" +
+	"\x05batch\x18\x01 \x01(\x04R\x05batch\x12\x16\n" +
+	"\x06offset\x18\x02 \x01(\x04R\x06offset\x12\x16\n" +
+	"\x06digest\x18\x03 \x01(\x06R\x06digest\x12,\n" +
+	"\x05tasks\x18\x04 \x03(\v2\x16.taskraft.fsm.TaskSpecR\x05tasks\"\x87\x01\n" +
+	"\rReleaseRecord\x12\x16\n" +
+	"\x06parent\x18\x01 \x01(\x04R\x06parent\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x02 \x01(\rR\n" +
+	"generation\x12\x14\n" +
+	"\x05state\x18\x03 \x01(\rR\x05state\x12\x14\n" +
+	"\x05after\x18\x04 \x01(\x04R\x05after\x12\x12\n" +
+	"\x04last\x18\x05 \x01(\x04R\x04last\"\xf4\x01\n" +
 	"\vQueueRecord\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06paused\x18\x02 \x01(\bR\x06paused\x127\n" +
@@ -1589,7 +2196,7 @@ const file_snapshot_proto_rawDesc = "" +
 	"\aused_at\x18\x03 \x01(\x03R\x06usedAt\x12.\n" +
 	"\x05calls\x18\x04 \x03(\v2\x18.taskraft.fsm.CallRecordR\x05calls\"?\n" +
 	"\fMemberRecord\x12/\n" +
-	"\x06member\x18\x01 \x01(\v2\x17.taskraft.fsm.SetMemberR\x06member\"\xb1\x03\n" +
+	"\x06member\x18\x01 \x01(\v2\x17.taskraft.fsm.SetMemberR\x06member\"\xd0\x04\n" +
 	"\x06Record\x12(\n" +
 	"\x04meta\x18\x01 \x01(\v2\x12.taskraft.fsm.MetaH\x00R\x04meta\x12.\n" +
 	"\x04task\x18\x02 \x01(\v2\x18.taskraft.fsm.TaskRecordH\x00R\x04task\x121\n" +
@@ -1598,7 +2205,10 @@ const file_snapshot_proto_rawDesc = "" +
 	"\x06worker\x18\x05 \x01(\v2\x1a.taskraft.fsm.WorkerRecordH\x00R\x06worker\x127\n" +
 	"\arequest\x18\x06 \x01(\v2\x1b.taskraft.fsm.RequestRecordH\x00R\arequest\x124\n" +
 	"\x06client\x18\a \x01(\v2\x1a.taskraft.fsm.ClientRecordH\x00R\x06client\x124\n" +
-	"\x06member\x18\b \x01(\v2\x1a.taskraft.fsm.MemberRecordH\x00R\x06memberB\x06\n" +
+	"\x06member\x18\b \x01(\v2\x1a.taskraft.fsm.MemberRecordH\x00R\x06member\x121\n" +
+	"\x05batch\x18\v \x01(\v2\x19.taskraft.fsm.BatchRecordH\x00R\x05batch\x121\n" +
+	"\x05chunk\x18\f \x01(\v2\x19.taskraft.fsm.ChunkRecordH\x00R\x05chunk\x127\n" +
+	"\arelease\x18\r \x01(\v2\x1b.taskraft.fsm.ReleaseRecordH\x00R\areleaseB\x06\n" +
 	"\x04kindB(Z&github.com/taskraft/taskraft/fsm/fsmpbb\x06proto3"
 
 var (
@@ -1613,48 +2223,64 @@ func file_snapshot_proto_rawDescGZIP() []byte {
 	return file_snapshot_proto_rawDescData
 }
 
-var file_snapshot_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_snapshot_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_snapshot_proto_goTypes = []any{
 	(*Meta)(nil),             // 0: taskraft.fsm.Meta
-	(*EndedFence)(nil),       // 1: taskraft.fsm.EndedFence
-	(*SupersededResult)(nil), // 2: taskraft.fsm.SupersededResult
-	(*TaskRecord)(nil),       // 3: taskraft.fsm.TaskRecord
-	(*QueueRecord)(nil),      // 4: taskraft.fsm.QueueRecord
-	(*SessionRecord)(nil),    // 5: taskraft.fsm.SessionRecord
-	(*WorkerRecord)(nil),     // 6: taskraft.fsm.WorkerRecord
-	(*RequestRecord)(nil),    // 7: taskraft.fsm.RequestRecord
-	(*CallRecord)(nil),       // 8: taskraft.fsm.CallRecord
-	(*ClientRecord)(nil),     // 9: taskraft.fsm.ClientRecord
-	(*MemberRecord)(nil),     // 10: taskraft.fsm.MemberRecord
-	(*Record)(nil),           // 11: taskraft.fsm.Record
-	nil,                      // 12: taskraft.fsm.SessionRecord.LabelsEntry
-	(*Label)(nil),            // 13: taskraft.fsm.Label
-	(*QueueSettings)(nil),    // 14: taskraft.fsm.QueueSettings
-	(*QueueWeight)(nil),      // 15: taskraft.fsm.QueueWeight
-	(*SetMember)(nil),        // 16: taskraft.fsm.SetMember
+	(*DeadRetry)(nil),        // 1: taskraft.fsm.DeadRetry
+	(*EndedFence)(nil),       // 2: taskraft.fsm.EndedFence
+	(*SupersededResult)(nil), // 3: taskraft.fsm.SupersededResult
+	(*TaskRecord)(nil),       // 4: taskraft.fsm.TaskRecord
+	(*BatchRecord)(nil),      // 5: taskraft.fsm.BatchRecord
+	(*ChunkRecord)(nil),      // 6: taskraft.fsm.ChunkRecord
+	(*ReleaseRecord)(nil),    // 7: taskraft.fsm.ReleaseRecord
+	(*QueueRecord)(nil),      // 8: taskraft.fsm.QueueRecord
+	(*SessionRecord)(nil),    // 9: taskraft.fsm.SessionRecord
+	(*WorkerRecord)(nil),     // 10: taskraft.fsm.WorkerRecord
+	(*RequestRecord)(nil),    // 11: taskraft.fsm.RequestRecord
+	(*CallRecord)(nil),       // 12: taskraft.fsm.CallRecord
+	(*ClientRecord)(nil),     // 13: taskraft.fsm.ClientRecord
+	(*MemberRecord)(nil),     // 14: taskraft.fsm.MemberRecord
+	(*Record)(nil),           // 15: taskraft.fsm.Record
+	nil,                      // 16: taskraft.fsm.SessionRecord.LabelsEntry
+	(*RetryDead)(nil),        // 17: taskraft.fsm.RetryDead
+	(*Label)(nil),            // 18: taskraft.fsm.Label
+	(*TaskSpec)(nil),         // 19: taskraft.fsm.TaskSpec
+	(*QueueSettings)(nil),    // 20: taskraft.fsm.QueueSettings
+	(*QueueWeight)(nil),      // 21: taskraft.fsm.QueueWeight
+	(*SetMember)(nil),        // 22: taskraft.fsm.SetMember
 }
 var file_snapshot_proto_depIdxs = []int32{
-	1,  // 0: taskraft.fsm.TaskRecord.ended:type_name -> taskraft.fsm.EndedFence
-	2,  // 1: taskraft.fsm.TaskRecord.superseded:type_name -> taskraft.fsm.SupersededResult
-	13, // 2: taskraft.fsm.TaskRecord.require:type_name -> taskraft.fsm.Label
-	14, // 3: taskraft.fsm.QueueRecord.settings:type_name -> taskraft.fsm.QueueSettings
-	15, // 4: taskraft.fsm.SessionRecord.queues:type_name -> taskraft.fsm.QueueWeight
-	12, // 5: taskraft.fsm.SessionRecord.labels:type_name -> taskraft.fsm.SessionRecord.LabelsEntry
-	8,  // 6: taskraft.fsm.ClientRecord.calls:type_name -> taskraft.fsm.CallRecord
-	16, // 7: taskraft.fsm.MemberRecord.member:type_name -> taskraft.fsm.SetMember
-	0,  // 8: taskraft.fsm.Record.meta:type_name -> taskraft.fsm.Meta
-	3,  // 9: taskraft.fsm.Record.task:type_name -> taskraft.fsm.TaskRecord
-	4,  // 10: taskraft.fsm.Record.queue:type_name -> taskraft.fsm.QueueRecord
-	5,  // 11: taskraft.fsm.Record.session:type_name -> taskraft.fsm.SessionRecord
-	6,  // 12: taskraft.fsm.Record.worker:type_name -> taskraft.fsm.WorkerRecord
-	7,  // 13: taskraft.fsm.Record.request:type_name -> taskraft.fsm.RequestRecord
-	9,  // 14: taskraft.fsm.Record.client:type_name -> taskraft.fsm.ClientRecord
-	10, // 15: taskraft.fsm.Record.member:type_name -> taskraft.fsm.MemberRecord
-	16, // [16:16] is the sub-list for method output_type
-	16, // [16:16] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	1,  // 0: taskraft.fsm.Meta.dead_retries:type_name -> taskraft.fsm.DeadRetry
+	17, // 1: taskraft.fsm.DeadRetry.what:type_name -> taskraft.fsm.RetryDead
+	2,  // 2: taskraft.fsm.TaskRecord.ended:type_name -> taskraft.fsm.EndedFence
+	3,  // 3: taskraft.fsm.TaskRecord.superseded:type_name -> taskraft.fsm.SupersededResult
+	18, // 4: taskraft.fsm.TaskRecord.require:type_name -> taskraft.fsm.Label
+	19, // 5: taskraft.fsm.TaskRecord.on_success:type_name -> taskraft.fsm.TaskSpec
+	19, // 6: taskraft.fsm.TaskRecord.on_dead:type_name -> taskraft.fsm.TaskSpec
+	19, // 7: taskraft.fsm.BatchRecord.follow_up:type_name -> taskraft.fsm.TaskSpec
+	19, // 8: taskraft.fsm.BatchRecord.on_success:type_name -> taskraft.fsm.TaskSpec
+	19, // 9: taskraft.fsm.ChunkRecord.tasks:type_name -> taskraft.fsm.TaskSpec
+	20, // 10: taskraft.fsm.QueueRecord.settings:type_name -> taskraft.fsm.QueueSettings
+	21, // 11: taskraft.fsm.SessionRecord.queues:type_name -> taskraft.fsm.QueueWeight
+	16, // 12: taskraft.fsm.SessionRecord.labels:type_name -> taskraft.fsm.SessionRecord.LabelsEntry
+	12, // 13: taskraft.fsm.ClientRecord.calls:type_name -> taskraft.fsm.CallRecord
+	22, // 14: taskraft.fsm.MemberRecord.member:type_name -> taskraft.fsm.SetMember
+	0,  // 15: taskraft.fsm.Record.meta:type_name -> taskraft.fsm.Meta
+	4,  // 16: taskraft.fsm.Record.task:type_name -> taskraft.fsm.TaskRecord
+	8,  // 17: taskraft.fsm.Record.queue:type_name -> taskraft.fsm.QueueRecord
+	9,  // 18: taskraft.fsm.Record.session:type_name -> taskraft.fsm.SessionRecord
+	10, // 19: taskraft.fsm.Record.worker:type_name -> taskraft.fsm.WorkerRecord
+	11, // 20: taskraft.fsm.Record.request:type_name -> taskraft.fsm.RequestRecord
+	13, // 21: taskraft.fsm.Record.client:type_name -> taskraft.fsm.ClientRecord
+	14, // 22: taskraft.fsm.Record.member:type_name -> taskraft.fsm.MemberRecord
+	5,  // 23: taskraft.fsm.Record.batch:type_name -> taskraft.fsm.BatchRecord
+	6,  // 24: taskraft.fsm.Record.chunk:type_name -> taskraft.fsm.ChunkRecord
+	7,  // 25: taskraft.fsm.Record.release:type_name -> taskraft.fsm.ReleaseRecord
+	26, // [26:26] is the sub-list for method output_type
+	26, // [26:26] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_snapshot_proto_init() }
@@ -1663,7 +2289,7 @@ func file_snapshot_proto_init() {
 		return
 	}
 	file_log_proto_init()
-	file_snapshot_proto_msgTypes[11].OneofWrappers = []any{
+	file_snapshot_proto_msgTypes[15].OneofWrappers = []any{
 		(*Record_Meta)(nil),
 		(*Record_Task)(nil),
 		(*Record_Queue)(nil),
@@ -1672,6 +2298,9 @@ func file_snapshot_proto_init() {
 		(*Record_Request)(nil),
 		(*Record_Client)(nil),
 		(*Record_Member)(nil),
+		(*Record_Batch)(nil),
+		(*Record_Chunk)(nil),
+		(*Record_Release)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1679,7 +2308,7 @@ func file_snapshot_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_snapshot_proto_rawDesc), len(file_snapshot_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   13,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

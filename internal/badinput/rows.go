@@ -124,7 +124,7 @@ var Rows = []Row{
 	{ID: "E22", Input: "metadata 16 KiB+, 10k keys, binary junk in -bin", Tests: []string{"rpc"}},
 	{ID: "E23", Input: ":path without slash, //, unknown service, reflection off", Tests: []string{"rpc"}},
 	{ID: "E24", Input: "cron * * * * * * (6 fields), 61 * * * *, @every 1ns, 0 0 30 2 * (never), @reboot", Waits: "schedules"},
-	{ID: "E25", Input: "dependency on self, cycle of 3, 10,001 parents, missing parent", Waits: "dependencies"},
+	{ID: "E25", Input: "dependency on self, cycle of 3, 10,001 parents, missing parent", Tests: []string{"rpc"}},
 	{ID: "E26", Input: "labels 65+, key dup, value 64 KiB, NUL", Tests: []string{"rpc"}},
 	{ID: "E27", Input: "page_size −1/1e9, bad/foreign/expired page token, filter ((((… 10k, regex ReDoS", Tests: []string{"rpc"}},
 	{ID: "E28", Input: "Watch from future index / compacted index", Waits: "the events API"},

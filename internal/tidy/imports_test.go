@@ -70,6 +70,7 @@ var layers = []layer{
 		dir: "internal/load", mine: []string{"client", "worker", "rpc/taskraftv1", "internal/measure"}, foreign: []string{},
 		why: "a load on a cluster comes from its clients",
 	},
+	{dir: "examples", mine: []string{"client", "worker", "rpc/taskraftv1"}, foreign: []string{}, why: "an example imports what its readers can"},
 	{dir: "internal/badinput", foreign: []string{}, why: "a list, and a test that reads sources"},
 	{dir: "internal/measure", foreign: []string{}, why: "loads of any system measure with it"},
 	{dir: "internal/tidy", foreign: []string{}, why: "the style test depends on nothing that it judges"},

@@ -64,6 +64,23 @@ const (
 	// nothing was set on it.
 	QueueNotFound = "QUEUE_NOT_FOUND"
 
+	// ParentNotFound: NOT_FOUND. A task to wait for does not exist (any more): the
+	// metadata has its id, and the place of the task that would wait for it.
+	ParentNotFound = "PARENT_NOT_FOUND"
+	// BatchNotFound: NOT_FOUND. No batch has this id, or it ended long ago.
+	BatchNotFound = "BATCH_NOT_FOUND"
+	// BatchTooLarge: RESOURCE_EXHAUSTED. A batch would have more tasks than one may.
+	BatchTooLarge = "BATCH_TOO_LARGE"
+	// BatchesFull: RESOURCE_EXHAUSTED with RetryInfo. As many batches as the cluster
+	// keeps have not finished.
+	BatchesFull = "BATCHES_FULL"
+	// StagingFull: RESOURCE_EXHAUSTED with RetryInfo. Open batches hold as much as
+	// they may.
+	StagingFull = "STAGING_FULL"
+	// RetriesFull: RESOURCE_EXHAUSTED with RetryInfo. As many bulk retries as the
+	// cluster carries out at a time are under way.
+	RetriesFull = "RETRIES_FULL"
+
 	// MemberNotFound: NOT_FOUND. No other voter has the name that leadership
 	// should go to.
 	MemberNotFound = "MEMBER_NOT_FOUND"

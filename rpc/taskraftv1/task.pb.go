@@ -89,6 +89,56 @@ func (TaskState) EnumDescriptor() ([]byte, []int) {
 	return file_task_proto_rawDescGZIP(), []int{0}
 }
 
+// AfterPolicy says what becomes of a task when a parent is DEAD or CANCELLED.
+type AfterPolicy int32
+
+const (
+	AfterPolicy_AFTER_POLICY_UNSPECIFIED AfterPolicy = 0 // AFTER_CANCEL
+	AfterPolicy_AFTER_CANCEL             AfterPolicy = 1 // it is CANCELLED, reason "parent"
+	AfterPolicy_AFTER_RUN                AfterPolicy = 2 // that parent counts like any other
+)
+
+// Enum value maps for AfterPolicy.
+var (
+	AfterPolicy_name = map[int32]string{
+		0: "AFTER_POLICY_UNSPECIFIED",
+		1: "AFTER_CANCEL",
+		2: "AFTER_RUN",
+	}
+	AfterPolicy_value = map[string]int32{
+		"AFTER_POLICY_UNSPECIFIED": 0,
+		"AFTER_CANCEL":             1,
+		"AFTER_RUN":                2,
+	}
+)
+
+func (x AfterPolicy) Enum() *AfterPolicy {
+	p := new(AfterPolicy)
+	*p = x
+	return p
+}
+
+func (x AfterPolicy) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (AfterPolicy) Descriptor() protoreflect.EnumDescriptor {
+	return file_task_proto_enumTypes[1].Descriptor()
+}
+
+func (AfterPolicy) Type() protoreflect.EnumType {
+	return &file_task_proto_enumTypes[1]
+}
+
+func (x AfterPolicy) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use AfterPolicy.Descriptor instead.
+func (AfterPolicy) EnumDescriptor() ([]byte, []int) {
+	return file_task_proto_rawDescGZIP(), []int{1}
+}
+
 type Consistency int32
 
 const (
@@ -122,11 +172,11 @@ func (x Consistency) String() string {
 }
 
 func (Consistency) Descriptor() protoreflect.EnumDescriptor {
-	return file_task_proto_enumTypes[1].Descriptor()
+	return file_task_proto_enumTypes[2].Descriptor()
 }
 
 func (Consistency) Type() protoreflect.EnumType {
-	return &file_task_proto_enumTypes[1]
+	return &file_task_proto_enumTypes[2]
 }
 
 func (x Consistency) Number() protoreflect.EnumNumber {
@@ -135,7 +185,7 @@ func (x Consistency) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Consistency.Descriptor instead.
 func (Consistency) EnumDescriptor() ([]byte, []int) {
-	return file_task_proto_rawDescGZIP(), []int{1}
+	return file_task_proto_rawDescGZIP(), []int{2}
 }
 
 // Outcome is the closed set of answers to a completion, failure, release or cancel.
@@ -193,11 +243,11 @@ func (x Outcome) String() string {
 }
 
 func (Outcome) Descriptor() protoreflect.EnumDescriptor {
-	return file_task_proto_enumTypes[2].Descriptor()
+	return file_task_proto_enumTypes[3].Descriptor()
 }
 
 func (Outcome) Type() protoreflect.EnumType {
-	return &file_task_proto_enumTypes[2]
+	return &file_task_proto_enumTypes[3]
 }
 
 func (x Outcome) Number() protoreflect.EnumNumber {
@@ -206,7 +256,7 @@ func (x Outcome) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Outcome.Descriptor instead.
 func (Outcome) EnumDescriptor() ([]byte, []int) {
-	return file_task_proto_rawDescGZIP(), []int{2}
+	return file_task_proto_rawDescGZIP(), []int{3}
 }
 
 // Position says how fresh an answer is. A client never goes back in (term, index)
@@ -424,8 +474,19 @@ type TaskSpec struct {
 	Require     map[string]string    `protobuf:"bytes,20,rep,name=require,proto3" json:"require,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // labels that the worker must have, ≤ 16
 	// At most the queue's max_running_per_key tasks of one key run at once. ≤ 128 bytes.
 	ConcurrencyKey string `protobuf:"bytes,21,opt,name=concurrency_key,json=concurrencyKey,proto3" json:"concurrency_key,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Parents, at most 10,000: the task is SCHEDULED until all of them have
+	// SUCCEEDED. after names tasks by id, after_items by their place in the same
+	// call or batch, from 0.
+	After       []uint64    `protobuf:"varint,30,rep,packed,name=after,proto3" json:"after,omitempty"`
+	AfterItems  []uint32    `protobuf:"varint,31,rep,packed,name=after_items,json=afterItems,proto3" json:"after_items,omitempty"`
+	AfterPolicy AfterPolicy `protobuf:"varint,32,opt,name=after_policy,json=afterPolicy,proto3,enum=taskraft.v1.AfterPolicy" json:"after_policy,omitempty"`
+	// Submitted in the very log entry in which this task SUCCEEDED, or is DEAD; once,
+	// also when it is retried. At most 100 and 128 KiB each, without request_id,
+	// parents and follow-ups of their own.
+	OnSuccess     []*TaskSpec `protobuf:"bytes,33,rep,name=on_success,json=onSuccess,proto3" json:"on_success,omitempty"`
+	OnDead        []*TaskSpec `protobuf:"bytes,34,rep,name=on_dead,json=onDead,proto3" json:"on_dead,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *TaskSpec) Reset() {
@@ -574,6 +635,41 @@ func (x *TaskSpec) GetConcurrencyKey() string {
 	return ""
 }
 
+func (x *TaskSpec) GetAfter() []uint64 {
+	if x != nil {
+		return x.After
+	}
+	return nil
+}
+
+func (x *TaskSpec) GetAfterItems() []uint32 {
+	if x != nil {
+		return x.AfterItems
+	}
+	return nil
+}
+
+func (x *TaskSpec) GetAfterPolicy() AfterPolicy {
+	if x != nil {
+		return x.AfterPolicy
+	}
+	return AfterPolicy_AFTER_POLICY_UNSPECIFIED
+}
+
+func (x *TaskSpec) GetOnSuccess() []*TaskSpec {
+	if x != nil {
+		return x.OnSuccess
+	}
+	return nil
+}
+
+func (x *TaskSpec) GetOnDead() []*TaskSpec {
+	if x != nil {
+		return x.OnDead
+	}
+	return nil
+}
+
 type isTaskSpec_Start interface {
 	isTaskSpec_Start()
 }
@@ -675,6 +771,7 @@ type EndedAttempt struct {
 	Cause         string                 `protobuf:"bytes,3,opt,name=cause,proto3" json:"cause,omitempty"` // completed, failed, snoozed, released, timed_out, expired, taken_over, closed, cancelled
 	EndTime       *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
 	Error         string                 `protobuf:"bytes,5,opt,name=error,proto3" json:"error,omitempty"`
+	StartTime     *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -742,6 +839,13 @@ func (x *EndedAttempt) GetError() string {
 		return x.Error
 	}
 	return ""
+}
+
+func (x *EndedAttempt) GetStartTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartTime
+	}
+	return nil
 }
 
 // Superseded is a result that came too late to count, kept size-capped.
@@ -849,6 +953,10 @@ type Task struct {
 	Error             string                 `protobuf:"bytes,16,opt,name=error,proto3" json:"error,omitempty"`
 	Reason            string                 `protobuf:"bytes,17,opt,name=reason,proto3" json:"reason,omitempty"` // why DEAD, CANCELLED or STOPPING
 	Superseded        []*Superseded          `protobuf:"bytes,18,rep,name=superseded,proto3" json:"superseded,omitempty"`
+	Batch             uint64                 `protobuf:"varint,30,opt,name=batch,proto3" json:"batch,omitempty"`                                   // the batch that it belongs to
+	WaitsFor          uint32                 `protobuf:"varint,31,opt,name=waits_for,json=waitsFor,proto3" json:"waits_for,omitempty"`             // parents that have not ended
+	Follows           uint64                 `protobuf:"varint,32,opt,name=follows,proto3" json:"follows,omitempty"`                               // the task whose end submitted it
+	FollowsBatch      uint64                 `protobuf:"varint,33,opt,name=follows_batch,json=followsBatch,proto3" json:"follows_batch,omitempty"` // the batch whose end submitted it
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
@@ -1007,6 +1115,34 @@ func (x *Task) GetSuperseded() []*Superseded {
 		return x.Superseded
 	}
 	return nil
+}
+
+func (x *Task) GetBatch() uint64 {
+	if x != nil {
+		return x.Batch
+	}
+	return 0
+}
+
+func (x *Task) GetWaitsFor() uint32 {
+	if x != nil {
+		return x.WaitsFor
+	}
+	return 0
+}
+
+func (x *Task) GetFollows() uint64 {
+	if x != nil {
+		return x.Follows
+	}
+	return 0
+}
+
+func (x *Task) GetFollowsBatch() uint64 {
+	if x != nil {
+		return x.FollowsBatch
+	}
+	return 0
 }
 
 type SubmitTaskRequest struct {
@@ -1959,7 +2095,7 @@ const file_task_proto_rawDesc = "" +
 	"\x06repeat\x18\x04 \x01(\bR\x06repeat\"e\n" +
 	"\aBackoff\x12-\n" +
 	"\x04base\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x04base\x12+\n" +
-	"\x03max\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x03max\"\xdd\x05\n" +
+	"\x03max\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x03max\"\xb7\a\n" +
 	"\bTaskSpec\x12\x14\n" +
 	"\x05queue\x18\x01 \x01(\tR\x05queue\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x18\n" +
@@ -1978,7 +2114,14 @@ const file_task_proto_rawDesc = "" +
 	"request_id\x18\f \x01(\tR\trequestId\x121\n" +
 	"\x06retain\x18\r \x01(\v2\x19.google.protobuf.DurationR\x06retain\x12<\n" +
 	"\arequire\x18\x14 \x03(\v2\".taskraft.v1.TaskSpec.RequireEntryR\arequire\x12'\n" +
-	"\x0fconcurrency_key\x18\x15 \x01(\tR\x0econcurrencyKey\x1a:\n" +
+	"\x0fconcurrency_key\x18\x15 \x01(\tR\x0econcurrencyKey\x12\x14\n" +
+	"\x05after\x18\x1e \x03(\x04R\x05after\x12\x1f\n" +
+	"\vafter_items\x18\x1f \x03(\rR\n" +
+	"afterItems\x12;\n" +
+	"\fafter_policy\x18  \x01(\x0e2\x18.taskraft.v1.AfterPolicyR\vafterPolicy\x124\n" +
+	"\n" +
+	"on_success\x18! \x03(\v2\x15.taskraft.v1.TaskSpecR\tonSuccess\x12.\n" +
+	"\aon_dead\x18\" \x03(\v2\x15.taskraft.v1.TaskSpecR\x06onDead\x1a:\n" +
 	"\fRequireEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\a\n" +
@@ -1991,13 +2134,15 @@ const file_task_proto_rawDesc = "" +
 	"\tworker_id\x18\x03 \x01(\tR\bworkerId\x129\n" +
 	"\n" +
 	"start_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x126\n" +
-	"\bdeadline\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\bdeadline\"\xa4\x01\n" +
+	"\bdeadline\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\bdeadline\"\xdf\x01\n" +
 	"\fEndedAttempt\x12\x14\n" +
 	"\x05fence\x18\x01 \x01(\x04R\x05fence\x12\x1b\n" +
 	"\tworker_id\x18\x02 \x01(\tR\bworkerId\x12\x14\n" +
 	"\x05cause\x18\x03 \x01(\tR\x05cause\x125\n" +
 	"\bend_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x12\x14\n" +
-	"\x05error\x18\x05 \x01(\tR\x05error\"\xbf\x01\n" +
+	"\x05error\x18\x05 \x01(\tR\x05error\x129\n" +
+	"\n" +
+	"start_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\"\xbf\x01\n" +
 	"\n" +
 	"Superseded\x12\x14\n" +
 	"\x05fence\x18\x01 \x01(\x04R\x05fence\x12\x1b\n" +
@@ -2005,7 +2150,7 @@ const file_task_proto_rawDesc = "" +
 	"\aoutcome\x18\x03 \x01(\tR\aoutcome\x12\x16\n" +
 	"\x06result\x18\x04 \x01(\fR\x06result\x12\x1c\n" +
 	"\ttruncated\x18\x05 \x01(\bR\ttruncated\x12.\n" +
-	"\x04time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\"\xe9\x05\n" +
+	"\x04time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\"\xdb\x06\n" +
 	"\x04Task\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x1e\n" +
 	"\n" +
@@ -2032,7 +2177,11 @@ const file_task_proto_rawDesc = "" +
 	"\x06reason\x18\x11 \x01(\tR\x06reason\x127\n" +
 	"\n" +
 	"superseded\x18\x12 \x03(\v2\x17.taskraft.v1.SupersededR\n" +
-	"superseded\"e\n" +
+	"superseded\x12\x14\n" +
+	"\x05batch\x18\x1e \x01(\x04R\x05batch\x12\x1b\n" +
+	"\twaits_for\x18\x1f \x01(\rR\bwaitsFor\x12\x18\n" +
+	"\afollows\x18  \x01(\x04R\afollows\x12#\n" +
+	"\rfollows_batch\x18! \x01(\x04R\ffollowsBatch\"e\n" +
 	"\x11SubmitTaskRequest\x12)\n" +
 	"\x04task\x18\x01 \x01(\v2\x15.taskraft.v1.TaskSpecR\x04task\x12%\n" +
 	"\x04call\x18\x02 \x01(\v2\x11.taskraft.v1.CallR\x04call\"s\n" +
@@ -2102,7 +2251,11 @@ const file_task_proto_rawDesc = "" +
 	"\bSTOPPING\x10\x04\x12\r\n" +
 	"\tSUCCEEDED\x10\x05\x12\b\n" +
 	"\x04DEAD\x10\x06\x12\r\n" +
-	"\tCANCELLED\x10\a*G\n" +
+	"\tCANCELLED\x10\a*L\n" +
+	"\vAfterPolicy\x12\x1c\n" +
+	"\x18AFTER_POLICY_UNSPECIFIED\x10\x00\x12\x10\n" +
+	"\fAFTER_CANCEL\x10\x01\x12\r\n" +
+	"\tAFTER_RUN\x10\x02*G\n" +
 	"\vConsistency\x12\x1b\n" +
 	"\x17CONSISTENCY_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fLINEARIZABLE\x10\x01\x12\t\n" +
@@ -2143,109 +2296,114 @@ func file_task_proto_rawDescGZIP() []byte {
 	return file_task_proto_rawDescData
 }
 
-var file_task_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_task_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
 var file_task_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
 var file_task_proto_goTypes = []any{
 	(TaskState)(0),                // 0: taskraft.v1.TaskState
-	(Consistency)(0),              // 1: taskraft.v1.Consistency
-	(Outcome)(0),                  // 2: taskraft.v1.Outcome
-	(*Position)(nil),              // 3: taskraft.v1.Position
-	(*Call)(nil),                  // 4: taskraft.v1.Call
-	(*Backoff)(nil),               // 5: taskraft.v1.Backoff
-	(*TaskSpec)(nil),              // 6: taskraft.v1.TaskSpec
-	(*Attempt)(nil),               // 7: taskraft.v1.Attempt
-	(*EndedAttempt)(nil),          // 8: taskraft.v1.EndedAttempt
-	(*Superseded)(nil),            // 9: taskraft.v1.Superseded
-	(*Task)(nil),                  // 10: taskraft.v1.Task
-	(*SubmitTaskRequest)(nil),     // 11: taskraft.v1.SubmitTaskRequest
-	(*SubmitTaskResponse)(nil),    // 12: taskraft.v1.SubmitTaskResponse
-	(*SubmitTasksRequest)(nil),    // 13: taskraft.v1.SubmitTasksRequest
-	(*SubmitTasksResponse)(nil),   // 14: taskraft.v1.SubmitTasksResponse
-	(*GetTaskRequest)(nil),        // 15: taskraft.v1.GetTaskRequest
-	(*GetTaskResponse)(nil),       // 16: taskraft.v1.GetTaskResponse
-	(*ListTasksRequest)(nil),      // 17: taskraft.v1.ListTasksRequest
-	(*ListTasksResponse)(nil),     // 18: taskraft.v1.ListTasksResponse
-	(*CancelTaskRequest)(nil),     // 19: taskraft.v1.CancelTaskRequest
-	(*CancelTaskResponse)(nil),    // 20: taskraft.v1.CancelTaskResponse
-	(*RetryTaskRequest)(nil),      // 21: taskraft.v1.RetryTaskRequest
-	(*RetryTaskResponse)(nil),     // 22: taskraft.v1.RetryTaskResponse
-	(*WaitTaskRequest)(nil),       // 23: taskraft.v1.WaitTaskRequest
-	(*WaitTaskResponse)(nil),      // 24: taskraft.v1.WaitTaskResponse
-	(*WatchTasksRequest)(nil),     // 25: taskraft.v1.WatchTasksRequest
-	(*WatchTasksResponse)(nil),    // 26: taskraft.v1.WatchTasksResponse
-	nil,                           // 27: taskraft.v1.TaskSpec.RequireEntry
-	(*durationpb.Duration)(nil),   // 28: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 29: google.protobuf.Timestamp
+	(AfterPolicy)(0),              // 1: taskraft.v1.AfterPolicy
+	(Consistency)(0),              // 2: taskraft.v1.Consistency
+	(Outcome)(0),                  // 3: taskraft.v1.Outcome
+	(*Position)(nil),              // 4: taskraft.v1.Position
+	(*Call)(nil),                  // 5: taskraft.v1.Call
+	(*Backoff)(nil),               // 6: taskraft.v1.Backoff
+	(*TaskSpec)(nil),              // 7: taskraft.v1.TaskSpec
+	(*Attempt)(nil),               // 8: taskraft.v1.Attempt
+	(*EndedAttempt)(nil),          // 9: taskraft.v1.EndedAttempt
+	(*Superseded)(nil),            // 10: taskraft.v1.Superseded
+	(*Task)(nil),                  // 11: taskraft.v1.Task
+	(*SubmitTaskRequest)(nil),     // 12: taskraft.v1.SubmitTaskRequest
+	(*SubmitTaskResponse)(nil),    // 13: taskraft.v1.SubmitTaskResponse
+	(*SubmitTasksRequest)(nil),    // 14: taskraft.v1.SubmitTasksRequest
+	(*SubmitTasksResponse)(nil),   // 15: taskraft.v1.SubmitTasksResponse
+	(*GetTaskRequest)(nil),        // 16: taskraft.v1.GetTaskRequest
+	(*GetTaskResponse)(nil),       // 17: taskraft.v1.GetTaskResponse
+	(*ListTasksRequest)(nil),      // 18: taskraft.v1.ListTasksRequest
+	(*ListTasksResponse)(nil),     // 19: taskraft.v1.ListTasksResponse
+	(*CancelTaskRequest)(nil),     // 20: taskraft.v1.CancelTaskRequest
+	(*CancelTaskResponse)(nil),    // 21: taskraft.v1.CancelTaskResponse
+	(*RetryTaskRequest)(nil),      // 22: taskraft.v1.RetryTaskRequest
+	(*RetryTaskResponse)(nil),     // 23: taskraft.v1.RetryTaskResponse
+	(*WaitTaskRequest)(nil),       // 24: taskraft.v1.WaitTaskRequest
+	(*WaitTaskResponse)(nil),      // 25: taskraft.v1.WaitTaskResponse
+	(*WatchTasksRequest)(nil),     // 26: taskraft.v1.WatchTasksRequest
+	(*WatchTasksResponse)(nil),    // 27: taskraft.v1.WatchTasksResponse
+	nil,                           // 28: taskraft.v1.TaskSpec.RequireEntry
+	(*durationpb.Duration)(nil),   // 29: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 30: google.protobuf.Timestamp
 }
 var file_task_proto_depIdxs = []int32{
-	28, // 0: taskraft.v1.Position.age:type_name -> google.protobuf.Duration
-	28, // 1: taskraft.v1.Backoff.base:type_name -> google.protobuf.Duration
-	28, // 2: taskraft.v1.Backoff.max:type_name -> google.protobuf.Duration
-	28, // 3: taskraft.v1.TaskSpec.delay:type_name -> google.protobuf.Duration
-	29, // 4: taskraft.v1.TaskSpec.run_at:type_name -> google.protobuf.Timestamp
-	28, // 5: taskraft.v1.TaskSpec.timeout:type_name -> google.protobuf.Duration
-	5,  // 6: taskraft.v1.TaskSpec.backoff:type_name -> taskraft.v1.Backoff
-	28, // 7: taskraft.v1.TaskSpec.expires_in:type_name -> google.protobuf.Duration
-	28, // 8: taskraft.v1.TaskSpec.retain:type_name -> google.protobuf.Duration
-	27, // 9: taskraft.v1.TaskSpec.require:type_name -> taskraft.v1.TaskSpec.RequireEntry
-	29, // 10: taskraft.v1.Attempt.start_time:type_name -> google.protobuf.Timestamp
-	29, // 11: taskraft.v1.Attempt.deadline:type_name -> google.protobuf.Timestamp
-	29, // 12: taskraft.v1.EndedAttempt.end_time:type_name -> google.protobuf.Timestamp
-	29, // 13: taskraft.v1.Superseded.time:type_name -> google.protobuf.Timestamp
-	0,  // 14: taskraft.v1.Task.state:type_name -> taskraft.v1.TaskState
-	6,  // 15: taskraft.v1.Task.spec:type_name -> taskraft.v1.TaskSpec
-	29, // 16: taskraft.v1.Task.submit_time:type_name -> google.protobuf.Timestamp
-	29, // 17: taskraft.v1.Task.eligible_time:type_name -> google.protobuf.Timestamp
-	29, // 18: taskraft.v1.Task.finish_time:type_name -> google.protobuf.Timestamp
-	29, // 19: taskraft.v1.Task.expire_time:type_name -> google.protobuf.Timestamp
-	7,  // 20: taskraft.v1.Task.attempt:type_name -> taskraft.v1.Attempt
-	8,  // 21: taskraft.v1.Task.ended:type_name -> taskraft.v1.EndedAttempt
-	9,  // 22: taskraft.v1.Task.superseded:type_name -> taskraft.v1.Superseded
-	6,  // 23: taskraft.v1.SubmitTaskRequest.task:type_name -> taskraft.v1.TaskSpec
-	4,  // 24: taskraft.v1.SubmitTaskRequest.call:type_name -> taskraft.v1.Call
-	3,  // 25: taskraft.v1.SubmitTaskResponse.position:type_name -> taskraft.v1.Position
-	6,  // 26: taskraft.v1.SubmitTasksRequest.tasks:type_name -> taskraft.v1.TaskSpec
-	4,  // 27: taskraft.v1.SubmitTasksRequest.call:type_name -> taskraft.v1.Call
-	3,  // 28: taskraft.v1.SubmitTasksResponse.position:type_name -> taskraft.v1.Position
-	1,  // 29: taskraft.v1.GetTaskRequest.consistency:type_name -> taskraft.v1.Consistency
-	10, // 30: taskraft.v1.GetTaskResponse.task:type_name -> taskraft.v1.Task
-	3,  // 31: taskraft.v1.GetTaskResponse.position:type_name -> taskraft.v1.Position
-	1,  // 32: taskraft.v1.ListTasksRequest.consistency:type_name -> taskraft.v1.Consistency
-	10, // 33: taskraft.v1.ListTasksResponse.tasks:type_name -> taskraft.v1.Task
-	3,  // 34: taskraft.v1.ListTasksResponse.position:type_name -> taskraft.v1.Position
-	4,  // 35: taskraft.v1.CancelTaskRequest.call:type_name -> taskraft.v1.Call
-	2,  // 36: taskraft.v1.CancelTaskResponse.outcome:type_name -> taskraft.v1.Outcome
-	10, // 37: taskraft.v1.CancelTaskResponse.task:type_name -> taskraft.v1.Task
-	3,  // 38: taskraft.v1.CancelTaskResponse.position:type_name -> taskraft.v1.Position
-	4,  // 39: taskraft.v1.RetryTaskRequest.call:type_name -> taskraft.v1.Call
-	10, // 40: taskraft.v1.RetryTaskResponse.task:type_name -> taskraft.v1.Task
-	3,  // 41: taskraft.v1.RetryTaskResponse.position:type_name -> taskraft.v1.Position
-	28, // 42: taskraft.v1.WaitTaskRequest.timeout:type_name -> google.protobuf.Duration
-	10, // 43: taskraft.v1.WaitTaskResponse.task:type_name -> taskraft.v1.Task
-	3,  // 44: taskraft.v1.WaitTaskResponse.position:type_name -> taskraft.v1.Position
-	10, // 45: taskraft.v1.WatchTasksResponse.ended:type_name -> taskraft.v1.Task
-	3,  // 46: taskraft.v1.WatchTasksResponse.position:type_name -> taskraft.v1.Position
-	11, // 47: taskraft.v1.TaskService.SubmitTask:input_type -> taskraft.v1.SubmitTaskRequest
-	13, // 48: taskraft.v1.TaskService.SubmitTasks:input_type -> taskraft.v1.SubmitTasksRequest
-	15, // 49: taskraft.v1.TaskService.GetTask:input_type -> taskraft.v1.GetTaskRequest
-	17, // 50: taskraft.v1.TaskService.ListTasks:input_type -> taskraft.v1.ListTasksRequest
-	19, // 51: taskraft.v1.TaskService.CancelTask:input_type -> taskraft.v1.CancelTaskRequest
-	21, // 52: taskraft.v1.TaskService.RetryTask:input_type -> taskraft.v1.RetryTaskRequest
-	23, // 53: taskraft.v1.TaskService.WaitTask:input_type -> taskraft.v1.WaitTaskRequest
-	25, // 54: taskraft.v1.TaskService.WatchTasks:input_type -> taskraft.v1.WatchTasksRequest
-	12, // 55: taskraft.v1.TaskService.SubmitTask:output_type -> taskraft.v1.SubmitTaskResponse
-	14, // 56: taskraft.v1.TaskService.SubmitTasks:output_type -> taskraft.v1.SubmitTasksResponse
-	16, // 57: taskraft.v1.TaskService.GetTask:output_type -> taskraft.v1.GetTaskResponse
-	18, // 58: taskraft.v1.TaskService.ListTasks:output_type -> taskraft.v1.ListTasksResponse
-	20, // 59: taskraft.v1.TaskService.CancelTask:output_type -> taskraft.v1.CancelTaskResponse
-	22, // 60: taskraft.v1.TaskService.RetryTask:output_type -> taskraft.v1.RetryTaskResponse
-	24, // 61: taskraft.v1.TaskService.WaitTask:output_type -> taskraft.v1.WaitTaskResponse
-	26, // 62: taskraft.v1.TaskService.WatchTasks:output_type -> taskraft.v1.WatchTasksResponse
-	55, // [55:63] is the sub-list for method output_type
-	47, // [47:55] is the sub-list for method input_type
-	47, // [47:47] is the sub-list for extension type_name
-	47, // [47:47] is the sub-list for extension extendee
-	0,  // [0:47] is the sub-list for field type_name
+	29, // 0: taskraft.v1.Position.age:type_name -> google.protobuf.Duration
+	29, // 1: taskraft.v1.Backoff.base:type_name -> google.protobuf.Duration
+	29, // 2: taskraft.v1.Backoff.max:type_name -> google.protobuf.Duration
+	29, // 3: taskraft.v1.TaskSpec.delay:type_name -> google.protobuf.Duration
+	30, // 4: taskraft.v1.TaskSpec.run_at:type_name -> google.protobuf.Timestamp
+	29, // 5: taskraft.v1.TaskSpec.timeout:type_name -> google.protobuf.Duration
+	6,  // 6: taskraft.v1.TaskSpec.backoff:type_name -> taskraft.v1.Backoff
+	29, // 7: taskraft.v1.TaskSpec.expires_in:type_name -> google.protobuf.Duration
+	29, // 8: taskraft.v1.TaskSpec.retain:type_name -> google.protobuf.Duration
+	28, // 9: taskraft.v1.TaskSpec.require:type_name -> taskraft.v1.TaskSpec.RequireEntry
+	1,  // 10: taskraft.v1.TaskSpec.after_policy:type_name -> taskraft.v1.AfterPolicy
+	7,  // 11: taskraft.v1.TaskSpec.on_success:type_name -> taskraft.v1.TaskSpec
+	7,  // 12: taskraft.v1.TaskSpec.on_dead:type_name -> taskraft.v1.TaskSpec
+	30, // 13: taskraft.v1.Attempt.start_time:type_name -> google.protobuf.Timestamp
+	30, // 14: taskraft.v1.Attempt.deadline:type_name -> google.protobuf.Timestamp
+	30, // 15: taskraft.v1.EndedAttempt.end_time:type_name -> google.protobuf.Timestamp
+	30, // 16: taskraft.v1.EndedAttempt.start_time:type_name -> google.protobuf.Timestamp
+	30, // 17: taskraft.v1.Superseded.time:type_name -> google.protobuf.Timestamp
+	0,  // 18: taskraft.v1.Task.state:type_name -> taskraft.v1.TaskState
+	7,  // 19: taskraft.v1.Task.spec:type_name -> taskraft.v1.TaskSpec
+	30, // 20: taskraft.v1.Task.submit_time:type_name -> google.protobuf.Timestamp
+	30, // 21: taskraft.v1.Task.eligible_time:type_name -> google.protobuf.Timestamp
+	30, // 22: taskraft.v1.Task.finish_time:type_name -> google.protobuf.Timestamp
+	30, // 23: taskraft.v1.Task.expire_time:type_name -> google.protobuf.Timestamp
+	8,  // 24: taskraft.v1.Task.attempt:type_name -> taskraft.v1.Attempt
+	9,  // 25: taskraft.v1.Task.ended:type_name -> taskraft.v1.EndedAttempt
+	10, // 26: taskraft.v1.Task.superseded:type_name -> taskraft.v1.Superseded
+	7,  // 27: taskraft.v1.SubmitTaskRequest.task:type_name -> taskraft.v1.TaskSpec
+	5,  // 28: taskraft.v1.SubmitTaskRequest.call:type_name -> taskraft.v1.Call
+	4,  // 29: taskraft.v1.SubmitTaskResponse.position:type_name -> taskraft.v1.Position
+	7,  // 30: taskraft.v1.SubmitTasksRequest.tasks:type_name -> taskraft.v1.TaskSpec
+	5,  // 31: taskraft.v1.SubmitTasksRequest.call:type_name -> taskraft.v1.Call
+	4,  // 32: taskraft.v1.SubmitTasksResponse.position:type_name -> taskraft.v1.Position
+	2,  // 33: taskraft.v1.GetTaskRequest.consistency:type_name -> taskraft.v1.Consistency
+	11, // 34: taskraft.v1.GetTaskResponse.task:type_name -> taskraft.v1.Task
+	4,  // 35: taskraft.v1.GetTaskResponse.position:type_name -> taskraft.v1.Position
+	2,  // 36: taskraft.v1.ListTasksRequest.consistency:type_name -> taskraft.v1.Consistency
+	11, // 37: taskraft.v1.ListTasksResponse.tasks:type_name -> taskraft.v1.Task
+	4,  // 38: taskraft.v1.ListTasksResponse.position:type_name -> taskraft.v1.Position
+	5,  // 39: taskraft.v1.CancelTaskRequest.call:type_name -> taskraft.v1.Call
+	3,  // 40: taskraft.v1.CancelTaskResponse.outcome:type_name -> taskraft.v1.Outcome
+	11, // 41: taskraft.v1.CancelTaskResponse.task:type_name -> taskraft.v1.Task
+	4,  // 42: taskraft.v1.CancelTaskResponse.position:type_name -> taskraft.v1.Position
+	5,  // 43: taskraft.v1.RetryTaskRequest.call:type_name -> taskraft.v1.Call
+	11, // 44: taskraft.v1.RetryTaskResponse.task:type_name -> taskraft.v1.Task
+	4,  // 45: taskraft.v1.RetryTaskResponse.position:type_name -> taskraft.v1.Position
+	29, // 46: taskraft.v1.WaitTaskRequest.timeout:type_name -> google.protobuf.Duration
+	11, // 47: taskraft.v1.WaitTaskResponse.task:type_name -> taskraft.v1.Task
+	4,  // 48: taskraft.v1.WaitTaskResponse.position:type_name -> taskraft.v1.Position
+	11, // 49: taskraft.v1.WatchTasksResponse.ended:type_name -> taskraft.v1.Task
+	4,  // 50: taskraft.v1.WatchTasksResponse.position:type_name -> taskraft.v1.Position
+	12, // 51: taskraft.v1.TaskService.SubmitTask:input_type -> taskraft.v1.SubmitTaskRequest
+	14, // 52: taskraft.v1.TaskService.SubmitTasks:input_type -> taskraft.v1.SubmitTasksRequest
+	16, // 53: taskraft.v1.TaskService.GetTask:input_type -> taskraft.v1.GetTaskRequest
+	18, // 54: taskraft.v1.TaskService.ListTasks:input_type -> taskraft.v1.ListTasksRequest
+	20, // 55: taskraft.v1.TaskService.CancelTask:input_type -> taskraft.v1.CancelTaskRequest
+	22, // 56: taskraft.v1.TaskService.RetryTask:input_type -> taskraft.v1.RetryTaskRequest
+	24, // 57: taskraft.v1.TaskService.WaitTask:input_type -> taskraft.v1.WaitTaskRequest
+	26, // 58: taskraft.v1.TaskService.WatchTasks:input_type -> taskraft.v1.WatchTasksRequest
+	13, // 59: taskraft.v1.TaskService.SubmitTask:output_type -> taskraft.v1.SubmitTaskResponse
+	15, // 60: taskraft.v1.TaskService.SubmitTasks:output_type -> taskraft.v1.SubmitTasksResponse
+	17, // 61: taskraft.v1.TaskService.GetTask:output_type -> taskraft.v1.GetTaskResponse
+	19, // 62: taskraft.v1.TaskService.ListTasks:output_type -> taskraft.v1.ListTasksResponse
+	21, // 63: taskraft.v1.TaskService.CancelTask:output_type -> taskraft.v1.CancelTaskResponse
+	23, // 64: taskraft.v1.TaskService.RetryTask:output_type -> taskraft.v1.RetryTaskResponse
+	25, // 65: taskraft.v1.TaskService.WaitTask:output_type -> taskraft.v1.WaitTaskResponse
+	27, // 66: taskraft.v1.TaskService.WatchTasks:output_type -> taskraft.v1.WatchTasksResponse
+	59, // [59:67] is the sub-list for method output_type
+	51, // [51:59] is the sub-list for method input_type
+	51, // [51:51] is the sub-list for extension type_name
+	51, // [51:51] is the sub-list for extension extendee
+	0,  // [0:51] is the sub-list for field type_name
 }
 
 func init() { file_task_proto_init() }
@@ -2262,7 +2420,7 @@ func file_task_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_task_proto_rawDesc), len(file_task_proto_rawDesc)),
-			NumEnums:      3,
+			NumEnums:      4,
 			NumMessages:   25,
 			NumExtensions: 0,
 			NumServices:   1,

@@ -203,11 +203,14 @@ func (x *Attach) GetVersion() string {
 }
 
 type Completion struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Task          uint64                 `protobuf:"varint,1,opt,name=task,proto3" json:"task,omitempty"`
-	Fence         uint64                 `protobuf:"varint,2,opt,name=fence,proto3" json:"fence,omitempty"`
-	Result        []byte                 `protobuf:"bytes,3,opt,name=result,proto3" json:"result,omitempty"`
-	ContentType   string                 `protobuf:"bytes,4,opt,name=content_type,json=contentType,proto3" json:"content_type,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Task        uint64                 `protobuf:"varint,1,opt,name=task,proto3" json:"task,omitempty"`
+	Fence       uint64                 `protobuf:"varint,2,opt,name=fence,proto3" json:"fence,omitempty"`
+	Result      []byte                 `protobuf:"bytes,3,opt,name=result,proto3" json:"result,omitempty"`
+	ContentType string                 `protobuf:"bytes,4,opt,name=content_type,json=contentType,proto3" json:"content_type,omitempty"`
+	// Submitted in the log entry of the completion, if it is ACCEPTED. Limits as of
+	// TaskSpec.on_success.
+	FollowUp      []*TaskSpec `protobuf:"bytes,25,rep,name=follow_up,json=followUp,proto3" json:"follow_up,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -268,6 +271,13 @@ func (x *Completion) GetContentType() string {
 		return x.ContentType
 	}
 	return ""
+}
+
+func (x *Completion) GetFollowUp() []*TaskSpec {
+	if x != nil {
+		return x.FollowUp
+	}
+	return nil
 }
 
 type Failure struct {
@@ -1652,13 +1662,14 @@ const file_worker_proto_rawDesc = "" +
 	"\aversion\x18\v \x01(\tR\aversion\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"q\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xa5\x01\n" +
 	"\n" +
 	"Completion\x12\x12\n" +
 	"\x04task\x18\x01 \x01(\x04R\x04task\x12\x14\n" +
 	"\x05fence\x18\x02 \x01(\x04R\x05fence\x12\x16\n" +
 	"\x06result\x18\x03 \x01(\fR\x06result\x12!\n" +
-	"\fcontent_type\x18\x04 \x01(\tR\vcontentType\"\xf6\x01\n" +
+	"\fcontent_type\x18\x04 \x01(\tR\vcontentType\x122\n" +
+	"\tfollow_up\x18\x19 \x03(\v2\x15.taskraft.v1.TaskSpecR\bfollowUp\"\xf6\x01\n" +
 	"\aFailure\x12\x12\n" +
 	"\x04task\x18\x01 \x01(\x04R\x04task\x12\x14\n" +
 	"\x05fence\x18\x02 \x01(\x04R\x05fence\x12\x14\n" +
@@ -1819,63 +1830,65 @@ var file_worker_proto_goTypes = []any{
 	nil,                           // 22: taskraft.v1.Attach.LabelsEntry
 	nil,                           // 23: taskraft.v1.RequestTaskRequest.LabelsEntry
 	(*durationpb.Duration)(nil),   // 24: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 25: google.protobuf.Timestamp
-	(Outcome)(0),                  // 26: taskraft.v1.Outcome
-	(*Position)(nil),              // 27: taskraft.v1.Position
+	(*TaskSpec)(nil),              // 25: taskraft.v1.TaskSpec
+	(*timestamppb.Timestamp)(nil), // 26: google.protobuf.Timestamp
+	(Outcome)(0),                  // 27: taskraft.v1.Outcome
+	(*Position)(nil),              // 28: taskraft.v1.Position
 }
 var file_worker_proto_depIdxs = []int32{
 	0,  // 0: taskraft.v1.Attach.queues:type_name -> taskraft.v1.QueueWeight
 	22, // 1: taskraft.v1.Attach.labels:type_name -> taskraft.v1.Attach.LabelsEntry
 	24, // 2: taskraft.v1.Attach.ttl:type_name -> google.protobuf.Duration
-	24, // 3: taskraft.v1.Failure.retry_after:type_name -> google.protobuf.Duration
-	1,  // 4: taskraft.v1.WorkerMessage.attach:type_name -> taskraft.v1.Attach
-	2,  // 5: taskraft.v1.WorkerMessage.completions:type_name -> taskraft.v1.Completion
-	3,  // 6: taskraft.v1.WorkerMessage.failures:type_name -> taskraft.v1.Failure
-	4,  // 7: taskraft.v1.WorkerMessage.releases:type_name -> taskraft.v1.Handback
-	5,  // 8: taskraft.v1.WorkerMessage.heartbeat:type_name -> taskraft.v1.StreamHeartbeat
-	24, // 9: taskraft.v1.Assignment.timeout:type_name -> google.protobuf.Duration
-	25, // 10: taskraft.v1.Assignment.submit_time:type_name -> google.protobuf.Timestamp
-	26, // 11: taskraft.v1.OutcomeReply.outcome:type_name -> taskraft.v1.Outcome
-	24, // 12: taskraft.v1.Attached.ttl:type_name -> google.protobuf.Duration
-	24, // 13: taskraft.v1.Attached.heartbeat_every:type_name -> google.protobuf.Duration
-	27, // 14: taskraft.v1.Attached.position:type_name -> taskraft.v1.Position
-	27, // 15: taskraft.v1.HeartbeatAck.position:type_name -> taskraft.v1.Position
-	10, // 16: taskraft.v1.MasterMessage.attached:type_name -> taskraft.v1.Attached
-	7,  // 17: taskraft.v1.MasterMessage.assignments:type_name -> taskraft.v1.Assignment
-	8,  // 18: taskraft.v1.MasterMessage.outcomes:type_name -> taskraft.v1.OutcomeReply
-	9,  // 19: taskraft.v1.MasterMessage.aborts:type_name -> taskraft.v1.Abort
-	11, // 20: taskraft.v1.MasterMessage.heartbeat:type_name -> taskraft.v1.HeartbeatAck
-	12, // 21: taskraft.v1.MasterMessage.moved:type_name -> taskraft.v1.LeaderInfo
-	0,  // 22: taskraft.v1.RequestTaskRequest.queues:type_name -> taskraft.v1.QueueWeight
-	23, // 23: taskraft.v1.RequestTaskRequest.labels:type_name -> taskraft.v1.RequestTaskRequest.LabelsEntry
-	24, // 24: taskraft.v1.RequestTaskRequest.wait:type_name -> google.protobuf.Duration
-	7,  // 25: taskraft.v1.RequestTaskResponse.assignments:type_name -> taskraft.v1.Assignment
-	24, // 26: taskraft.v1.RequestTaskResponse.ttl:type_name -> google.protobuf.Duration
-	27, // 27: taskraft.v1.RequestTaskResponse.position:type_name -> taskraft.v1.Position
-	2,  // 28: taskraft.v1.CompleteTaskRequest.completion:type_name -> taskraft.v1.Completion
-	26, // 29: taskraft.v1.CompleteTaskResponse.outcome:type_name -> taskraft.v1.Outcome
-	27, // 30: taskraft.v1.CompleteTaskResponse.position:type_name -> taskraft.v1.Position
-	3,  // 31: taskraft.v1.FailTaskRequest.failure:type_name -> taskraft.v1.Failure
-	26, // 32: taskraft.v1.FailTaskResponse.outcome:type_name -> taskraft.v1.Outcome
-	27, // 33: taskraft.v1.FailTaskResponse.position:type_name -> taskraft.v1.Position
-	9,  // 34: taskraft.v1.HeartbeatResponse.aborts:type_name -> taskraft.v1.Abort
-	24, // 35: taskraft.v1.HeartbeatResponse.ttl:type_name -> google.protobuf.Duration
-	27, // 36: taskraft.v1.HeartbeatResponse.position:type_name -> taskraft.v1.Position
-	6,  // 37: taskraft.v1.WorkerService.Work:input_type -> taskraft.v1.WorkerMessage
-	14, // 38: taskraft.v1.WorkerService.RequestTask:input_type -> taskraft.v1.RequestTaskRequest
-	16, // 39: taskraft.v1.WorkerService.CompleteTask:input_type -> taskraft.v1.CompleteTaskRequest
-	18, // 40: taskraft.v1.WorkerService.FailTask:input_type -> taskraft.v1.FailTaskRequest
-	20, // 41: taskraft.v1.WorkerService.Heartbeat:input_type -> taskraft.v1.HeartbeatRequest
-	13, // 42: taskraft.v1.WorkerService.Work:output_type -> taskraft.v1.MasterMessage
-	15, // 43: taskraft.v1.WorkerService.RequestTask:output_type -> taskraft.v1.RequestTaskResponse
-	17, // 44: taskraft.v1.WorkerService.CompleteTask:output_type -> taskraft.v1.CompleteTaskResponse
-	19, // 45: taskraft.v1.WorkerService.FailTask:output_type -> taskraft.v1.FailTaskResponse
-	21, // 46: taskraft.v1.WorkerService.Heartbeat:output_type -> taskraft.v1.HeartbeatResponse
-	42, // [42:47] is the sub-list for method output_type
-	37, // [37:42] is the sub-list for method input_type
-	37, // [37:37] is the sub-list for extension type_name
-	37, // [37:37] is the sub-list for extension extendee
-	0,  // [0:37] is the sub-list for field type_name
+	25, // 3: taskraft.v1.Completion.follow_up:type_name -> taskraft.v1.TaskSpec
+	24, // 4: taskraft.v1.Failure.retry_after:type_name -> google.protobuf.Duration
+	1,  // 5: taskraft.v1.WorkerMessage.attach:type_name -> taskraft.v1.Attach
+	2,  // 6: taskraft.v1.WorkerMessage.completions:type_name -> taskraft.v1.Completion
+	3,  // 7: taskraft.v1.WorkerMessage.failures:type_name -> taskraft.v1.Failure
+	4,  // 8: taskraft.v1.WorkerMessage.releases:type_name -> taskraft.v1.Handback
+	5,  // 9: taskraft.v1.WorkerMessage.heartbeat:type_name -> taskraft.v1.StreamHeartbeat
+	24, // 10: taskraft.v1.Assignment.timeout:type_name -> google.protobuf.Duration
+	26, // 11: taskraft.v1.Assignment.submit_time:type_name -> google.protobuf.Timestamp
+	27, // 12: taskraft.v1.OutcomeReply.outcome:type_name -> taskraft.v1.Outcome
+	24, // 13: taskraft.v1.Attached.ttl:type_name -> google.protobuf.Duration
+	24, // 14: taskraft.v1.Attached.heartbeat_every:type_name -> google.protobuf.Duration
+	28, // 15: taskraft.v1.Attached.position:type_name -> taskraft.v1.Position
+	28, // 16: taskraft.v1.HeartbeatAck.position:type_name -> taskraft.v1.Position
+	10, // 17: taskraft.v1.MasterMessage.attached:type_name -> taskraft.v1.Attached
+	7,  // 18: taskraft.v1.MasterMessage.assignments:type_name -> taskraft.v1.Assignment
+	8,  // 19: taskraft.v1.MasterMessage.outcomes:type_name -> taskraft.v1.OutcomeReply
+	9,  // 20: taskraft.v1.MasterMessage.aborts:type_name -> taskraft.v1.Abort
+	11, // 21: taskraft.v1.MasterMessage.heartbeat:type_name -> taskraft.v1.HeartbeatAck
+	12, // 22: taskraft.v1.MasterMessage.moved:type_name -> taskraft.v1.LeaderInfo
+	0,  // 23: taskraft.v1.RequestTaskRequest.queues:type_name -> taskraft.v1.QueueWeight
+	23, // 24: taskraft.v1.RequestTaskRequest.labels:type_name -> taskraft.v1.RequestTaskRequest.LabelsEntry
+	24, // 25: taskraft.v1.RequestTaskRequest.wait:type_name -> google.protobuf.Duration
+	7,  // 26: taskraft.v1.RequestTaskResponse.assignments:type_name -> taskraft.v1.Assignment
+	24, // 27: taskraft.v1.RequestTaskResponse.ttl:type_name -> google.protobuf.Duration
+	28, // 28: taskraft.v1.RequestTaskResponse.position:type_name -> taskraft.v1.Position
+	2,  // 29: taskraft.v1.CompleteTaskRequest.completion:type_name -> taskraft.v1.Completion
+	27, // 30: taskraft.v1.CompleteTaskResponse.outcome:type_name -> taskraft.v1.Outcome
+	28, // 31: taskraft.v1.CompleteTaskResponse.position:type_name -> taskraft.v1.Position
+	3,  // 32: taskraft.v1.FailTaskRequest.failure:type_name -> taskraft.v1.Failure
+	27, // 33: taskraft.v1.FailTaskResponse.outcome:type_name -> taskraft.v1.Outcome
+	28, // 34: taskraft.v1.FailTaskResponse.position:type_name -> taskraft.v1.Position
+	9,  // 35: taskraft.v1.HeartbeatResponse.aborts:type_name -> taskraft.v1.Abort
+	24, // 36: taskraft.v1.HeartbeatResponse.ttl:type_name -> google.protobuf.Duration
+	28, // 37: taskraft.v1.HeartbeatResponse.position:type_name -> taskraft.v1.Position
+	6,  // 38: taskraft.v1.WorkerService.Work:input_type -> taskraft.v1.WorkerMessage
+	14, // 39: taskraft.v1.WorkerService.RequestTask:input_type -> taskraft.v1.RequestTaskRequest
+	16, // 40: taskraft.v1.WorkerService.CompleteTask:input_type -> taskraft.v1.CompleteTaskRequest
+	18, // 41: taskraft.v1.WorkerService.FailTask:input_type -> taskraft.v1.FailTaskRequest
+	20, // 42: taskraft.v1.WorkerService.Heartbeat:input_type -> taskraft.v1.HeartbeatRequest
+	13, // 43: taskraft.v1.WorkerService.Work:output_type -> taskraft.v1.MasterMessage
+	15, // 44: taskraft.v1.WorkerService.RequestTask:output_type -> taskraft.v1.RequestTaskResponse
+	17, // 45: taskraft.v1.WorkerService.CompleteTask:output_type -> taskraft.v1.CompleteTaskResponse
+	19, // 46: taskraft.v1.WorkerService.FailTask:output_type -> taskraft.v1.FailTaskResponse
+	21, // 47: taskraft.v1.WorkerService.Heartbeat:output_type -> taskraft.v1.HeartbeatResponse
+	43, // [43:48] is the sub-list for method output_type
+	38, // [38:43] is the sub-list for method input_type
+	38, // [38:38] is the sub-list for extension type_name
+	38, // [38:38] is the sub-list for extension extendee
+	0,  // [0:38] is the sub-list for field type_name
 }
 
 func init() { file_worker_proto_init() }

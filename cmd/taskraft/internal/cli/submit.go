@@ -32,6 +32,9 @@ type submitFlags struct {
 	require                  map[string]string
 	expiresIn, retain        time.Duration
 	count                    int
+	after                    []uint64
+	afterRun                 bool
+	batch                    string
 	wait                     bool
 	most                     time.Duration
 	argv                     []string
@@ -58,6 +61,9 @@ func (f *submitFlags) rows() settings.Table {
 		{Flag: "concurrency-key", Arg: "KEY", Value: settings.Text(&f.concurrencyKey, nil), Doc: "run at most the queue's --max-running-per-key tasks of this key at once"},
 		{Flag: "expires-in", Arg: "DURATION", Value: settings.Duration(&f.expiresIn, time.Millisecond, year), Doc: "cancel the task if it has not started by then", Example: "1h"},
 		{Flag: "retain", Arg: "DURATION", Value: settings.Duration(&f.retain, time.Second, year), Doc: "how long the record is kept after the end (default the queue's, or 24h)", Example: "24h"},
+		{Flag: "after", Arg: "ID,…", List: true, Value: idsValue(&f.after), Doc: "wait until these tasks have succeeded; cancelled if one of them does not", Example: "1042,1043"},
+		{Flag: "after-run", Value: settings.Switch(&f.afterRun), Doc: "with --after: run also when one of them does not succeed"},
+		{Flag: "batch", Arg: "NAME", Value: settings.Text(&f.batch, nil), Doc: "submit all tasks as one batch: all or none, with a counter; --request-id is the batch's"},
 		{Flag: "count", Arg: "N", Default: "1", Value: settings.Int(&f.count, 1, 10_000_000, nil), Doc: "submit this many equal tasks"},
 		{Flag: "wait", Value: settings.Switch(&f.wait), Doc: "wait for the result, print it and exit with its code"},
 		waitRow(&f.most),
@@ -74,8 +80,11 @@ shell, on a worker that allows it.
 
 -f takes one task per line of JSON with the API's keys (queue, kind, payload in
 base64 or as a JSON object, priority, delay, run_at, timeout, max_attempts, backoff,
-expires_in, request_id, retain, require, concurrency_key; argv for a program), a JSON array of such tasks, or
-YAML documents. Tasks are sent in batches as they are read.
+expires_in, request_id, retain, require, concurrency_key, after, after_policy,
+on_success, on_dead; argv for a program), a JSON array of such tasks, or YAML
+documents. Tasks are sent in groups as they are read; with --batch they are read to
+the end, up to 100,000, and accepted all or none, and after_items may name parents
+by their place in the file, from 0.
 
 Exit codes with --wait: 0 SUCCEEDED, 3 DEAD, 4 CANCELLED.`,
 		example: `  taskraft submit --wait -- sha256sum /etc/hostname
@@ -85,6 +94,9 @@ Exit codes with --wait: 0 SUCCEEDED, 3 DEAD, 4 CANCELLED.`,
 		args: f.checkArgs, check: f.check,
 		run: func(ctx context.Context, _ []string) error {
 			return a.withClient(ctx, func(ctx context.Context, c *client.Client) error {
+				if f.batch != "" {
+					return a.submitBatch(ctx, c, f)
+				}
 				if f.file != "" {
 					return a.submitFile(ctx, c, f)
 				}
@@ -138,13 +150,16 @@ func (f *submitFlags) check() []settings.Problem {
 	if f.delay != 0 && !f.at.IsZero() {
 		both("delay", "at")
 	}
-	if f.requestID != "" && f.count > 1 {
+	if f.requestID != "" && f.count > 1 && f.batch == "" {
 		both("request-id", "count")
 	}
 	if f.file != "" && f.count > 1 {
 		both("file", "count")
 	}
-	if f.file != "" && f.requestID != "" {
+	if f.afterRun && len(f.after) == 0 && f.file == "" {
+		out = append(out, settings.Problem{Where: "--after-run", Problem: "given without --after", Do: "say --after which tasks, too"})
+	}
+	if f.file != "" && f.requestID != "" && f.batch == "" {
 		out = append(out, settings.Problem{Where: "--request-id", Problem: "given together with --file", Want: "request_id in each task", Do: "move it into the file"})
 	}
 	return out
@@ -157,6 +172,10 @@ func (a *app) task(f *submitFlags) (client.Task, error) {
 		Delay: f.delay, RunAt: f.at, Timeout: f.timeout, MaxAttempts: f.maxAttempts,
 		RequestID: f.requestID, ExpiresIn: f.expiresIn, Retain: f.retain,
 		Require: f.require, ConcurrencyKey: f.concurrencyKey,
+		After: f.after, AfterRun: f.afterRun,
+	}
+	if f.batch != "" {
+		t.RequestID = ""
 	}
 	if f.priorityGiven {
 		t.Priority = &f.priority
@@ -239,6 +258,9 @@ func (a *app) submitFile(ctx context.Context, c *client.Client, f *submitFlags) 
 	n := 0
 	for t, err := range readTasks(in, base) {
 		n++
+		if err == nil && len(t.AfterItems) > 0 {
+			err = errors.New("after_items: tasks of a file name each other only with --batch")
+		}
 		if err == nil {
 			err = s.add(ctx, t)
 		} else {

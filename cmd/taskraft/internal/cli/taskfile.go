@@ -255,6 +255,14 @@ func overlay(t client.Task, spec *taskraftv1.TaskSpec, keys map[string]json.RawM
 	if b := spec.GetBackoff(); b != nil {
 		t.BackoffBase, t.BackoffMax = b.GetBase().AsDuration(), b.GetMax().AsDuration()
 	}
+	if len(spec.GetAfter()) > 0 {
+		t.After = spec.GetAfter()
+	}
+	t.AfterItems = spec.GetAfterItems()
+	if _, given := keys["after_policy"]; given {
+		t.AfterRun = spec.GetAfterPolicy() == taskraftv1.AfterPolicy_AFTER_RUN
+	}
+	t.OnSuccess, t.OnDead = followUps(spec.GetOnSuccess()), followUps(spec.GetOnDead())
 	switch start := spec.GetStart().(type) {
 	case *taskraftv1.TaskSpec_Delay:
 		t.Delay, t.RunAt = start.Delay.AsDuration(), time.Time{}
@@ -262,4 +270,13 @@ func overlay(t client.Task, spec *taskraftv1.TaskSpec, keys map[string]json.RawM
 		t.Delay, t.RunAt = 0, start.RunAt.AsTime()
 	}
 	return t
+}
+
+// followUps turns the tasks of a key like on_success into the SDK's.
+func followUps(specs []*taskraftv1.TaskSpec) (out []client.Task) {
+	given := map[string]json.RawMessage{"payload": nil, "after_policy": nil}
+	for _, spec := range specs {
+		out = append(out, overlay(client.Task{}, spec, given))
+	}
+	return out
 }

@@ -35,6 +35,10 @@ func TestReadTasks(t *testing.T) {
 		{name: "yaml", text: "queue: a\npayload: aGk=\n---\nqueue: b\n", want: []client.Task{plain, {Queue: "b"}}},
 		{name: "program", text: `{"argv":["echo","a b"]}`, want: []client.Task{{Kind: "command", Payload: []byte(`{"argv":["echo","a b"]}`), ContentType: jsonType}}},
 		{name: "base", text: `{"kind":"k"}` + "\n" + `{"queue":"q","timeout":"2s"}`, base: base, want: []client.Task{{Queue: "base", Kind: "k", Timeout: time.Second}, {Queue: "q", Timeout: 2 * time.Second}}},
+		{
+			name: "relations", text: `{"after":["7",8],"after_items":[1],"after_policy":"AFTER_RUN","on_success":[{"queue":"a","payload":"aGk="}],"on_dead":[{"kind":"k"}]}`,
+			want: []client.Task{{After: []uint64{7, 8}, AfterItems: []uint32{1}, AfterRun: true, OnSuccess: []client.Task{plain}, OnDead: []client.Task{{Kind: "k"}}}},
+		},
 		{name: "byte order mark", text: "\ufeff{\"queue\":\"a\",\"payload\":\"aGk=\"}", want: []client.Task{plain}},
 		{name: "nothing", text: " \n", err: "there is no task"},
 		{name: "unknown key", text: `{"qeue":"a"}`, err: `unknown key "qeue" (did you mean queue?)`},

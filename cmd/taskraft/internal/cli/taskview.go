@@ -134,6 +134,10 @@ func describeTask(w io.Writer, t *taskraftv1.Task) error {
 		"requires", show.Clean(labelsText(spec.GetRequire())),
 		"concurrency key", show.Clean(spec.GetConcurrencyKey()),
 		"submitted", stamp(t.GetSubmitTime()),
+		"batch", nonZero(t.GetBatch()),
+		"after", after(t),
+		"follows", follows(t),
+		"then", then(spec),
 		"not before", eligible,
 		"ended", stamp(t.GetFinishTime()),
 		"running at", show.Clean(t.GetAttempt().GetWorkerId()),
@@ -146,8 +150,12 @@ func describeTask(w io.Writer, t *taskraftv1.Task) error {
 		return err
 	}
 	for _, e := range t.GetEnded() {
-		if _, err := fmt.Fprintf(w, "  %s  fence %d at %s: %s %s\n", stamp(e.GetEndTime()), e.GetFence(),
-			show.Clean(e.GetWorkerId()), e.GetCause(), show.Clean(e.GetError())); err != nil {
+		ran := ""
+		if e.GetStartTime() != nil {
+			ran = " after " + show.Duration(e.GetEndTime().AsTime().Sub(e.GetStartTime().AsTime()))
+		}
+		if _, err := fmt.Fprintf(w, "  %s  fence %d at %s: %s%s %s\n", stamp(e.GetEndTime()), e.GetFence(),
+			show.Clean(e.GetWorkerId()), e.GetCause(), ran, show.Clean(e.GetError())); err != nil {
 			return err
 		}
 	}

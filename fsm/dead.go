@@ -1,0 +1,170 @@
+package fsm
+
+import (
+	"iter"
+
+	"github.com/tidwall/btree"
+
+	"github.com/taskraft/taskraft/fsm/fsmpb"
+)
+
+// Dead tasks stay in the table until retention removes them. They are kept in
+// groups: one queue, one kind, one fingerprint of the error.
+
+// DeadGroup is a group of dead tasks; a copy.
+type DeadGroup struct {
+	ID          uint64 // hash of queue, kind and fingerprint
+	Queue, Kind string
+	Error       string // the fingerprint
+	Count       int
+	FirstAt     int64 // when the first of those that are here died
+	LastAt      int64
+	Example     uint64 // the one that died last
+}
+
+// deadGroup is a group at work: an index over the tasks.
+type deadGroup struct {
+	queue, kind string
+	tasks       *btree.BTreeG[trimItem] // by the time of death
+}
+
+// deadText is what a dead task's group goes by: its error, or why it is dead.
+func deadText(t *Task) string {
+	if t.Error == "" {
+		return t.Reason
+	}
+	return Fingerprint(t.Error)
+}
+
+// deadKey names the group of a dead task: FNV-1a of its parts, each with an end.
+func deadKey(t *Task) uint64 {
+	h := uint64(14695981039346656037)
+	for _, part := range [...]string{t.Queue, t.Kind, deadText(t)} {
+		for i := range len(part) {
+			h = (h ^ uint64(part[i])) * 1099511628211
+		}
+		h = (h ^ 0xff) * 1099511628211
+	}
+	return max(h, 1) // 0 means any
+}
+
+// indexDead keeps the groups.
+func (m *Machine) indexDead(old, t *Task) {
+	if old.State == Dead {
+		m.leaveDead(old)
+	}
+	if t.State != Dead {
+		return
+	}
+	key := deadKey(t)
+	g, ok := m.dead.Get(key)
+	if !ok {
+		g = &deadGroup{queue: t.Queue, kind: t.Kind, tasks: btree.NewBTreeGOptions(trimItem.before, btree.Options{NoLocks: true, Degree: 8})}
+		m.dead.Set(key, g)
+	}
+	g.tasks.Set(trimItem{t.FinishedAt, t.ID})
+	m.deadIDs.Set(t.ID, key)
+}
+
+func (m *Machine) leaveDead(t *Task) {
+	key, _ := m.deadIDs.Get(t.ID)
+	g, _ := m.dead.Get(key)
+	g.tasks.Delete(trimItem{t.FinishedAt, t.ID})
+	if g.tasks.Len() == 0 {
+		m.dead.Delete(key)
+	}
+	m.deadIDs.Delete(t.ID)
+}
+
+// matches reports whether a group is meant by what is set.
+func (g *deadGroup) matches(key uint64, c *fsmpb.RetryDead) bool {
+	return (c.GetGroup() == 0 || c.GetGroup() == key) && (c.GetQueue() == "" || c.GetQueue() == g.queue) &&
+		(c.Kind == nil || *c.Kind == g.kind)
+}
+
+// DeadGroups yields the groups that a RetryDead would retry, by id from after on.
+func (m *Machine) DeadGroups(c *fsmpb.RetryDead, after uint64) iter.Seq[*DeadGroup] {
+	return func(yield func(*DeadGroup) bool) {
+		m.dead.Ascend(after, func(key uint64, g *deadGroup) bool {
+			return key == after || !g.matches(key, c) || yield(m.viewDead(key, g))
+		})
+	}
+}
+
+func (m *Machine) viewDead(key uint64, g *deadGroup) *DeadGroup {
+	first, _ := g.tasks.Min()
+	last, _ := g.tasks.Max()
+	t, _ := m.tasks.Get(last.id)
+	return &DeadGroup{
+		ID: key, Queue: g.queue, Kind: g.kind, Error: deadText(t), Count: g.tasks.Len(),
+		FirstAt: first.at, LastAt: last.at, Example: last.id,
+	}
+}
+
+// DeadBefore yields the dead tasks with id < before (0: from the newest) of the
+// groups that a RetryDead would retry, newest id first.
+func (m *Machine) DeadBefore(c *fsmpb.RetryDead, before uint64) iter.Seq[*Task] {
+	return func(yield func(*Task) bool) {
+		m.deadIDs.Descend(before-1, func(id, key uint64) bool {
+			if g, _ := m.dead.Get(key); !g.matches(key, c) {
+				return true
+			}
+			t, _ := m.tasks.Get(id)
+			return yield(t)
+		})
+	}
+}
+
+// retryDead starts the next generation of the dead tasks that match, those of
+// this index: what dies later is not meant. More than this entry may do is left
+// to ticks.
+func (m *Machine) retryDead(c *fsmpb.RetryDead) Result {
+	r := Result{Outcome: Accepted}
+	for g := range m.DeadGroups(c, 0) {
+		r.Count += uint64(g.Count)
+	}
+	if r.Count == 0 {
+		return r
+	}
+	if len(m.deadRetries) >= MaxDeadRetries {
+		return Result{Outcome: RetriesFull}
+	}
+	m.deadRetries = append(m.deadRetries[:len(m.deadRetries):len(m.deadRetries)], &fsmpb.DeadRetry{What: c, Until: m.now})
+	m.retryMore()
+	return r
+}
+
+// retryMore goes on with bulk retries, as far as the entry's budget goes.
+func (m *Machine) retryMore() {
+	for m.budget > 0 && len(m.deadRetries) > 0 {
+		r := m.deadRetries[0]
+		key, g := m.firstDead(r)
+		if g == nil {
+			m.deadRetries = m.deadRetries[1:]
+			continue
+		}
+		for m.budget > 0 { // what is retried leaves its group
+			it, ok := g.tasks.Min()
+			if !ok || it.at > r.Until {
+				break
+			}
+			t, _ := m.tasks.Get(it.id)
+			m.revive(m.lines[t.Queue], t)
+		}
+		if key != r.Cursor {
+			next := &fsmpb.DeadRetry{What: r.What, Until: r.Until, Cursor: key}
+			m.deadRetries = append([]*fsmpb.DeadRetry{next}, m.deadRetries[1:]...)
+		}
+	}
+}
+
+// firstDead returns the first group that a bulk retry has work with, or nil.
+func (m *Machine) firstDead(r *fsmpb.DeadRetry) (key uint64, found *deadGroup) {
+	m.dead.Ascend(r.Cursor, func(k uint64, g *deadGroup) bool {
+		if first, _ := g.tasks.Min(); g.matches(k, r.What) && first.at <= r.Until {
+			key, found = k, g
+		}
+		return found == nil
+	})
+	return key, found
+}
