@@ -24,6 +24,9 @@ func TestReadmeCommands(t *testing.T) { runPage(t, "README.md") }
 // TestQueuesPage runs the example of docs/queues.md.
 func TestQueuesPage(t *testing.T) { runPage(t, "docs/queues.md") }
 
+// TestBatchesPage runs the example of docs/batches.md.
+func TestBatchesPage(t *testing.T) { runPage(t, "docs/batches.md") }
+
 // runPage runs a page's block of tested commands.
 func runPage(t *testing.T, page string) {
 	t.Helper()
