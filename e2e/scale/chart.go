@@ -31,15 +31,19 @@ type point struct {
 	cost   float64 // µs
 }
 
-// chart draws the cost of a lifecycle against the backlog.
-func (f *file) chart() string {
-	var points []point
+// points are the figures that the chart shows.
+func (f *file) points() (points []point) {
 	const before, after = "masters' CPU per lifecycle with ", " queued"
 	for _, x := range f.Figures {
 		if rest, found := strings.CutPrefix(x.What, before); found && x.Step == "backlog" {
 			points = append(points, point{strings.TrimSuffix(rest, after), x.Value})
 		}
 	}
+	return points
+}
+
+// chart draws the cost of a lifecycle against the backlog; there is a point at least.
+func (f *file) chart(points []point) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %d %d" role="img">`+"\n%s\n", chartWidth, chartHeight, chartWidth, chartHeight, chartStyle)
 	b.WriteString("<title>Cost of a lifecycle against the backlog</title>\n")
@@ -47,9 +51,7 @@ func (f *file) chart() string {
 	text(&b, "title", 28, 36, "start", "Cost of a lifecycle against the backlog")
 	text(&b, "note", 28, 58, "start", "CPU of all three masters for a task submitted, assigned and completed, µs; shaded: 20 % around the empty cluster's")
 	text(&b, "note", 28, 76, "start", fmt.Sprintf("%s, %d CPUs · tasks of 256 B in batches of 500 · %s", f.Machine.CPU, f.Machine.CPUs, f.Machine.Storage))
-	if len(points) > 0 {
-		plot(&b, points)
-	}
+	plot(&b, points)
 	b.WriteString("</svg>\n")
 	return b.String()
 }

@@ -134,7 +134,7 @@ func (f *file) table(w io.Writer) error {
 	return tw.Flush()
 }
 
-// write writes scale.json and scale.svg; steps that did not run keep the figures
+// write writes scale.json and, if the backlog was measured, scale.svg; steps that did not run keep the figures
 // that are there.
 func (f *file) write(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -161,7 +161,11 @@ func (f *file) write(dir string) error {
 	if err := os.WriteFile(path, append(text, '\n'), 0o644); err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(dir, "scale.svg"), []byte(all.chart()), 0o644)
+	points := all.points()
+	if len(points) == 0 {
+		return nil
+	}
+	return os.WriteFile(filepath.Join(dir, "scale.svg"), []byte(all.chart(points)), 0o644)
 }
 
 // merge puts the steps of now in the place of those of before, in their order.
