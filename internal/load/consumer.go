@@ -15,8 +15,11 @@ func (r *run) consume(ctx context.Context, i, slots int) error {
 	cfg := worker.DefaultConfig()
 	cfg.Masters = r.cfg.Masters
 	cfg.ID = fmt.Sprintf("%s-%d", r.queues[0], i)
-	for _, q := range r.queues {
-		cfg.Queues = append(cfg.Queues, worker.Queue{Name: q})
+	for j, q := range r.queues {
+		// A session may name 64 queues: where there are enough, each has one worker.
+		if len(r.queues) < r.cfg.Workers || j%r.cfg.Workers == i {
+			cfg.Queues = append(cfg.Queues, worker.Queue{Name: q})
+		}
 	}
 	cfg.Slots = slots
 	cfg.Default = r.handle
