@@ -32,6 +32,7 @@
 //	runall.go   many tasks, one iteration over what becomes of them
 //	handle.go   one submit and its task, asynchronously
 //	gather.go   few calls of many submits
+//	follow.go   one task's states, progress and output
 //	watch.go    one stream for the ends of many tasks
 //	errors.go   what callers see of errors
 //	ended.go    tasks that ended without success

@@ -3,6 +3,7 @@
 //
 //	Node            one master: start, stop, status            node.go, launch.go, member.go, status.go
 //	 ├ engine       leader-side machinery behind a gate        engine.go and what it names
+//	 ├ live         what attempts say before they end          live.go, follow.go
 //	 ├ gatekeeper   Raft's notices → the gate opens, closes    leader.go
 //	 ├ replica      entries and read confirmations through Raft  replica.go
 //	 ├ applier      the table as Raft's state machine          applier.go, snapshots.go, snapstore.go

@@ -57,6 +57,22 @@ func (n *Node) WaitBatch(ctx context.Context, id uint64, wait time.Duration) (*f
 	return n.engine.waitBatch(ctx, id, wait)
 }
 
+// Follow returns a Follow of one task, once a majority has confirmed that this node
+// leads. Errors: *NotLeaderError, and ctx's.
+func (n *Node) Follow(ctx context.Context, id uint64, from FollowFrom) (*Follow, error) {
+	return n.engine.follow(ctx, id, from)
+}
+
+// Hear takes in what a worker says of its attempts before they end; it keeps the
+// slices and what is in them. Error: *NotLeaderError.
+func (n *Node) Hear(worker string, progress []*Progress, output []Output) error {
+	return n.engine.hear(worker, progress, output)
+}
+
+// Progress returns what the present attempt of a task said last; nil when it said
+// nothing, or when this node does not lead.
+func (n *Node) Progress(t *fsm.Task) *Progress { return n.engine.progress(t) }
+
 // Now is the table's clock as this node tells it while it leads, Unix nanoseconds:
 // deadlines of tasks are compared with it.
 func (n *Node) Now() int64 { return n.engine.clock.now() }

@@ -24,8 +24,10 @@ type reign struct {
 
 	inbox  *inbox
 	rounds *rounds
-	work   bell // the proposer may have something to do
-	due    bell // nextDue moved
+	live   *live
+	began  time.Duration // monotonic
+	work   bell          // the proposer may have something to do
+	due    bell          // nextDue moved
 
 	mu sync.Mutex // with table.mu: table.mu first
 	dispatch
@@ -43,7 +45,7 @@ func newReign(e *engine, term uint64) *reign {
 	l := &reign{
 		e: e, term: term,
 		closed: make(chan struct{}), told: make(chan struct{}),
-		inbox: newInbox(e.cfg.QueueDepth), rounds: newRounds(),
+		inbox: newInbox(e.cfg.QueueDepth), rounds: newRounds(), live: newLive(), began: e.mono(),
 		work: newBell(), due: newBell(),
 	}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
@@ -169,6 +171,7 @@ func (l *reign) applied(m *fsm.Machine, a *fsm.Applied) {
 func (l *reign) event(m *fsm.Machine, ev *fsm.Event) {
 	if ev.Task != nil {
 		l.touchLine(ev.Task.Queue)
+		l.live.changed(ev.Task.ID)
 	}
 	switch ev.Kind {
 	case fsm.TaskAssigned:

@@ -9,6 +9,7 @@
 //	lateness_test.go   a worker that overruns its time, and what it is told
 //	refusals_test.go   each answer that a completion can get
 //	follower_test.go   clients and workers that know one follower only
+//	follow_test.go     what a task writes, shown while leaders die
 //	crowd_test.go      a hundred workers come and go; a restarted one is new
 //	demo_test.go       make demo's last line, and what Ctrl-C leaves behind
 //	readme_test.go     the commands that the README shows

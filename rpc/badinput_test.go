@@ -172,6 +172,48 @@ func TestBadCalls(t *testing.T) {
 			_, err := m.CompleteTask(ctx, &taskraftv1.CompleteTaskRequest{WorkerId: "w", BootId: "b", Completion: &taskraftv1.Completion{Task: 1, Fence: 1, Result: make([]byte, 1<<20+1)}})
 			return err
 		}, codes.ResourceExhausted, reason.InvalidField, ""},
+		{"E18", "progress of 101 %", func(ctx context.Context) error {
+			_, err := m.Heartbeat(ctx, &taskraftv1.HeartbeatRequest{WorkerId: "w", BootId: "b", Progress: []*taskraftv1.Progress{{Task: 1, Fence: 1, Fraction: 1.01}}})
+			return err
+		}, codes.InvalidArgument, reason.InvalidField, "progress.fraction"},
+		{"E18", "progress NaN", func(ctx context.Context) error {
+			_, err := m.Heartbeat(ctx, &taskraftv1.HeartbeatRequest{WorkerId: "w", BootId: "b", Progress: []*taskraftv1.Progress{{Task: 1, Fence: 1, Fraction: math.NaN()}}})
+			return err
+		}, codes.InvalidArgument, reason.InvalidField, "progress.fraction"},
+		{"E18", "progress of more than all", func(ctx context.Context) error {
+			_, err := m.Heartbeat(ctx, &taskraftv1.HeartbeatRequest{WorkerId: "w", BootId: "b", Progress: []*taskraftv1.Progress{{Task: 1, Fence: 1, Done: 2, Total: 1}}})
+			return err
+		}, codes.InvalidArgument, reason.InvalidField, "progress.done"},
+		{"E18", "a novel as progress", func(ctx context.Context) error {
+			_, err := m.Heartbeat(ctx, &taskraftv1.HeartbeatRequest{WorkerId: "w", BootId: "b", Progress: []*taskraftv1.Progress{{Task: 1, Fence: 1, Message: strings.Repeat("x", 257)}}})
+			return err
+		}, codes.InvalidArgument, reason.InvalidField, "progress.message"},
+		{"E18", "a large chunk of output", func(ctx context.Context) error {
+			_, err := m.Heartbeat(ctx, &taskraftv1.HeartbeatRequest{WorkerId: "w", BootId: "b", Output: []*taskraftv1.OutputChunk{{Task: 1, Fence: 1, Stream: taskraftv1.OutputStream_STDOUT, Data: make([]byte, 64<<10+1)}}})
+			return err
+		}, codes.InvalidArgument, reason.InvalidField, "output.data"},
+		{"E18", "output to nowhere", func(ctx context.Context) error {
+			_, err := m.Heartbeat(ctx, &taskraftv1.HeartbeatRequest{WorkerId: "w", BootId: "b", Output: []*taskraftv1.OutputChunk{{Task: 1, Fence: 1, Stream: 9, Data: []byte("x")}}})
+			return err
+		}, codes.InvalidArgument, reason.InvalidField, "output.stream"},
+		{"E18", "output from beyond", func(ctx context.Context) error {
+			_, err := m.Heartbeat(ctx, &taskraftv1.HeartbeatRequest{WorkerId: "w", BootId: "b", Output: []*taskraftv1.OutputChunk{{Task: 1, Fence: 1, Offset: math.MaxUint64, Stream: taskraftv1.OutputStream_STDOUT, Data: []byte("x")}}})
+			return err
+		}, codes.InvalidArgument, reason.InvalidField, "output.offset"},
+		{"E15", "follow task 0", func(ctx context.Context) error {
+			stream, err := m.FollowTask(ctx, &taskraftv1.FollowTaskRequest{})
+			if err == nil {
+				_, err = stream.Recv()
+			}
+			return err
+		}, codes.InvalidArgument, reason.InvalidField, "id"},
+		{"E15", "follow a task that never was", func(ctx context.Context) error {
+			stream, err := m.FollowTask(ctx, &taskraftv1.FollowTaskRequest{Id: 1 << 60})
+			if err == nil {
+				_, err = stream.Recv()
+			}
+			return err
+		}, codes.NotFound, reason.TaskNotFound, ""},
 		{"transfer", "to nobody", func(ctx context.Context) error {
 			_, err := m.TransferLeadership(ctx, &taskraftv1.TransferLeadershipRequest{To: "n9"})
 			return err

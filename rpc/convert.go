@@ -98,6 +98,15 @@ func task(t *fsm.Task, whole bool) *taskraftv1.Task {
 	return out
 }
 
+// lively is task with the progress of the present attempt, if this master knows it.
+func (s *Server) lively(t *fsm.Task, whole bool) *taskraftv1.Task {
+	out := task(t, whole)
+	if p := s.node.Progress(t); p != nil {
+		out.Progress = progress(p)
+	}
+	return out
+}
+
 // taskSpec is the spec with the defaults filled in, without the payload.
 func taskSpec(t *fsm.Task) *taskraftv1.TaskSpec {
 	out := &taskraftv1.TaskSpec{

@@ -8,7 +8,7 @@
 //	spec.go       TaskSpec: API to log
 //	convert.go    table records to API
 //	relation.go   what tasks wait for and what follows them
-//	tasks.go, list.go, watch.go, queues.go, batches.go, submitbatch.go, dead.go,
+//	tasks.go, list.go, watch.go, follow.go, queues.go, batches.go, submitbatch.go, dead.go,
 //	workers.go, stream.go, cluster.go   the services
 //
 // Mutations, linearizable reads and worker streams are served by the leader;

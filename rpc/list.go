@@ -52,7 +52,7 @@ func (s *Server) ListTasks(ctx context.Context, req *taskraftv1.ListTasksRequest
 				n++
 				before = t.ID
 				if match.accepts(t) {
-					row := task(t, false)
+					row := s.lively(t, false)
 					bytes += proto.Size(row)
 					out.Tasks = append(out.Tasks, row)
 				}

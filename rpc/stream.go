@@ -90,6 +90,13 @@ func (s *Server) receive(ctx context.Context, stream workStream, ws *cluster.Str
 		if h := m.GetHeartbeat(); h != nil {
 			ws.Heartbeat(h.GetSeq(), int(h.GetHeldCount()), h.GetHeldHash())
 		}
+		if len(m.GetProgress())+len(m.GetOutput()) > 0 {
+			progress, output, err := said(m.GetProgress(), m.GetOutput())
+			if err != nil {
+				return err
+			}
+			ws.Hear(progress, output)
+		}
 		if err := s.report(ctx, m, ws); err != nil {
 			return err
 		}

@@ -113,7 +113,7 @@ func (s *Server) GetTask(ctx context.Context, req *taskraftv1.GetTaskRequest) (*
 	if found == nil {
 		return nil, missing(req.GetId(), known)
 	}
-	out := task(found, true)
+	out := s.lively(found, true)
 	out.WaitsFor = uint32(waits)
 	return &taskraftv1.GetTaskResponse{Task: out, Position: s.position(pos)}, nil
 }
@@ -136,7 +136,7 @@ func (s *Server) WaitTask(ctx context.Context, req *taskraftv1.WaitTaskRequest) 
 	if t == nil {
 		return nil, missing(req.GetId(), known)
 	}
-	return &taskraftv1.WaitTaskResponse{Task: task(t, true), Done: t.State.Terminal(), Position: s.position(pos)}, nil
+	return &taskraftv1.WaitTaskResponse{Task: s.lively(t, true), Done: t.State.Terminal(), Position: s.position(pos)}, nil
 }
 
 // CancelTask cancels a waiting task at once and asks a running one to stop.

@@ -113,9 +113,18 @@ func (s *Server) Heartbeat(ctx context.Context, req *taskraftv1.HeartbeatRequest
 	if err := v.err(); err != nil {
 		return nil, err
 	}
+	progress, output, err := said(req.GetProgress(), req.GetOutput())
+	if err != nil {
+		return nil, err
+	}
 	void, ttl, err := s.node.Beat(ctx, req.GetWorkerId(), req.GetBootId(), req.GetHeld())
 	if err != nil {
 		return nil, s.statusOf(err)
+	}
+	if len(progress)+len(output) > 0 {
+		if err := s.node.Hear(req.GetWorkerId(), progress, output); err != nil {
+			return nil, s.statusOf(err)
+		}
 	}
 	return &taskraftv1.HeartbeatResponse{Aborts: aborts(void), Ttl: durationpb.New(ttl), Position: s.position(s.node.Position())}, nil
 }

@@ -27,6 +27,9 @@
 //	                    ErrLost it is handed back: it did not fail by itself
 //	a panic             failed, with a trimmed stack
 //
+// While it runs, a handler may say how far it is (Progress) and show what it has to
+// show (Output); `taskraft task logs -f` follows both.
+//
 // A handler's context ends with the attempt's time limit, and with a cause when
 // the execution is void: ErrTimedOut, ErrCancelled, ErrLost, or ErrDraining when
 // Run must end. TaskOf(ctx) is the task, wherever the context was passed.
@@ -37,6 +40,9 @@
 //	config.go      what to run, checked
 //	task.go        what a handler gets and returns
 //	middleware.go  what stands around a handler
+//	say.go         progress and output, as handlers say them
+//	voice.go       what one attempt says before its end
+//	live.go        what all attempts say, in turn and within bounds
 //	context.go     a handler's context, made only when it is looked at
 //	report.go      from a handler's return to a message
 //	table.go       the attempts without a seen outcome

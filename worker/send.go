@@ -20,6 +20,8 @@ func (s *stream) send(ctx context.Context) {
 	defer tick.Stop()
 	w := s.w
 	drain, seq := w.drain, uint64(0)
+	var pause <-chan time.Time // before more is said; nil: nothing is to be said
+	var said time.Time
 	var batch []*attempt
 	for {
 		var last taskraftv1.WorkerMessage
@@ -27,6 +29,12 @@ func (s *stream) send(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-w.table.ready:
+		case <-w.table.live.ready:
+			pause = time.After(time.Until(said.Add(sayEvery)))
+			continue
+		case <-pause:
+			pause, said = nil, time.Now()
+			w.table.live.collect(&last)
 		case <-drain:
 			drain = nil
 			last.Draining = true
@@ -53,15 +61,21 @@ func (s *stream) send(ctx context.Context) {
 // sendReports sends the reports of batch; last, with whatever else there is to
 // say, takes the remainder.
 func (s *stream) sendReports(batch []*attempt, last *taskraftv1.WorkerMessage) error {
-	m, count, bytes := &taskraftv1.WorkerMessage{}, 0, 0
+	// What was said goes first: the rest of an attempt's output is with its report.
+	m, count, bytes := &taskraftv1.WorkerMessage{Progress: last.GetProgress(), Output: last.GetOutput()}, 0, 0
 	for _, a := range batch {
-		if n := a.size(); count == maxBatch || count > 0 && bytes+n > maxBatchBytes {
+		if count == maxBatch || count > 0 && bytes+a.size() > maxBatchBytes {
 			if err := s.grpc.Send(m); err != nil {
 				return err
 			}
 			m, count, bytes = &taskraftv1.WorkerMessage{}, 0, 0
 		}
 		count, bytes = count+1, bytes+a.size()
+		if v := a.said.Load(); v != nil { // its output goes before its report
+			var n int
+			m.Output, n = s.w.table.live.last(v, m.GetOutput())
+			bytes += n
+		}
 		switch {
 		case a.complete != nil:
 			m.Completions = append(m.Completions, a.complete)
@@ -72,7 +86,7 @@ func (s *stream) sendReports(batch []*attempt, last *taskraftv1.WorkerMessage) e
 		}
 	}
 	m.Heartbeat, m.Draining, m.Goodbye = last.GetHeartbeat(), last.GetDraining(), last.GetGoodbye()
-	if count == 0 && m.Heartbeat == nil && !m.Draining && !m.Goodbye {
+	if count == 0 && m.Heartbeat == nil && !m.Draining && !m.Goodbye && len(m.Progress)+len(m.Output) == 0 {
 		return nil
 	}
 	return s.grpc.Send(m)

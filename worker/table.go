@@ -5,6 +5,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/taskraft/taskraft/rpc/taskraftv1"
@@ -28,6 +29,10 @@ type attempt struct {
 	ctx   taskContext
 	stage stage
 	report
+
+	live *live
+	said atomic.Pointer[voice] // nil: it has said nothing before its end
+	gone atomic.Bool           // it can say nothing more
 }
 
 // table holds the attempts by fence and runs them. The pool's goroutines start
@@ -38,6 +43,7 @@ type table struct {
 	base   context.Context // parent of the handlers' contexts
 	worker string
 	slots  int
+	live   *live
 
 	mu       sync.Mutex
 	held     map[uint64]*attempt
@@ -60,7 +66,7 @@ type table struct {
 }
 
 func newTable(base context.Context, worker string, slots int, run func(*attempt) report) *table {
-	t := &table{run: run, base: base, worker: worker, slots: slots, held: map[uint64]*attempt{}, ready: make(chan struct{}, 1)}
+	t := &table{run: run, base: base, worker: worker, slots: slots, live: newLive(slots), held: map[uint64]*attempt{}, ready: make(chan struct{}, 1)}
 	t.wake.L = &t.mu
 	return t
 }
@@ -88,7 +94,7 @@ func (t *table) assign(in []*taskraftv1.Assignment) {
 		if t.held[as.GetFence()] != nil {
 			continue
 		}
-		a := &attempt{task: Task{
+		a := &attempt{live: t.live, task: Task{
 			ID: as.GetTask(), Fence: as.GetFence(), Attempt: int(as.GetAttempt()), Worker: t.worker,
 			Queue: as.GetQueue(), Kind: as.GetKind(), Payload: as.GetPayload(), ContentType: as.GetContentType(),
 			SubmitTime: as.GetSubmitTime().AsTime(),
@@ -115,6 +121,10 @@ func (t *table) finish(a *attempt, r report) {
 	if n := r.size(); t.spool+n > maxSpool && r.release == nil {
 		r = release(&a.task)
 	}
+	a.gone.Store(true)
+	if v := a.said.Load(); v != nil {
+		t.live.end(v)
+	}
 	a.stage, a.report = finished, r
 	t.spool += r.size()
 	t.active--
@@ -136,6 +146,9 @@ func (t *table) settle(in []*taskraftv1.OutcomeReply, settled []Settled) []Settl
 		delete(t.held, a.task.Fence)
 		t.hash ^= splitmix64(a.task.Fence)
 		t.spool -= a.size()
+		if v := a.said.Load(); v != nil {
+			t.live.settled(v)
+		}
 		settled = append(settled, Settled{
 			Task: a.task.ID, Fence: a.task.Fence, Attempt: a.task.Attempt,
 			Queue: a.task.Queue, Kind: a.task.Kind, Verb: a.verb(), Outcome: o.GetOutcome(),
@@ -175,6 +188,7 @@ func (t *table) unqueue(a *attempt) {
 func (t *table) fences() []uint64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.live.restart()
 	fences := make([]uint64, 0, len(t.held))
 	clear(t.outbox)
 	t.outbox = t.outbox[:0]

@@ -119,7 +119,7 @@ var Rows = []Row{
 	{ID: "E15", Input: "Get/Cancel unknown id; malformed id; trimmed id", Tests: []string{"rpc"}},
 	{ID: "E16", Input: "Complete with token 0, older, newer-than-issued, other task's, other worker's", Tests: []string{"rpc"}},
 	{ID: "E17", Input: "Complete twice same / different result; Complete after Cancel; Heartbeat after terminal", Tests: []string{"rpc"}},
-	{ID: "E18", Input: "result > cap; progress 101 %, NaN; 1 M log lines/s", Tests: []string{"rpc"}},
+	{ID: "E18", Input: "result > cap; progress 101 %, NaN; 1 M log lines/s", Tests: []string{"rpc", "worker"}},
 	{ID: "E19", Input: "Lease max=0, 1e6; empty queue list; unknown queue; wait > 60 s", Tests: []string{"rpc"}},
 	{ID: "E22", Input: "metadata 16 KiB+, 10k keys, binary junk in -bin", Tests: []string{"rpc"}},
 	{ID: "E23", Input: ":path without slash, //, unknown service, reflection off", Tests: []string{"rpc"}},

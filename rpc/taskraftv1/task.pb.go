@@ -139,6 +139,55 @@ func (AfterPolicy) EnumDescriptor() ([]byte, []int) {
 	return file_task_proto_rawDescGZIP(), []int{1}
 }
 
+type OutputStream int32
+
+const (
+	OutputStream_OUTPUT_STREAM_UNSPECIFIED OutputStream = 0
+	OutputStream_STDOUT                    OutputStream = 1
+	OutputStream_STDERR                    OutputStream = 2
+)
+
+// Enum value maps for OutputStream.
+var (
+	OutputStream_name = map[int32]string{
+		0: "OUTPUT_STREAM_UNSPECIFIED",
+		1: "STDOUT",
+		2: "STDERR",
+	}
+	OutputStream_value = map[string]int32{
+		"OUTPUT_STREAM_UNSPECIFIED": 0,
+		"STDOUT":                    1,
+		"STDERR":                    2,
+	}
+)
+
+func (x OutputStream) Enum() *OutputStream {
+	p := new(OutputStream)
+	*p = x
+	return p
+}
+
+func (x OutputStream) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (OutputStream) Descriptor() protoreflect.EnumDescriptor {
+	return file_task_proto_enumTypes[2].Descriptor()
+}
+
+func (OutputStream) Type() protoreflect.EnumType {
+	return &file_task_proto_enumTypes[2]
+}
+
+func (x OutputStream) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use OutputStream.Descriptor instead.
+func (OutputStream) EnumDescriptor() ([]byte, []int) {
+	return file_task_proto_rawDescGZIP(), []int{2}
+}
+
 type Consistency int32
 
 const (
@@ -172,11 +221,11 @@ func (x Consistency) String() string {
 }
 
 func (Consistency) Descriptor() protoreflect.EnumDescriptor {
-	return file_task_proto_enumTypes[2].Descriptor()
+	return file_task_proto_enumTypes[3].Descriptor()
 }
 
 func (Consistency) Type() protoreflect.EnumType {
-	return &file_task_proto_enumTypes[2]
+	return &file_task_proto_enumTypes[3]
 }
 
 func (x Consistency) Number() protoreflect.EnumNumber {
@@ -185,7 +234,7 @@ func (x Consistency) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Consistency.Descriptor instead.
 func (Consistency) EnumDescriptor() ([]byte, []int) {
-	return file_task_proto_rawDescGZIP(), []int{2}
+	return file_task_proto_rawDescGZIP(), []int{3}
 }
 
 // Outcome is the closed set of answers to a completion, failure, release or cancel.
@@ -243,11 +292,11 @@ func (x Outcome) String() string {
 }
 
 func (Outcome) Descriptor() protoreflect.EnumDescriptor {
-	return file_task_proto_enumTypes[3].Descriptor()
+	return file_task_proto_enumTypes[4].Descriptor()
 }
 
 func (Outcome) Type() protoreflect.EnumType {
-	return &file_task_proto_enumTypes[3]
+	return &file_task_proto_enumTypes[4]
 }
 
 func (x Outcome) Number() protoreflect.EnumNumber {
@@ -256,7 +305,7 @@ func (x Outcome) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Outcome.Descriptor instead.
 func (Outcome) EnumDescriptor() ([]byte, []int) {
-	return file_task_proto_rawDescGZIP(), []int{3}
+	return file_task_proto_rawDescGZIP(), []int{4}
 }
 
 // Position says how fresh an answer is. A client never goes back in (term, index)
@@ -957,6 +1006,7 @@ type Task struct {
 	WaitsFor          uint32                 `protobuf:"varint,31,opt,name=waits_for,json=waitsFor,proto3" json:"waits_for,omitempty"`             // parents that have not ended
 	Follows           uint64                 `protobuf:"varint,32,opt,name=follows,proto3" json:"follows,omitempty"`                               // the task whose end submitted it
 	FollowsBatch      uint64                 `protobuf:"varint,33,opt,name=follows_batch,json=followsBatch,proto3" json:"follows_batch,omitempty"` // the batch whose end submitted it
+	Progress          *Progress              `protobuf:"bytes,60,opt,name=progress,proto3" json:"progress,omitempty"`                              // of the present attempt, if it said any; only the leader knows
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
@@ -1145,6 +1195,200 @@ func (x *Task) GetFollowsBatch() uint64 {
 	return 0
 }
 
+func (x *Task) GetProgress() *Progress {
+	if x != nil {
+		return x.Progress
+	}
+	return nil
+}
+
+// Progress is how far an attempt has come, as its handler says.
+type Progress struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Task          uint64                 `protobuf:"varint,1,opt,name=task,proto3" json:"task,omitempty"`
+	Fence         uint64                 `protobuf:"varint,2,opt,name=fence,proto3" json:"fence,omitempty"`
+	Fraction      float64                `protobuf:"fixed64,3,opt,name=fraction,proto3" json:"fraction,omitempty"` // 0…1
+	Done          uint64                 `protobuf:"varint,4,opt,name=done,proto3" json:"done,omitempty"`          // with a total: so many of them; fraction may be left out then
+	Total         uint64                 `protobuf:"varint,5,opt,name=total,proto3" json:"total,omitempty"`
+	Message       string                 `protobuf:"bytes,6,opt,name=message,proto3" json:"message,omitempty"` // ≤ 256 bytes
+	Time          *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=time,proto3" json:"time,omitempty"`       // when the leader heard of it
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Progress) Reset() {
+	*x = Progress{}
+	mi := &file_task_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Progress) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Progress) ProtoMessage() {}
+
+func (x *Progress) ProtoReflect() protoreflect.Message {
+	mi := &file_task_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Progress.ProtoReflect.Descriptor instead.
+func (*Progress) Descriptor() ([]byte, []int) {
+	return file_task_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Progress) GetTask() uint64 {
+	if x != nil {
+		return x.Task
+	}
+	return 0
+}
+
+func (x *Progress) GetFence() uint64 {
+	if x != nil {
+		return x.Fence
+	}
+	return 0
+}
+
+func (x *Progress) GetFraction() float64 {
+	if x != nil {
+		return x.Fraction
+	}
+	return 0
+}
+
+func (x *Progress) GetDone() uint64 {
+	if x != nil {
+		return x.Done
+	}
+	return 0
+}
+
+func (x *Progress) GetTotal() uint64 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
+func (x *Progress) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *Progress) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+// OutputChunk is a piece of what an attempt wrote. Offsets count the bytes of both
+// streams together, so that fence and offset tell what is new and what is missing.
+type OutputChunk struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Task          uint64                 `protobuf:"varint,1,opt,name=task,proto3" json:"task,omitempty"`
+	Fence         uint64                 `protobuf:"varint,2,opt,name=fence,proto3" json:"fence,omitempty"`
+	Attempt       uint32                 `protobuf:"varint,3,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	Offset        uint64                 `protobuf:"varint,4,opt,name=offset,proto3" json:"offset,omitempty"` // of its first byte
+	Stream        OutputStream           `protobuf:"varint,5,opt,name=stream,proto3,enum=taskraft.v1.OutputStream" json:"stream,omitempty"`
+	Data          []byte                 `protobuf:"bytes,6,opt,name=data,proto3" json:"data,omitempty"` // ≤ 64 KiB
+	End           bool                   `protobuf:"varint,7,opt,name=end,proto3" json:"end,omitempty"`  // the attempt writes no more
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OutputChunk) Reset() {
+	*x = OutputChunk{}
+	mi := &file_task_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OutputChunk) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OutputChunk) ProtoMessage() {}
+
+func (x *OutputChunk) ProtoReflect() protoreflect.Message {
+	mi := &file_task_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OutputChunk.ProtoReflect.Descriptor instead.
+func (*OutputChunk) Descriptor() ([]byte, []int) {
+	return file_task_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *OutputChunk) GetTask() uint64 {
+	if x != nil {
+		return x.Task
+	}
+	return 0
+}
+
+func (x *OutputChunk) GetFence() uint64 {
+	if x != nil {
+		return x.Fence
+	}
+	return 0
+}
+
+func (x *OutputChunk) GetAttempt() uint32 {
+	if x != nil {
+		return x.Attempt
+	}
+	return 0
+}
+
+func (x *OutputChunk) GetOffset() uint64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *OutputChunk) GetStream() OutputStream {
+	if x != nil {
+		return x.Stream
+	}
+	return OutputStream_OUTPUT_STREAM_UNSPECIFIED
+}
+
+func (x *OutputChunk) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+func (x *OutputChunk) GetEnd() bool {
+	if x != nil {
+		return x.End
+	}
+	return false
+}
+
 type SubmitTaskRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Task          *TaskSpec              `protobuf:"bytes,1,opt,name=task,proto3" json:"task,omitempty"`
@@ -1155,7 +1399,7 @@ type SubmitTaskRequest struct {
 
 func (x *SubmitTaskRequest) Reset() {
 	*x = SubmitTaskRequest{}
-	mi := &file_task_proto_msgTypes[8]
+	mi := &file_task_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1167,7 +1411,7 @@ func (x *SubmitTaskRequest) String() string {
 func (*SubmitTaskRequest) ProtoMessage() {}
 
 func (x *SubmitTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_task_proto_msgTypes[8]
+	mi := &file_task_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1180,7 +1424,7 @@ func (x *SubmitTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitTaskRequest.ProtoReflect.Descriptor instead.
 func (*SubmitTaskRequest) Descriptor() ([]byte, []int) {
-	return file_task_proto_rawDescGZIP(), []int{8}
+	return file_task_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *SubmitTaskRequest) GetTask() *TaskSpec {
@@ -1208,7 +1452,7 @@ type SubmitTaskResponse struct {
 
 func (x *SubmitTaskResponse) Reset() {
 	*x = SubmitTaskResponse{}
-	mi := &file_task_proto_msgTypes[9]
+	mi := &file_task_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1220,7 +1464,7 @@ func (x *SubmitTaskResponse) String() string {
 func (*SubmitTaskResponse) ProtoMessage() {}
 
 func (x *SubmitTaskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_task_proto_msgTypes[9]
+	mi := &file_task_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1233,7 +1477,7 @@ func (x *SubmitTaskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitTaskResponse.ProtoReflect.Descriptor instead.
 func (*SubmitTaskResponse) Descriptor() ([]byte, []int) {
-	return file_task_proto_rawDescGZIP(), []int{9}
+	return file_task_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *SubmitTaskResponse) GetId() uint64 {
@@ -1267,7 +1511,7 @@ type SubmitTasksRequest struct {
 
 func (x *SubmitTasksRequest) Reset() {
 	*x = SubmitTasksRequest{}
-	mi := &file_task_proto_msgTypes[10]
+	mi := &file_task_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1279,7 +1523,7 @@ func (x *SubmitTasksRequest) String() string {
 func (*SubmitTasksRequest) ProtoMessage() {}
 
 func (x *SubmitTasksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_task_proto_msgTypes[10]
+	mi := &file_task_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1292,7 +1536,7 @@ func (x *SubmitTasksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitTasksRequest.ProtoReflect.Descriptor instead.
 func (*SubmitTasksRequest) Descriptor() ([]byte, []int) {
-	return file_task_proto_rawDescGZIP(), []int{10}
+	return file_task_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *SubmitTasksRequest) GetTasks() []*TaskSpec {
@@ -1320,7 +1564,7 @@ type SubmitTasksResponse struct {
 
 func (x *SubmitTasksResponse) Reset() {
 	*x = SubmitTasksResponse{}
-	mi := &file_task_proto_msgTypes[11]
+	mi := &file_task_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1332,7 +1576,7 @@ func (x *SubmitTasksResponse) String() string {
 func (*SubmitTasksResponse) ProtoMessage() {}
 
 func (x *SubmitTasksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_task_proto_msgTypes[11]
+	mi := &file_task_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1345,7 +1589,7 @@ func (x *SubmitTasksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitTasksResponse.ProtoReflect.Descriptor instead.
 func (*SubmitTasksResponse) Descriptor() ([]byte, []int) {
-	return file_task_proto_rawDescGZIP(), []int{11}
+	return file_task_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *SubmitTasksResponse) GetIds() []uint64 {
@@ -1380,7 +1624,7 @@ type GetTaskRequest struct {
 
 func (x *GetTaskRequest) Reset() {
 	*x = GetTaskRequest{}
-	mi := &file_task_proto_msgTypes[12]
+	mi := &file_task_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1392,7 +1636,7 @@ func (x *GetTaskRequest) String() string {
 func (*GetTaskRequest) ProtoMessage() {}
 
 func (x *GetTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_task_proto_msgTypes[12]
+	mi := &file_task_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1405,7 +1649,7 @@ func (x *GetTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTaskRequest.ProtoReflect.Descriptor instead.
 func (*GetTaskRequest) Descriptor() ([]byte, []int) {
-	return file_task_proto_rawDescGZIP(), []int{12}
+	return file_task_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *GetTaskRequest) GetId() uint64 {
@@ -1439,7 +1683,7 @@ type GetTaskResponse struct {
 
 func (x *GetTaskResponse) Reset() {
 	*x = GetTaskResponse{}
-	mi := &file_task_proto_msgTypes[13]
+	mi := &file_task_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1451,7 +1695,7 @@ func (x *GetTaskResponse) String() string {
 func (*GetTaskResponse) ProtoMessage() {}
 
 func (x *GetTaskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_task_proto_msgTypes[13]
+	mi := &file_task_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1464,7 +1708,7 @@ func (x *GetTaskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTaskResponse.ProtoReflect.Descriptor instead.
 func (*GetTaskResponse) Descriptor() ([]byte, []int) {
-	return file_task_proto_rawDescGZIP(), []int{13}
+	return file_task_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *GetTaskResponse) GetTask() *Task {
@@ -1496,7 +1740,7 @@ type ListTasksRequest struct {
 
 func (x *ListTasksRequest) Reset() {
 	*x = ListTasksRequest{}
-	mi := &file_task_proto_msgTypes[14]
+	mi := &file_task_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1508,7 +1752,7 @@ func (x *ListTasksRequest) String() string {
 func (*ListTasksRequest) ProtoMessage() {}
 
 func (x *ListTasksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_task_proto_msgTypes[14]
+	mi := &file_task_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1521,7 +1765,7 @@ func (x *ListTasksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTasksRequest.ProtoReflect.Descriptor instead.
 func (*ListTasksRequest) Descriptor() ([]byte, []int) {
-	return file_task_proto_rawDescGZIP(), []int{14}
+	return file_task_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ListTasksRequest) GetPageSize() int32 {
@@ -1570,7 +1814,7 @@ type ListTasksResponse struct {
 
 func (x *ListTasksResponse) Reset() {
 	*x = ListTasksResponse{}
-	mi := &file_task_proto_msgTypes[15]
+	mi := &file_task_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1582,7 +1826,7 @@ func (x *ListTasksResponse) String() string {
 func (*ListTasksResponse) ProtoMessage() {}
 
 func (x *ListTasksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_task_proto_msgTypes[15]
+	mi := &file_task_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1595,7 +1839,7 @@ func (x *ListTasksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTasksResponse.ProtoReflect.Descriptor instead.
 func (*ListTasksResponse) Descriptor() ([]byte, []int) {
-	return file_task_proto_rawDescGZIP(), []int{15}
+	return file_task_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ListTasksResponse) GetTasks() []*Task {
@@ -1630,7 +1874,7 @@ type CancelTaskRequest struct {
 
 func (x *CancelTaskRequest) Reset() {
 	*x = CancelTaskRequest{}
-	mi := &file_task_proto_msgTypes[16]
+	mi := &file_task_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1642,7 +1886,7 @@ func (x *CancelTaskRequest) String() string {
 func (*CancelTaskRequest) ProtoMessage() {}
 
 func (x *CancelTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_task_proto_msgTypes[16]
+	mi := &file_task_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1655,7 +1899,7 @@ func (x *CancelTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelTaskRequest.ProtoReflect.Descriptor instead.
 func (*CancelTaskRequest) Descriptor() ([]byte, []int) {
-	return file_task_proto_rawDescGZIP(), []int{16}
+	return file_task_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *CancelTaskRequest) GetId() uint64 {
@@ -1690,7 +1934,7 @@ type CancelTaskResponse struct {
 
 func (x *CancelTaskResponse) Reset() {
 	*x = CancelTaskResponse{}
-	mi := &file_task_proto_msgTypes[17]
+	mi := &file_task_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1702,7 +1946,7 @@ func (x *CancelTaskResponse) String() string {
 func (*CancelTaskResponse) ProtoMessage() {}
 
 func (x *CancelTaskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_task_proto_msgTypes[17]
+	mi := &file_task_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1715,7 +1959,7 @@ func (x *CancelTaskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelTaskResponse.ProtoReflect.Descriptor instead.
 func (*CancelTaskResponse) Descriptor() ([]byte, []int) {
-	return file_task_proto_rawDescGZIP(), []int{17}
+	return file_task_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *CancelTaskResponse) GetOutcome() Outcome {
@@ -1749,7 +1993,7 @@ type RetryTaskRequest struct {
 
 func (x *RetryTaskRequest) Reset() {
 	*x = RetryTaskRequest{}
-	mi := &file_task_proto_msgTypes[18]
+	mi := &file_task_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1761,7 +2005,7 @@ func (x *RetryTaskRequest) String() string {
 func (*RetryTaskRequest) ProtoMessage() {}
 
 func (x *RetryTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_task_proto_msgTypes[18]
+	mi := &file_task_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1774,7 +2018,7 @@ func (x *RetryTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryTaskRequest.ProtoReflect.Descriptor instead.
 func (*RetryTaskRequest) Descriptor() ([]byte, []int) {
-	return file_task_proto_rawDescGZIP(), []int{18}
+	return file_task_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *RetryTaskRequest) GetId() uint64 {
@@ -1801,7 +2045,7 @@ type RetryTaskResponse struct {
 
 func (x *RetryTaskResponse) Reset() {
 	*x = RetryTaskResponse{}
-	mi := &file_task_proto_msgTypes[19]
+	mi := &file_task_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1813,7 +2057,7 @@ func (x *RetryTaskResponse) String() string {
 func (*RetryTaskResponse) ProtoMessage() {}
 
 func (x *RetryTaskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_task_proto_msgTypes[19]
+	mi := &file_task_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1826,7 +2070,7 @@ func (x *RetryTaskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryTaskResponse.ProtoReflect.Descriptor instead.
 func (*RetryTaskResponse) Descriptor() ([]byte, []int) {
-	return file_task_proto_rawDescGZIP(), []int{19}
+	return file_task_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *RetryTaskResponse) GetTask() *Task {
@@ -1853,7 +2097,7 @@ type WaitTaskRequest struct {
 
 func (x *WaitTaskRequest) Reset() {
 	*x = WaitTaskRequest{}
-	mi := &file_task_proto_msgTypes[20]
+	mi := &file_task_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1865,7 +2109,7 @@ func (x *WaitTaskRequest) String() string {
 func (*WaitTaskRequest) ProtoMessage() {}
 
 func (x *WaitTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_task_proto_msgTypes[20]
+	mi := &file_task_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1878,7 +2122,7 @@ func (x *WaitTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WaitTaskRequest.ProtoReflect.Descriptor instead.
 func (*WaitTaskRequest) Descriptor() ([]byte, []int) {
-	return file_task_proto_rawDescGZIP(), []int{20}
+	return file_task_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *WaitTaskRequest) GetId() uint64 {
@@ -1906,7 +2150,7 @@ type WaitTaskResponse struct {
 
 func (x *WaitTaskResponse) Reset() {
 	*x = WaitTaskResponse{}
-	mi := &file_task_proto_msgTypes[21]
+	mi := &file_task_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1918,7 +2162,7 @@ func (x *WaitTaskResponse) String() string {
 func (*WaitTaskResponse) ProtoMessage() {}
 
 func (x *WaitTaskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_task_proto_msgTypes[21]
+	mi := &file_task_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1931,7 +2175,7 @@ func (x *WaitTaskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WaitTaskResponse.ProtoReflect.Descriptor instead.
 func (*WaitTaskResponse) Descriptor() ([]byte, []int) {
-	return file_task_proto_rawDescGZIP(), []int{21}
+	return file_task_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *WaitTaskResponse) GetTask() *Task {
@@ -1965,7 +2209,7 @@ type WatchTasksRequest struct {
 
 func (x *WatchTasksRequest) Reset() {
 	*x = WatchTasksRequest{}
-	mi := &file_task_proto_msgTypes[22]
+	mi := &file_task_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1977,7 +2221,7 @@ func (x *WatchTasksRequest) String() string {
 func (*WatchTasksRequest) ProtoMessage() {}
 
 func (x *WatchTasksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_task_proto_msgTypes[22]
+	mi := &file_task_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1990,7 +2234,7 @@ func (x *WatchTasksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchTasksRequest.ProtoReflect.Descriptor instead.
 func (*WatchTasksRequest) Descriptor() ([]byte, []int) {
-	return file_task_proto_rawDescGZIP(), []int{22}
+	return file_task_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *WatchTasksRequest) GetIds() []uint64 {
@@ -2019,7 +2263,7 @@ type WatchTasksResponse struct {
 
 func (x *WatchTasksResponse) Reset() {
 	*x = WatchTasksResponse{}
-	mi := &file_task_proto_msgTypes[23]
+	mi := &file_task_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2031,7 +2275,7 @@ func (x *WatchTasksResponse) String() string {
 func (*WatchTasksResponse) ProtoMessage() {}
 
 func (x *WatchTasksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_task_proto_msgTypes[23]
+	mi := &file_task_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2044,7 +2288,7 @@ func (x *WatchTasksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchTasksResponse.ProtoReflect.Descriptor instead.
 func (*WatchTasksResponse) Descriptor() ([]byte, []int) {
-	return file_task_proto_rawDescGZIP(), []int{23}
+	return file_task_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *WatchTasksResponse) GetEnded() []*Task {
@@ -2069,6 +2313,167 @@ func (x *WatchTasksResponse) GetForgotten() []uint64 {
 }
 
 func (x *WatchTasksResponse) GetPosition() *Position {
+	if x != nil {
+		return x.Position
+	}
+	return nil
+}
+
+type FollowTaskRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Where to go on: fence of the last chunk received, and the offset behind it.
+	Fence         uint64 `protobuf:"varint,2,opt,name=fence,proto3" json:"fence,omitempty"`
+	Offset        uint64 `protobuf:"varint,3,opt,name=offset,proto3" json:"offset,omitempty"`
+	Resumed       bool   `protobuf:"varint,4,opt,name=resumed,proto3" json:"resumed,omitempty"`                   // the caller followed the task before, on another stream
+	NoOutput      bool   `protobuf:"varint,5,opt,name=no_output,json=noOutput,proto3" json:"no_output,omitempty"` // states and progress only
+	Once          bool   `protobuf:"varint,6,opt,name=once,proto3" json:"once,omitempty"`                         // tell what there is, and end
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FollowTaskRequest) Reset() {
+	*x = FollowTaskRequest{}
+	mi := &file_task_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FollowTaskRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FollowTaskRequest) ProtoMessage() {}
+
+func (x *FollowTaskRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_task_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FollowTaskRequest.ProtoReflect.Descriptor instead.
+func (*FollowTaskRequest) Descriptor() ([]byte, []int) {
+	return file_task_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *FollowTaskRequest) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *FollowTaskRequest) GetFence() uint64 {
+	if x != nil {
+		return x.Fence
+	}
+	return 0
+}
+
+func (x *FollowTaskRequest) GetOffset() uint64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *FollowTaskRequest) GetResumed() bool {
+	if x != nil {
+		return x.Resumed
+	}
+	return false
+}
+
+func (x *FollowTaskRequest) GetNoOutput() bool {
+	if x != nil {
+		return x.NoOutput
+	}
+	return false
+}
+
+func (x *FollowTaskRequest) GetOnce() bool {
+	if x != nil {
+		return x.Once
+	}
+	return false
+}
+
+type FollowTaskResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Task          *Task                  `protobuf:"bytes,1,opt,name=task,proto3" json:"task,omitempty"` // when it changed: at the start, with each attempt, at the end; without its payload
+	Output        []*OutputChunk         `protobuf:"bytes,2,rep,name=output,proto3" json:"output,omitempty"`
+	Progress      *Progress              `protobuf:"bytes,3,opt,name=progress,proto3" json:"progress,omitempty"` // when it changed
+	Done          bool                   `protobuf:"varint,4,opt,name=done,proto3" json:"done,omitempty"`        // the last response
+	Position      *Position              `protobuf:"bytes,5,opt,name=position,proto3" json:"position,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FollowTaskResponse) Reset() {
+	*x = FollowTaskResponse{}
+	mi := &file_task_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FollowTaskResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FollowTaskResponse) ProtoMessage() {}
+
+func (x *FollowTaskResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_task_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FollowTaskResponse.ProtoReflect.Descriptor instead.
+func (*FollowTaskResponse) Descriptor() ([]byte, []int) {
+	return file_task_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *FollowTaskResponse) GetTask() *Task {
+	if x != nil {
+		return x.Task
+	}
+	return nil
+}
+
+func (x *FollowTaskResponse) GetOutput() []*OutputChunk {
+	if x != nil {
+		return x.Output
+	}
+	return nil
+}
+
+func (x *FollowTaskResponse) GetProgress() *Progress {
+	if x != nil {
+		return x.Progress
+	}
+	return nil
+}
+
+func (x *FollowTaskResponse) GetDone() bool {
+	if x != nil {
+		return x.Done
+	}
+	return false
+}
+
+func (x *FollowTaskResponse) GetPosition() *Position {
 	if x != nil {
 		return x.Position
 	}
@@ -2150,7 +2555,7 @@ const file_task_proto_rawDesc = "" +
 	"\aoutcome\x18\x03 \x01(\tR\aoutcome\x12\x16\n" +
 	"\x06result\x18\x04 \x01(\fR\x06result\x12\x1c\n" +
 	"\ttruncated\x18\x05 \x01(\bR\ttruncated\x12.\n" +
-	"\x04time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\"\xdb\x06\n" +
+	"\x04time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\"\x8e\a\n" +
 	"\x04Task\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x1e\n" +
 	"\n" +
@@ -2181,7 +2586,24 @@ const file_task_proto_rawDesc = "" +
 	"\x05batch\x18\x1e \x01(\x04R\x05batch\x12\x1b\n" +
 	"\twaits_for\x18\x1f \x01(\rR\bwaitsFor\x12\x18\n" +
 	"\afollows\x18  \x01(\x04R\afollows\x12#\n" +
-	"\rfollows_batch\x18! \x01(\x04R\ffollowsBatch\"e\n" +
+	"\rfollows_batch\x18! \x01(\x04R\ffollowsBatch\x121\n" +
+	"\bprogress\x18< \x01(\v2\x15.taskraft.v1.ProgressR\bprogress\"\xc4\x01\n" +
+	"\bProgress\x12\x12\n" +
+	"\x04task\x18\x01 \x01(\x04R\x04task\x12\x14\n" +
+	"\x05fence\x18\x02 \x01(\x04R\x05fence\x12\x1a\n" +
+	"\bfraction\x18\x03 \x01(\x01R\bfraction\x12\x12\n" +
+	"\x04done\x18\x04 \x01(\x04R\x04done\x12\x14\n" +
+	"\x05total\x18\x05 \x01(\x04R\x05total\x12\x18\n" +
+	"\amessage\x18\x06 \x01(\tR\amessage\x12.\n" +
+	"\x04time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x04time\"\xc2\x01\n" +
+	"\vOutputChunk\x12\x12\n" +
+	"\x04task\x18\x01 \x01(\x04R\x04task\x12\x14\n" +
+	"\x05fence\x18\x02 \x01(\x04R\x05fence\x12\x18\n" +
+	"\aattempt\x18\x03 \x01(\rR\aattempt\x12\x16\n" +
+	"\x06offset\x18\x04 \x01(\x04R\x06offset\x121\n" +
+	"\x06stream\x18\x05 \x01(\x0e2\x19.taskraft.v1.OutputStreamR\x06stream\x12\x12\n" +
+	"\x04data\x18\x06 \x01(\fR\x04data\x12\x10\n" +
+	"\x03end\x18\a \x01(\bR\x03end\"e\n" +
 	"\x11SubmitTaskRequest\x12)\n" +
 	"\x04task\x18\x01 \x01(\v2\x15.taskraft.v1.TaskSpecR\x04task\x12%\n" +
 	"\x04call\x18\x02 \x01(\v2\x11.taskraft.v1.CallR\x04call\"s\n" +
@@ -2242,7 +2664,20 @@ const file_task_proto_rawDesc = "" +
 	"\x05ended\x18\x01 \x03(\v2\x11.taskraft.v1.TaskR\x05ended\x12\x18\n" +
 	"\aunknown\x18\x02 \x03(\x04R\aunknown\x12\x1c\n" +
 	"\tforgotten\x18\x03 \x03(\x04R\tforgotten\x121\n" +
-	"\bposition\x18\x04 \x01(\v2\x15.taskraft.v1.PositionR\bposition*\x84\x01\n" +
+	"\bposition\x18\x04 \x01(\v2\x15.taskraft.v1.PositionR\bposition\"\x9c\x01\n" +
+	"\x11FollowTaskRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x14\n" +
+	"\x05fence\x18\x02 \x01(\x04R\x05fence\x12\x16\n" +
+	"\x06offset\x18\x03 \x01(\x04R\x06offset\x12\x18\n" +
+	"\aresumed\x18\x04 \x01(\bR\aresumed\x12\x1b\n" +
+	"\tno_output\x18\x05 \x01(\bR\bnoOutput\x12\x12\n" +
+	"\x04once\x18\x06 \x01(\bR\x04once\"\xe7\x01\n" +
+	"\x12FollowTaskResponse\x12%\n" +
+	"\x04task\x18\x01 \x01(\v2\x11.taskraft.v1.TaskR\x04task\x120\n" +
+	"\x06output\x18\x02 \x03(\v2\x18.taskraft.v1.OutputChunkR\x06output\x121\n" +
+	"\bprogress\x18\x03 \x01(\v2\x15.taskraft.v1.ProgressR\bprogress\x12\x12\n" +
+	"\x04done\x18\x04 \x01(\bR\x04done\x121\n" +
+	"\bposition\x18\x05 \x01(\v2\x15.taskraft.v1.PositionR\bposition*\x84\x01\n" +
 	"\tTaskState\x12\x1a\n" +
 	"\x16TASK_STATE_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tSCHEDULED\x10\x01\x12\t\n" +
@@ -2255,7 +2690,13 @@ const file_task_proto_rawDesc = "" +
 	"\vAfterPolicy\x12\x1c\n" +
 	"\x18AFTER_POLICY_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fAFTER_CANCEL\x10\x01\x12\r\n" +
-	"\tAFTER_RUN\x10\x02*G\n" +
+	"\tAFTER_RUN\x10\x02*E\n" +
+	"\fOutputStream\x12\x1d\n" +
+	"\x19OUTPUT_STREAM_UNSPECIFIED\x10\x00\x12\n" +
+	"\n" +
+	"\x06STDOUT\x10\x01\x12\n" +
+	"\n" +
+	"\x06STDERR\x10\x02*G\n" +
 	"\vConsistency\x12\x1b\n" +
 	"\x17CONSISTENCY_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fLINEARIZABLE\x10\x01\x12\t\n" +
@@ -2270,7 +2711,7 @@ const file_task_proto_rawDesc = "" +
 	"\x10ALREADY_TERMINAL\x10\x06\x12\x12\n" +
 	"\x0eTASK_CANCELLED\x10\a\x12\r\n" +
 	"\tFORGOTTEN\x10\b\x12\x10\n" +
-	"\fUNKNOWN_TASK\x10\t2\xf7\x04\n" +
+	"\fUNKNOWN_TASK\x10\t2\xc8\x05\n" +
 	"\vTaskService\x12M\n" +
 	"\n" +
 	"SubmitTask\x12\x1e.taskraft.v1.SubmitTaskRequest\x1a\x1f.taskraft.v1.SubmitTaskResponse\x12P\n" +
@@ -2282,7 +2723,9 @@ const file_task_proto_rawDesc = "" +
 	"\tRetryTask\x12\x1d.taskraft.v1.RetryTaskRequest\x1a\x1e.taskraft.v1.RetryTaskResponse\x12G\n" +
 	"\bWaitTask\x12\x1c.taskraft.v1.WaitTaskRequest\x1a\x1d.taskraft.v1.WaitTaskResponse\x12Q\n" +
 	"\n" +
-	"WatchTasks\x12\x1e.taskraft.v1.WatchTasksRequest\x1a\x1f.taskraft.v1.WatchTasksResponse(\x010\x01B8Z6github.com/taskraft/taskraft/rpc/taskraftv1;taskraftv1b\x06proto3"
+	"WatchTasks\x12\x1e.taskraft.v1.WatchTasksRequest\x1a\x1f.taskraft.v1.WatchTasksResponse(\x010\x01\x12O\n" +
+	"\n" +
+	"FollowTask\x12\x1e.taskraft.v1.FollowTaskRequest\x1a\x1f.taskraft.v1.FollowTaskResponse0\x01B8Z6github.com/taskraft/taskraft/rpc/taskraftv1;taskraftv1b\x06proto3"
 
 var (
 	file_task_proto_rawDescOnce sync.Once
@@ -2296,114 +2739,128 @@ func file_task_proto_rawDescGZIP() []byte {
 	return file_task_proto_rawDescData
 }
 
-var file_task_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_task_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
+var file_task_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
+var file_task_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
 var file_task_proto_goTypes = []any{
 	(TaskState)(0),                // 0: taskraft.v1.TaskState
 	(AfterPolicy)(0),              // 1: taskraft.v1.AfterPolicy
-	(Consistency)(0),              // 2: taskraft.v1.Consistency
-	(Outcome)(0),                  // 3: taskraft.v1.Outcome
-	(*Position)(nil),              // 4: taskraft.v1.Position
-	(*Call)(nil),                  // 5: taskraft.v1.Call
-	(*Backoff)(nil),               // 6: taskraft.v1.Backoff
-	(*TaskSpec)(nil),              // 7: taskraft.v1.TaskSpec
-	(*Attempt)(nil),               // 8: taskraft.v1.Attempt
-	(*EndedAttempt)(nil),          // 9: taskraft.v1.EndedAttempt
-	(*Superseded)(nil),            // 10: taskraft.v1.Superseded
-	(*Task)(nil),                  // 11: taskraft.v1.Task
-	(*SubmitTaskRequest)(nil),     // 12: taskraft.v1.SubmitTaskRequest
-	(*SubmitTaskResponse)(nil),    // 13: taskraft.v1.SubmitTaskResponse
-	(*SubmitTasksRequest)(nil),    // 14: taskraft.v1.SubmitTasksRequest
-	(*SubmitTasksResponse)(nil),   // 15: taskraft.v1.SubmitTasksResponse
-	(*GetTaskRequest)(nil),        // 16: taskraft.v1.GetTaskRequest
-	(*GetTaskResponse)(nil),       // 17: taskraft.v1.GetTaskResponse
-	(*ListTasksRequest)(nil),      // 18: taskraft.v1.ListTasksRequest
-	(*ListTasksResponse)(nil),     // 19: taskraft.v1.ListTasksResponse
-	(*CancelTaskRequest)(nil),     // 20: taskraft.v1.CancelTaskRequest
-	(*CancelTaskResponse)(nil),    // 21: taskraft.v1.CancelTaskResponse
-	(*RetryTaskRequest)(nil),      // 22: taskraft.v1.RetryTaskRequest
-	(*RetryTaskResponse)(nil),     // 23: taskraft.v1.RetryTaskResponse
-	(*WaitTaskRequest)(nil),       // 24: taskraft.v1.WaitTaskRequest
-	(*WaitTaskResponse)(nil),      // 25: taskraft.v1.WaitTaskResponse
-	(*WatchTasksRequest)(nil),     // 26: taskraft.v1.WatchTasksRequest
-	(*WatchTasksResponse)(nil),    // 27: taskraft.v1.WatchTasksResponse
-	nil,                           // 28: taskraft.v1.TaskSpec.RequireEntry
-	(*durationpb.Duration)(nil),   // 29: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 30: google.protobuf.Timestamp
+	(OutputStream)(0),             // 2: taskraft.v1.OutputStream
+	(Consistency)(0),              // 3: taskraft.v1.Consistency
+	(Outcome)(0),                  // 4: taskraft.v1.Outcome
+	(*Position)(nil),              // 5: taskraft.v1.Position
+	(*Call)(nil),                  // 6: taskraft.v1.Call
+	(*Backoff)(nil),               // 7: taskraft.v1.Backoff
+	(*TaskSpec)(nil),              // 8: taskraft.v1.TaskSpec
+	(*Attempt)(nil),               // 9: taskraft.v1.Attempt
+	(*EndedAttempt)(nil),          // 10: taskraft.v1.EndedAttempt
+	(*Superseded)(nil),            // 11: taskraft.v1.Superseded
+	(*Task)(nil),                  // 12: taskraft.v1.Task
+	(*Progress)(nil),              // 13: taskraft.v1.Progress
+	(*OutputChunk)(nil),           // 14: taskraft.v1.OutputChunk
+	(*SubmitTaskRequest)(nil),     // 15: taskraft.v1.SubmitTaskRequest
+	(*SubmitTaskResponse)(nil),    // 16: taskraft.v1.SubmitTaskResponse
+	(*SubmitTasksRequest)(nil),    // 17: taskraft.v1.SubmitTasksRequest
+	(*SubmitTasksResponse)(nil),   // 18: taskraft.v1.SubmitTasksResponse
+	(*GetTaskRequest)(nil),        // 19: taskraft.v1.GetTaskRequest
+	(*GetTaskResponse)(nil),       // 20: taskraft.v1.GetTaskResponse
+	(*ListTasksRequest)(nil),      // 21: taskraft.v1.ListTasksRequest
+	(*ListTasksResponse)(nil),     // 22: taskraft.v1.ListTasksResponse
+	(*CancelTaskRequest)(nil),     // 23: taskraft.v1.CancelTaskRequest
+	(*CancelTaskResponse)(nil),    // 24: taskraft.v1.CancelTaskResponse
+	(*RetryTaskRequest)(nil),      // 25: taskraft.v1.RetryTaskRequest
+	(*RetryTaskResponse)(nil),     // 26: taskraft.v1.RetryTaskResponse
+	(*WaitTaskRequest)(nil),       // 27: taskraft.v1.WaitTaskRequest
+	(*WaitTaskResponse)(nil),      // 28: taskraft.v1.WaitTaskResponse
+	(*WatchTasksRequest)(nil),     // 29: taskraft.v1.WatchTasksRequest
+	(*WatchTasksResponse)(nil),    // 30: taskraft.v1.WatchTasksResponse
+	(*FollowTaskRequest)(nil),     // 31: taskraft.v1.FollowTaskRequest
+	(*FollowTaskResponse)(nil),    // 32: taskraft.v1.FollowTaskResponse
+	nil,                           // 33: taskraft.v1.TaskSpec.RequireEntry
+	(*durationpb.Duration)(nil),   // 34: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 35: google.protobuf.Timestamp
 }
 var file_task_proto_depIdxs = []int32{
-	29, // 0: taskraft.v1.Position.age:type_name -> google.protobuf.Duration
-	29, // 1: taskraft.v1.Backoff.base:type_name -> google.protobuf.Duration
-	29, // 2: taskraft.v1.Backoff.max:type_name -> google.protobuf.Duration
-	29, // 3: taskraft.v1.TaskSpec.delay:type_name -> google.protobuf.Duration
-	30, // 4: taskraft.v1.TaskSpec.run_at:type_name -> google.protobuf.Timestamp
-	29, // 5: taskraft.v1.TaskSpec.timeout:type_name -> google.protobuf.Duration
-	6,  // 6: taskraft.v1.TaskSpec.backoff:type_name -> taskraft.v1.Backoff
-	29, // 7: taskraft.v1.TaskSpec.expires_in:type_name -> google.protobuf.Duration
-	29, // 8: taskraft.v1.TaskSpec.retain:type_name -> google.protobuf.Duration
-	28, // 9: taskraft.v1.TaskSpec.require:type_name -> taskraft.v1.TaskSpec.RequireEntry
+	34, // 0: taskraft.v1.Position.age:type_name -> google.protobuf.Duration
+	34, // 1: taskraft.v1.Backoff.base:type_name -> google.protobuf.Duration
+	34, // 2: taskraft.v1.Backoff.max:type_name -> google.protobuf.Duration
+	34, // 3: taskraft.v1.TaskSpec.delay:type_name -> google.protobuf.Duration
+	35, // 4: taskraft.v1.TaskSpec.run_at:type_name -> google.protobuf.Timestamp
+	34, // 5: taskraft.v1.TaskSpec.timeout:type_name -> google.protobuf.Duration
+	7,  // 6: taskraft.v1.TaskSpec.backoff:type_name -> taskraft.v1.Backoff
+	34, // 7: taskraft.v1.TaskSpec.expires_in:type_name -> google.protobuf.Duration
+	34, // 8: taskraft.v1.TaskSpec.retain:type_name -> google.protobuf.Duration
+	33, // 9: taskraft.v1.TaskSpec.require:type_name -> taskraft.v1.TaskSpec.RequireEntry
 	1,  // 10: taskraft.v1.TaskSpec.after_policy:type_name -> taskraft.v1.AfterPolicy
-	7,  // 11: taskraft.v1.TaskSpec.on_success:type_name -> taskraft.v1.TaskSpec
-	7,  // 12: taskraft.v1.TaskSpec.on_dead:type_name -> taskraft.v1.TaskSpec
-	30, // 13: taskraft.v1.Attempt.start_time:type_name -> google.protobuf.Timestamp
-	30, // 14: taskraft.v1.Attempt.deadline:type_name -> google.protobuf.Timestamp
-	30, // 15: taskraft.v1.EndedAttempt.end_time:type_name -> google.protobuf.Timestamp
-	30, // 16: taskraft.v1.EndedAttempt.start_time:type_name -> google.protobuf.Timestamp
-	30, // 17: taskraft.v1.Superseded.time:type_name -> google.protobuf.Timestamp
+	8,  // 11: taskraft.v1.TaskSpec.on_success:type_name -> taskraft.v1.TaskSpec
+	8,  // 12: taskraft.v1.TaskSpec.on_dead:type_name -> taskraft.v1.TaskSpec
+	35, // 13: taskraft.v1.Attempt.start_time:type_name -> google.protobuf.Timestamp
+	35, // 14: taskraft.v1.Attempt.deadline:type_name -> google.protobuf.Timestamp
+	35, // 15: taskraft.v1.EndedAttempt.end_time:type_name -> google.protobuf.Timestamp
+	35, // 16: taskraft.v1.EndedAttempt.start_time:type_name -> google.protobuf.Timestamp
+	35, // 17: taskraft.v1.Superseded.time:type_name -> google.protobuf.Timestamp
 	0,  // 18: taskraft.v1.Task.state:type_name -> taskraft.v1.TaskState
-	7,  // 19: taskraft.v1.Task.spec:type_name -> taskraft.v1.TaskSpec
-	30, // 20: taskraft.v1.Task.submit_time:type_name -> google.protobuf.Timestamp
-	30, // 21: taskraft.v1.Task.eligible_time:type_name -> google.protobuf.Timestamp
-	30, // 22: taskraft.v1.Task.finish_time:type_name -> google.protobuf.Timestamp
-	30, // 23: taskraft.v1.Task.expire_time:type_name -> google.protobuf.Timestamp
-	8,  // 24: taskraft.v1.Task.attempt:type_name -> taskraft.v1.Attempt
-	9,  // 25: taskraft.v1.Task.ended:type_name -> taskraft.v1.EndedAttempt
-	10, // 26: taskraft.v1.Task.superseded:type_name -> taskraft.v1.Superseded
-	7,  // 27: taskraft.v1.SubmitTaskRequest.task:type_name -> taskraft.v1.TaskSpec
-	5,  // 28: taskraft.v1.SubmitTaskRequest.call:type_name -> taskraft.v1.Call
-	4,  // 29: taskraft.v1.SubmitTaskResponse.position:type_name -> taskraft.v1.Position
-	7,  // 30: taskraft.v1.SubmitTasksRequest.tasks:type_name -> taskraft.v1.TaskSpec
-	5,  // 31: taskraft.v1.SubmitTasksRequest.call:type_name -> taskraft.v1.Call
-	4,  // 32: taskraft.v1.SubmitTasksResponse.position:type_name -> taskraft.v1.Position
-	2,  // 33: taskraft.v1.GetTaskRequest.consistency:type_name -> taskraft.v1.Consistency
-	11, // 34: taskraft.v1.GetTaskResponse.task:type_name -> taskraft.v1.Task
-	4,  // 35: taskraft.v1.GetTaskResponse.position:type_name -> taskraft.v1.Position
-	2,  // 36: taskraft.v1.ListTasksRequest.consistency:type_name -> taskraft.v1.Consistency
-	11, // 37: taskraft.v1.ListTasksResponse.tasks:type_name -> taskraft.v1.Task
-	4,  // 38: taskraft.v1.ListTasksResponse.position:type_name -> taskraft.v1.Position
-	5,  // 39: taskraft.v1.CancelTaskRequest.call:type_name -> taskraft.v1.Call
-	3,  // 40: taskraft.v1.CancelTaskResponse.outcome:type_name -> taskraft.v1.Outcome
-	11, // 41: taskraft.v1.CancelTaskResponse.task:type_name -> taskraft.v1.Task
-	4,  // 42: taskraft.v1.CancelTaskResponse.position:type_name -> taskraft.v1.Position
-	5,  // 43: taskraft.v1.RetryTaskRequest.call:type_name -> taskraft.v1.Call
-	11, // 44: taskraft.v1.RetryTaskResponse.task:type_name -> taskraft.v1.Task
-	4,  // 45: taskraft.v1.RetryTaskResponse.position:type_name -> taskraft.v1.Position
-	29, // 46: taskraft.v1.WaitTaskRequest.timeout:type_name -> google.protobuf.Duration
-	11, // 47: taskraft.v1.WaitTaskResponse.task:type_name -> taskraft.v1.Task
-	4,  // 48: taskraft.v1.WaitTaskResponse.position:type_name -> taskraft.v1.Position
-	11, // 49: taskraft.v1.WatchTasksResponse.ended:type_name -> taskraft.v1.Task
-	4,  // 50: taskraft.v1.WatchTasksResponse.position:type_name -> taskraft.v1.Position
-	12, // 51: taskraft.v1.TaskService.SubmitTask:input_type -> taskraft.v1.SubmitTaskRequest
-	14, // 52: taskraft.v1.TaskService.SubmitTasks:input_type -> taskraft.v1.SubmitTasksRequest
-	16, // 53: taskraft.v1.TaskService.GetTask:input_type -> taskraft.v1.GetTaskRequest
-	18, // 54: taskraft.v1.TaskService.ListTasks:input_type -> taskraft.v1.ListTasksRequest
-	20, // 55: taskraft.v1.TaskService.CancelTask:input_type -> taskraft.v1.CancelTaskRequest
-	22, // 56: taskraft.v1.TaskService.RetryTask:input_type -> taskraft.v1.RetryTaskRequest
-	24, // 57: taskraft.v1.TaskService.WaitTask:input_type -> taskraft.v1.WaitTaskRequest
-	26, // 58: taskraft.v1.TaskService.WatchTasks:input_type -> taskraft.v1.WatchTasksRequest
-	13, // 59: taskraft.v1.TaskService.SubmitTask:output_type -> taskraft.v1.SubmitTaskResponse
-	15, // 60: taskraft.v1.TaskService.SubmitTasks:output_type -> taskraft.v1.SubmitTasksResponse
-	17, // 61: taskraft.v1.TaskService.GetTask:output_type -> taskraft.v1.GetTaskResponse
-	19, // 62: taskraft.v1.TaskService.ListTasks:output_type -> taskraft.v1.ListTasksResponse
-	21, // 63: taskraft.v1.TaskService.CancelTask:output_type -> taskraft.v1.CancelTaskResponse
-	23, // 64: taskraft.v1.TaskService.RetryTask:output_type -> taskraft.v1.RetryTaskResponse
-	25, // 65: taskraft.v1.TaskService.WaitTask:output_type -> taskraft.v1.WaitTaskResponse
-	27, // 66: taskraft.v1.TaskService.WatchTasks:output_type -> taskraft.v1.WatchTasksResponse
-	59, // [59:67] is the sub-list for method output_type
-	51, // [51:59] is the sub-list for method input_type
-	51, // [51:51] is the sub-list for extension type_name
-	51, // [51:51] is the sub-list for extension extendee
-	0,  // [0:51] is the sub-list for field type_name
+	8,  // 19: taskraft.v1.Task.spec:type_name -> taskraft.v1.TaskSpec
+	35, // 20: taskraft.v1.Task.submit_time:type_name -> google.protobuf.Timestamp
+	35, // 21: taskraft.v1.Task.eligible_time:type_name -> google.protobuf.Timestamp
+	35, // 22: taskraft.v1.Task.finish_time:type_name -> google.protobuf.Timestamp
+	35, // 23: taskraft.v1.Task.expire_time:type_name -> google.protobuf.Timestamp
+	9,  // 24: taskraft.v1.Task.attempt:type_name -> taskraft.v1.Attempt
+	10, // 25: taskraft.v1.Task.ended:type_name -> taskraft.v1.EndedAttempt
+	11, // 26: taskraft.v1.Task.superseded:type_name -> taskraft.v1.Superseded
+	13, // 27: taskraft.v1.Task.progress:type_name -> taskraft.v1.Progress
+	35, // 28: taskraft.v1.Progress.time:type_name -> google.protobuf.Timestamp
+	2,  // 29: taskraft.v1.OutputChunk.stream:type_name -> taskraft.v1.OutputStream
+	8,  // 30: taskraft.v1.SubmitTaskRequest.task:type_name -> taskraft.v1.TaskSpec
+	6,  // 31: taskraft.v1.SubmitTaskRequest.call:type_name -> taskraft.v1.Call
+	5,  // 32: taskraft.v1.SubmitTaskResponse.position:type_name -> taskraft.v1.Position
+	8,  // 33: taskraft.v1.SubmitTasksRequest.tasks:type_name -> taskraft.v1.TaskSpec
+	6,  // 34: taskraft.v1.SubmitTasksRequest.call:type_name -> taskraft.v1.Call
+	5,  // 35: taskraft.v1.SubmitTasksResponse.position:type_name -> taskraft.v1.Position
+	3,  // 36: taskraft.v1.GetTaskRequest.consistency:type_name -> taskraft.v1.Consistency
+	12, // 37: taskraft.v1.GetTaskResponse.task:type_name -> taskraft.v1.Task
+	5,  // 38: taskraft.v1.GetTaskResponse.position:type_name -> taskraft.v1.Position
+	3,  // 39: taskraft.v1.ListTasksRequest.consistency:type_name -> taskraft.v1.Consistency
+	12, // 40: taskraft.v1.ListTasksResponse.tasks:type_name -> taskraft.v1.Task
+	5,  // 41: taskraft.v1.ListTasksResponse.position:type_name -> taskraft.v1.Position
+	6,  // 42: taskraft.v1.CancelTaskRequest.call:type_name -> taskraft.v1.Call
+	4,  // 43: taskraft.v1.CancelTaskResponse.outcome:type_name -> taskraft.v1.Outcome
+	12, // 44: taskraft.v1.CancelTaskResponse.task:type_name -> taskraft.v1.Task
+	5,  // 45: taskraft.v1.CancelTaskResponse.position:type_name -> taskraft.v1.Position
+	6,  // 46: taskraft.v1.RetryTaskRequest.call:type_name -> taskraft.v1.Call
+	12, // 47: taskraft.v1.RetryTaskResponse.task:type_name -> taskraft.v1.Task
+	5,  // 48: taskraft.v1.RetryTaskResponse.position:type_name -> taskraft.v1.Position
+	34, // 49: taskraft.v1.WaitTaskRequest.timeout:type_name -> google.protobuf.Duration
+	12, // 50: taskraft.v1.WaitTaskResponse.task:type_name -> taskraft.v1.Task
+	5,  // 51: taskraft.v1.WaitTaskResponse.position:type_name -> taskraft.v1.Position
+	12, // 52: taskraft.v1.WatchTasksResponse.ended:type_name -> taskraft.v1.Task
+	5,  // 53: taskraft.v1.WatchTasksResponse.position:type_name -> taskraft.v1.Position
+	12, // 54: taskraft.v1.FollowTaskResponse.task:type_name -> taskraft.v1.Task
+	14, // 55: taskraft.v1.FollowTaskResponse.output:type_name -> taskraft.v1.OutputChunk
+	13, // 56: taskraft.v1.FollowTaskResponse.progress:type_name -> taskraft.v1.Progress
+	5,  // 57: taskraft.v1.FollowTaskResponse.position:type_name -> taskraft.v1.Position
+	15, // 58: taskraft.v1.TaskService.SubmitTask:input_type -> taskraft.v1.SubmitTaskRequest
+	17, // 59: taskraft.v1.TaskService.SubmitTasks:input_type -> taskraft.v1.SubmitTasksRequest
+	19, // 60: taskraft.v1.TaskService.GetTask:input_type -> taskraft.v1.GetTaskRequest
+	21, // 61: taskraft.v1.TaskService.ListTasks:input_type -> taskraft.v1.ListTasksRequest
+	23, // 62: taskraft.v1.TaskService.CancelTask:input_type -> taskraft.v1.CancelTaskRequest
+	25, // 63: taskraft.v1.TaskService.RetryTask:input_type -> taskraft.v1.RetryTaskRequest
+	27, // 64: taskraft.v1.TaskService.WaitTask:input_type -> taskraft.v1.WaitTaskRequest
+	29, // 65: taskraft.v1.TaskService.WatchTasks:input_type -> taskraft.v1.WatchTasksRequest
+	31, // 66: taskraft.v1.TaskService.FollowTask:input_type -> taskraft.v1.FollowTaskRequest
+	16, // 67: taskraft.v1.TaskService.SubmitTask:output_type -> taskraft.v1.SubmitTaskResponse
+	18, // 68: taskraft.v1.TaskService.SubmitTasks:output_type -> taskraft.v1.SubmitTasksResponse
+	20, // 69: taskraft.v1.TaskService.GetTask:output_type -> taskraft.v1.GetTaskResponse
+	22, // 70: taskraft.v1.TaskService.ListTasks:output_type -> taskraft.v1.ListTasksResponse
+	24, // 71: taskraft.v1.TaskService.CancelTask:output_type -> taskraft.v1.CancelTaskResponse
+	26, // 72: taskraft.v1.TaskService.RetryTask:output_type -> taskraft.v1.RetryTaskResponse
+	28, // 73: taskraft.v1.TaskService.WaitTask:output_type -> taskraft.v1.WaitTaskResponse
+	30, // 74: taskraft.v1.TaskService.WatchTasks:output_type -> taskraft.v1.WatchTasksResponse
+	32, // 75: taskraft.v1.TaskService.FollowTask:output_type -> taskraft.v1.FollowTaskResponse
+	67, // [67:76] is the sub-list for method output_type
+	58, // [58:67] is the sub-list for method input_type
+	58, // [58:58] is the sub-list for extension type_name
+	58, // [58:58] is the sub-list for extension extendee
+	0,  // [0:58] is the sub-list for field type_name
 }
 
 func init() { file_task_proto_init() }
@@ -2420,8 +2877,8 @@ func file_task_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_task_proto_rawDesc), len(file_task_proto_rawDesc)),
-			NumEnums:      4,
-			NumMessages:   25,
+			NumEnums:      5,
+			NumMessages:   29,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -29,6 +29,7 @@ const (
 	TaskService_RetryTask_FullMethodName   = "/taskraft.v1.TaskService/RetryTask"
 	TaskService_WaitTask_FullMethodName    = "/taskraft.v1.TaskService/WaitTask"
 	TaskService_WatchTasks_FullMethodName  = "/taskraft.v1.TaskService/WatchTasks"
+	TaskService_FollowTask_FullMethodName  = "/taskraft.v1.TaskService/FollowTask"
 )
 
 // TaskServiceClient is the client API for TaskService service.
@@ -53,6 +54,9 @@ type TaskServiceClient interface {
 	// is answered once, in the order in which they end. The first response comes at
 	// once and names none.
 	WatchTasks(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[WatchTasksRequest, WatchTasksResponse], error)
+	// FollowTask tells of a task's states, its progress and its output until it has
+	// ended. The leader alone knows progress and output, in its memory.
+	FollowTask(ctx context.Context, in *FollowTaskRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowTaskResponse], error)
 }
 
 type taskServiceClient struct {
@@ -146,6 +150,25 @@ func (c *taskServiceClient) WatchTasks(ctx context.Context, opts ...grpc.CallOpt
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type TaskService_WatchTasksClient = grpc.BidiStreamingClient[WatchTasksRequest, WatchTasksResponse]
 
+func (c *taskServiceClient) FollowTask(ctx context.Context, in *FollowTaskRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowTaskResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &TaskService_ServiceDesc.Streams[1], TaskService_FollowTask_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[FollowTaskRequest, FollowTaskResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type TaskService_FollowTaskClient = grpc.ServerStreamingClient[FollowTaskResponse]
+
 // TaskServiceServer is the server API for TaskService service.
 // All implementations must embed UnimplementedTaskServiceServer
 // for forward compatibility.
@@ -168,6 +191,9 @@ type TaskServiceServer interface {
 	// is answered once, in the order in which they end. The first response comes at
 	// once and names none.
 	WatchTasks(grpc.BidiStreamingServer[WatchTasksRequest, WatchTasksResponse]) error
+	// FollowTask tells of a task's states, its progress and its output until it has
+	// ended. The leader alone knows progress and output, in its memory.
+	FollowTask(*FollowTaskRequest, grpc.ServerStreamingServer[FollowTaskResponse]) error
 	mustEmbedUnimplementedTaskServiceServer()
 }
 
@@ -201,6 +227,9 @@ func (UnimplementedTaskServiceServer) WaitTask(context.Context, *WaitTaskRequest
 }
 func (UnimplementedTaskServiceServer) WatchTasks(grpc.BidiStreamingServer[WatchTasksRequest, WatchTasksResponse]) error {
 	return status.Error(codes.Unimplemented, "method WatchTasks not implemented")
+}
+func (UnimplementedTaskServiceServer) FollowTask(*FollowTaskRequest, grpc.ServerStreamingServer[FollowTaskResponse]) error {
+	return status.Error(codes.Unimplemented, "method FollowTask not implemented")
 }
 func (UnimplementedTaskServiceServer) mustEmbedUnimplementedTaskServiceServer() {}
 func (UnimplementedTaskServiceServer) testEmbeddedByValue()                     {}
@@ -356,6 +385,17 @@ func _TaskService_WatchTasks_Handler(srv interface{}, stream grpc.ServerStream) 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type TaskService_WatchTasksServer = grpc.BidiStreamingServer[WatchTasksRequest, WatchTasksResponse]
 
+func _TaskService_FollowTask_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(FollowTaskRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(TaskServiceServer).FollowTask(m, &grpc.GenericServerStream[FollowTaskRequest, FollowTaskResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type TaskService_FollowTaskServer = grpc.ServerStreamingServer[FollowTaskResponse]
+
 // TaskService_ServiceDesc is the grpc.ServiceDesc for TaskService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -398,6 +438,11 @@ var TaskService_ServiceDesc = grpc.ServiceDesc{
 			Handler:       _TaskService_WatchTasks_Handler,
 			ServerStreams: true,
 			ClientStreams: true,
+		},
+		{
+			StreamName:    "FollowTask",
+			Handler:       _TaskService_FollowTask_Handler,
+			ServerStreams: true,
 		},
 	},
 	Metadata: "task.proto",

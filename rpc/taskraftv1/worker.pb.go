@@ -493,14 +493,18 @@ func (x *StreamHeartbeat) GetHeldHash() uint64 {
 }
 
 type WorkerMessage struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Attach        *Attach                `protobuf:"bytes,1,opt,name=attach,proto3" json:"attach,omitempty"` // first message only
-	Completions   []*Completion          `protobuf:"bytes,2,rep,name=completions,proto3" json:"completions,omitempty"`
-	Failures      []*Failure             `protobuf:"bytes,3,rep,name=failures,proto3" json:"failures,omitempty"`
-	Releases      []*Handback            `protobuf:"bytes,4,rep,name=releases,proto3" json:"releases,omitempty"`
-	Heartbeat     *StreamHeartbeat       `protobuf:"bytes,5,opt,name=heartbeat,proto3" json:"heartbeat,omitempty"`
-	Draining      bool                   `protobuf:"varint,6,opt,name=draining,proto3" json:"draining,omitempty"` // no more assignments; the stream stays for results
-	Goodbye       bool                   `protobuf:"varint,7,opt,name=goodbye,proto3" json:"goodbye,omitempty"`   // last message: hand back at once what is still held
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Attach      *Attach                `protobuf:"bytes,1,opt,name=attach,proto3" json:"attach,omitempty"` // first message only
+	Completions []*Completion          `protobuf:"bytes,2,rep,name=completions,proto3" json:"completions,omitempty"`
+	Failures    []*Failure             `protobuf:"bytes,3,rep,name=failures,proto3" json:"failures,omitempty"`
+	Releases    []*Handback            `protobuf:"bytes,4,rep,name=releases,proto3" json:"releases,omitempty"`
+	Heartbeat   *StreamHeartbeat       `protobuf:"bytes,5,opt,name=heartbeat,proto3" json:"heartbeat,omitempty"`
+	Draining    bool                   `protobuf:"varint,6,opt,name=draining,proto3" json:"draining,omitempty"` // no more assignments; the stream stays for results
+	Goodbye     bool                   `protobuf:"varint,7,opt,name=goodbye,proto3" json:"goodbye,omitempty"`   // last message: hand back at once what is still held
+	// What attempts say before they end. It counts before the reports in the same
+	// message, and no answer is given.
+	Progress      []*Progress    `protobuf:"bytes,45,rep,name=progress,proto3" json:"progress,omitempty"`
+	Output        []*OutputChunk `protobuf:"bytes,46,rep,name=output,proto3" json:"output,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -582,6 +586,20 @@ func (x *WorkerMessage) GetGoodbye() bool {
 		return x.Goodbye
 	}
 	return false
+}
+
+func (x *WorkerMessage) GetProgress() []*Progress {
+	if x != nil {
+		return x.Progress
+	}
+	return nil
+}
+
+func (x *WorkerMessage) GetOutput() []*OutputChunk {
+	if x != nil {
+		return x.Output
+	}
+	return nil
 }
 
 type Assignment struct {
@@ -1523,6 +1541,8 @@ type HeartbeatRequest struct {
 	WorkerId      string                 `protobuf:"bytes,1,opt,name=worker_id,json=workerId,proto3" json:"worker_id,omitempty"`
 	BootId        string                 `protobuf:"bytes,2,opt,name=boot_id,json=bootId,proto3" json:"boot_id,omitempty"`
 	Held          []uint64               `protobuf:"varint,3,rep,packed,name=held,proto3" json:"held,omitempty"`
+	Progress      []*Progress            `protobuf:"bytes,45,rep,name=progress,proto3" json:"progress,omitempty"` // as in WorkerMessage
+	Output        []*OutputChunk         `protobuf:"bytes,46,rep,name=output,proto3" json:"output,omitempty"`     // as in WorkerMessage
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1574,6 +1594,20 @@ func (x *HeartbeatRequest) GetBootId() string {
 func (x *HeartbeatRequest) GetHeld() []uint64 {
 	if x != nil {
 		return x.Held
+	}
+	return nil
+}
+
+func (x *HeartbeatRequest) GetProgress() []*Progress {
+	if x != nil {
+		return x.Progress
+	}
+	return nil
+}
+
+func (x *HeartbeatRequest) GetOutput() []*OutputChunk {
+	if x != nil {
+		return x.Output
 	}
 	return nil
 }
@@ -1687,7 +1721,7 @@ const file_worker_proto_rawDesc = "" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x1d\n" +
 	"\n" +
 	"held_count\x18\x02 \x01(\rR\theldCount\x12\x1b\n" +
-	"\theld_hash\x18\x03 \x01(\x04R\bheldHash\"\xce\x02\n" +
+	"\theld_hash\x18\x03 \x01(\x04R\bheldHash\"\xb3\x03\n" +
 	"\rWorkerMessage\x12+\n" +
 	"\x06attach\x18\x01 \x01(\v2\x13.taskraft.v1.AttachR\x06attach\x129\n" +
 	"\vcompletions\x18\x02 \x03(\v2\x17.taskraft.v1.CompletionR\vcompletions\x120\n" +
@@ -1695,7 +1729,9 @@ const file_worker_proto_rawDesc = "" +
 	"\breleases\x18\x04 \x03(\v2\x15.taskraft.v1.HandbackR\breleases\x12:\n" +
 	"\theartbeat\x18\x05 \x01(\v2\x1c.taskraft.v1.StreamHeartbeatR\theartbeat\x12\x1a\n" +
 	"\bdraining\x18\x06 \x01(\bR\bdraining\x12\x18\n" +
-	"\agoodbye\x18\a \x01(\bR\agoodbye\"\xa9\x02\n" +
+	"\agoodbye\x18\a \x01(\bR\agoodbye\x121\n" +
+	"\bprogress\x18- \x03(\v2\x15.taskraft.v1.ProgressR\bprogress\x120\n" +
+	"\x06output\x18. \x03(\v2\x18.taskraft.v1.OutputChunkR\x06output\"\xa9\x02\n" +
 	"\n" +
 	"Assignment\x12\x12\n" +
 	"\x04task\x18\x01 \x01(\x04R\x04task\x12\x14\n" +
@@ -1775,11 +1811,13 @@ const file_worker_proto_rawDesc = "" +
 	"\afailure\x18\x03 \x01(\v2\x14.taskraft.v1.FailureR\afailure\"u\n" +
 	"\x10FailTaskResponse\x12.\n" +
 	"\aoutcome\x18\x01 \x01(\x0e2\x14.taskraft.v1.OutcomeR\aoutcome\x121\n" +
-	"\bposition\x18\x02 \x01(\v2\x15.taskraft.v1.PositionR\bposition\"\\\n" +
+	"\bposition\x18\x02 \x01(\v2\x15.taskraft.v1.PositionR\bposition\"\xc1\x01\n" +
 	"\x10HeartbeatRequest\x12\x1b\n" +
 	"\tworker_id\x18\x01 \x01(\tR\bworkerId\x12\x17\n" +
 	"\aboot_id\x18\x02 \x01(\tR\x06bootId\x12\x12\n" +
-	"\x04held\x18\x03 \x03(\x04R\x04held\"\x9f\x01\n" +
+	"\x04held\x18\x03 \x03(\x04R\x04held\x121\n" +
+	"\bprogress\x18- \x03(\v2\x15.taskraft.v1.ProgressR\bprogress\x120\n" +
+	"\x06output\x18. \x03(\v2\x18.taskraft.v1.OutputChunkR\x06output\"\x9f\x01\n" +
 	"\x11HeartbeatResponse\x12*\n" +
 	"\x06aborts\x18\x01 \x03(\v2\x12.taskraft.v1.AbortR\x06aborts\x12+\n" +
 	"\x03ttl\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x03ttl\x121\n" +
@@ -1831,9 +1869,11 @@ var file_worker_proto_goTypes = []any{
 	nil,                           // 23: taskraft.v1.RequestTaskRequest.LabelsEntry
 	(*durationpb.Duration)(nil),   // 24: google.protobuf.Duration
 	(*TaskSpec)(nil),              // 25: taskraft.v1.TaskSpec
-	(*timestamppb.Timestamp)(nil), // 26: google.protobuf.Timestamp
-	(Outcome)(0),                  // 27: taskraft.v1.Outcome
-	(*Position)(nil),              // 28: taskraft.v1.Position
+	(*Progress)(nil),              // 26: taskraft.v1.Progress
+	(*OutputChunk)(nil),           // 27: taskraft.v1.OutputChunk
+	(*timestamppb.Timestamp)(nil), // 28: google.protobuf.Timestamp
+	(Outcome)(0),                  // 29: taskraft.v1.Outcome
+	(*Position)(nil),              // 30: taskraft.v1.Position
 }
 var file_worker_proto_depIdxs = []int32{
 	0,  // 0: taskraft.v1.Attach.queues:type_name -> taskraft.v1.QueueWeight
@@ -1846,49 +1886,53 @@ var file_worker_proto_depIdxs = []int32{
 	3,  // 7: taskraft.v1.WorkerMessage.failures:type_name -> taskraft.v1.Failure
 	4,  // 8: taskraft.v1.WorkerMessage.releases:type_name -> taskraft.v1.Handback
 	5,  // 9: taskraft.v1.WorkerMessage.heartbeat:type_name -> taskraft.v1.StreamHeartbeat
-	24, // 10: taskraft.v1.Assignment.timeout:type_name -> google.protobuf.Duration
-	26, // 11: taskraft.v1.Assignment.submit_time:type_name -> google.protobuf.Timestamp
-	27, // 12: taskraft.v1.OutcomeReply.outcome:type_name -> taskraft.v1.Outcome
-	24, // 13: taskraft.v1.Attached.ttl:type_name -> google.protobuf.Duration
-	24, // 14: taskraft.v1.Attached.heartbeat_every:type_name -> google.protobuf.Duration
-	28, // 15: taskraft.v1.Attached.position:type_name -> taskraft.v1.Position
-	28, // 16: taskraft.v1.HeartbeatAck.position:type_name -> taskraft.v1.Position
-	10, // 17: taskraft.v1.MasterMessage.attached:type_name -> taskraft.v1.Attached
-	7,  // 18: taskraft.v1.MasterMessage.assignments:type_name -> taskraft.v1.Assignment
-	8,  // 19: taskraft.v1.MasterMessage.outcomes:type_name -> taskraft.v1.OutcomeReply
-	9,  // 20: taskraft.v1.MasterMessage.aborts:type_name -> taskraft.v1.Abort
-	11, // 21: taskraft.v1.MasterMessage.heartbeat:type_name -> taskraft.v1.HeartbeatAck
-	12, // 22: taskraft.v1.MasterMessage.moved:type_name -> taskraft.v1.LeaderInfo
-	0,  // 23: taskraft.v1.RequestTaskRequest.queues:type_name -> taskraft.v1.QueueWeight
-	23, // 24: taskraft.v1.RequestTaskRequest.labels:type_name -> taskraft.v1.RequestTaskRequest.LabelsEntry
-	24, // 25: taskraft.v1.RequestTaskRequest.wait:type_name -> google.protobuf.Duration
-	7,  // 26: taskraft.v1.RequestTaskResponse.assignments:type_name -> taskraft.v1.Assignment
-	24, // 27: taskraft.v1.RequestTaskResponse.ttl:type_name -> google.protobuf.Duration
-	28, // 28: taskraft.v1.RequestTaskResponse.position:type_name -> taskraft.v1.Position
-	2,  // 29: taskraft.v1.CompleteTaskRequest.completion:type_name -> taskraft.v1.Completion
-	27, // 30: taskraft.v1.CompleteTaskResponse.outcome:type_name -> taskraft.v1.Outcome
-	28, // 31: taskraft.v1.CompleteTaskResponse.position:type_name -> taskraft.v1.Position
-	3,  // 32: taskraft.v1.FailTaskRequest.failure:type_name -> taskraft.v1.Failure
-	27, // 33: taskraft.v1.FailTaskResponse.outcome:type_name -> taskraft.v1.Outcome
-	28, // 34: taskraft.v1.FailTaskResponse.position:type_name -> taskraft.v1.Position
-	9,  // 35: taskraft.v1.HeartbeatResponse.aborts:type_name -> taskraft.v1.Abort
-	24, // 36: taskraft.v1.HeartbeatResponse.ttl:type_name -> google.protobuf.Duration
-	28, // 37: taskraft.v1.HeartbeatResponse.position:type_name -> taskraft.v1.Position
-	6,  // 38: taskraft.v1.WorkerService.Work:input_type -> taskraft.v1.WorkerMessage
-	14, // 39: taskraft.v1.WorkerService.RequestTask:input_type -> taskraft.v1.RequestTaskRequest
-	16, // 40: taskraft.v1.WorkerService.CompleteTask:input_type -> taskraft.v1.CompleteTaskRequest
-	18, // 41: taskraft.v1.WorkerService.FailTask:input_type -> taskraft.v1.FailTaskRequest
-	20, // 42: taskraft.v1.WorkerService.Heartbeat:input_type -> taskraft.v1.HeartbeatRequest
-	13, // 43: taskraft.v1.WorkerService.Work:output_type -> taskraft.v1.MasterMessage
-	15, // 44: taskraft.v1.WorkerService.RequestTask:output_type -> taskraft.v1.RequestTaskResponse
-	17, // 45: taskraft.v1.WorkerService.CompleteTask:output_type -> taskraft.v1.CompleteTaskResponse
-	19, // 46: taskraft.v1.WorkerService.FailTask:output_type -> taskraft.v1.FailTaskResponse
-	21, // 47: taskraft.v1.WorkerService.Heartbeat:output_type -> taskraft.v1.HeartbeatResponse
-	43, // [43:48] is the sub-list for method output_type
-	38, // [38:43] is the sub-list for method input_type
-	38, // [38:38] is the sub-list for extension type_name
-	38, // [38:38] is the sub-list for extension extendee
-	0,  // [0:38] is the sub-list for field type_name
+	26, // 10: taskraft.v1.WorkerMessage.progress:type_name -> taskraft.v1.Progress
+	27, // 11: taskraft.v1.WorkerMessage.output:type_name -> taskraft.v1.OutputChunk
+	24, // 12: taskraft.v1.Assignment.timeout:type_name -> google.protobuf.Duration
+	28, // 13: taskraft.v1.Assignment.submit_time:type_name -> google.protobuf.Timestamp
+	29, // 14: taskraft.v1.OutcomeReply.outcome:type_name -> taskraft.v1.Outcome
+	24, // 15: taskraft.v1.Attached.ttl:type_name -> google.protobuf.Duration
+	24, // 16: taskraft.v1.Attached.heartbeat_every:type_name -> google.protobuf.Duration
+	30, // 17: taskraft.v1.Attached.position:type_name -> taskraft.v1.Position
+	30, // 18: taskraft.v1.HeartbeatAck.position:type_name -> taskraft.v1.Position
+	10, // 19: taskraft.v1.MasterMessage.attached:type_name -> taskraft.v1.Attached
+	7,  // 20: taskraft.v1.MasterMessage.assignments:type_name -> taskraft.v1.Assignment
+	8,  // 21: taskraft.v1.MasterMessage.outcomes:type_name -> taskraft.v1.OutcomeReply
+	9,  // 22: taskraft.v1.MasterMessage.aborts:type_name -> taskraft.v1.Abort
+	11, // 23: taskraft.v1.MasterMessage.heartbeat:type_name -> taskraft.v1.HeartbeatAck
+	12, // 24: taskraft.v1.MasterMessage.moved:type_name -> taskraft.v1.LeaderInfo
+	0,  // 25: taskraft.v1.RequestTaskRequest.queues:type_name -> taskraft.v1.QueueWeight
+	23, // 26: taskraft.v1.RequestTaskRequest.labels:type_name -> taskraft.v1.RequestTaskRequest.LabelsEntry
+	24, // 27: taskraft.v1.RequestTaskRequest.wait:type_name -> google.protobuf.Duration
+	7,  // 28: taskraft.v1.RequestTaskResponse.assignments:type_name -> taskraft.v1.Assignment
+	24, // 29: taskraft.v1.RequestTaskResponse.ttl:type_name -> google.protobuf.Duration
+	30, // 30: taskraft.v1.RequestTaskResponse.position:type_name -> taskraft.v1.Position
+	2,  // 31: taskraft.v1.CompleteTaskRequest.completion:type_name -> taskraft.v1.Completion
+	29, // 32: taskraft.v1.CompleteTaskResponse.outcome:type_name -> taskraft.v1.Outcome
+	30, // 33: taskraft.v1.CompleteTaskResponse.position:type_name -> taskraft.v1.Position
+	3,  // 34: taskraft.v1.FailTaskRequest.failure:type_name -> taskraft.v1.Failure
+	29, // 35: taskraft.v1.FailTaskResponse.outcome:type_name -> taskraft.v1.Outcome
+	30, // 36: taskraft.v1.FailTaskResponse.position:type_name -> taskraft.v1.Position
+	26, // 37: taskraft.v1.HeartbeatRequest.progress:type_name -> taskraft.v1.Progress
+	27, // 38: taskraft.v1.HeartbeatRequest.output:type_name -> taskraft.v1.OutputChunk
+	9,  // 39: taskraft.v1.HeartbeatResponse.aborts:type_name -> taskraft.v1.Abort
+	24, // 40: taskraft.v1.HeartbeatResponse.ttl:type_name -> google.protobuf.Duration
+	30, // 41: taskraft.v1.HeartbeatResponse.position:type_name -> taskraft.v1.Position
+	6,  // 42: taskraft.v1.WorkerService.Work:input_type -> taskraft.v1.WorkerMessage
+	14, // 43: taskraft.v1.WorkerService.RequestTask:input_type -> taskraft.v1.RequestTaskRequest
+	16, // 44: taskraft.v1.WorkerService.CompleteTask:input_type -> taskraft.v1.CompleteTaskRequest
+	18, // 45: taskraft.v1.WorkerService.FailTask:input_type -> taskraft.v1.FailTaskRequest
+	20, // 46: taskraft.v1.WorkerService.Heartbeat:input_type -> taskraft.v1.HeartbeatRequest
+	13, // 47: taskraft.v1.WorkerService.Work:output_type -> taskraft.v1.MasterMessage
+	15, // 48: taskraft.v1.WorkerService.RequestTask:output_type -> taskraft.v1.RequestTaskResponse
+	17, // 49: taskraft.v1.WorkerService.CompleteTask:output_type -> taskraft.v1.CompleteTaskResponse
+	19, // 50: taskraft.v1.WorkerService.FailTask:output_type -> taskraft.v1.FailTaskResponse
+	21, // 51: taskraft.v1.WorkerService.Heartbeat:output_type -> taskraft.v1.HeartbeatResponse
+	47, // [47:52] is the sub-list for method output_type
+	42, // [42:47] is the sub-list for method input_type
+	42, // [42:42] is the sub-list for extension type_name
+	42, // [42:42] is the sub-list for extension extendee
+	0,  // [0:42] is the sub-list for field type_name
 }
 
 func init() { file_worker_proto_init() }

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -28,7 +29,7 @@ type Config struct {
 	// Grace is the time from SIGTERM to SIGKILL; 0: 5 s.
 	Grace time.Duration
 	// MaxResult bounds the result in bytes; 0: 64 KiB. Standard output and standard
-	// error each get a little less than half of it.
+	// error each get a little less than half of it, for their ends.
 	MaxResult int
 	// PassEnv names further variables of the worker that programs get.
 	PassEnv []string
@@ -115,7 +116,8 @@ func (r *runner) handle(ctx context.Context, t *worker.Task) (worker.Result, err
 	mark := "TASKRAFT_RUN=" + rand.Text() // of this run and no other on the host
 	cmd := &exec.Cmd{
 		Path: path, Args: p.Argv, Dir: p.Dir, Env: append(r.environ(p, t), mark),
-		Stdout: stdout, Stderr: stderr,
+		Stdout:      io.MultiWriter(stdout, worker.Output(ctx, worker.Stdout)),
+		Stderr:      io.MultiWriter(stderr, worker.Output(ctx, worker.Stderr)),
 		SysProcAttr: processAttributes(), WaitDelay: pipeDelay,
 	}
 	if p.Stdin != "" {

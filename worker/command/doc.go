@@ -9,6 +9,9 @@
 //	{"exit_code": 0, "signal": "", "stdout": "…", "stderr": "…",
 //	 "stdout_truncated": false, "stderr_truncated": false, "duration_ms": 12}
 //
+// Of standard output and standard error the result has the end, what fits. While
+// the program runs, its output is shown as worker.Output shows it.
+//
 // No shell is involved: argv reaches the program byte for byte. Which programs may
 // run is decided when the worker starts. The child gets PATH, HOME, LANG and a few
 // more of the worker's variables, the payload's, and TASKRAFT_TASK,
@@ -35,6 +38,6 @@
 //	payload.go      what a task asks for, checked
 //	allow.go        which programs may run
 //	supervise.go    one process group from start to end
-//	output.go       what it printed, capped, and the result
+//	output.go       the end of what it printed, and the result
 //	proc_linux.go   what only Linux can do
 package command

@@ -11,44 +11,48 @@ import (
 	"github.com/taskraft/taskraft/worker"
 )
 
-// capped keeps the first bytes of what is written to it.
+// capped keeps the last bytes of what is written to it: a program says at its end
+// why it ends.
 type capped struct {
 	most int
-	kept []byte
+	kept []byte // the end of it, and at most as much again before that
 	cut  bool
 }
 
 func newCapped(most int) *capped { return &capped{most: most} }
 
-// Write keeps what fits and takes the rest as well: the program must not notice.
+// Write takes everything: the program must not notice.
 func (c *capped) Write(p []byte) (int, error) {
-	n := min(len(p), c.most-len(c.kept))
-	c.kept = append(c.kept, p[:n]...)
-	c.cut = c.cut || n < len(p)
-	return len(p), nil
+	n := len(p)
+	if len(p) > c.most {
+		c.kept, c.cut, p = c.kept[:0], true, p[len(p)-c.most:]
+	}
+	if len(c.kept)+len(p) > 2*c.most {
+		c.kept, c.cut = append(c.kept[:0], c.kept[len(c.kept)-c.most:]...), true
+	}
+	c.kept = append(c.kept, p...)
+	return n, nil
 }
 
-// text returns what was kept as UTF-8 that takes at most c.most bytes in JSON.
+// text returns the end of it as UTF-8 that takes at most c.most bytes in JSON.
 func (c *capped) text() (s string, truncated bool) {
-	kept := c.kept
-	if c.cut { // not in the middle of a character
-		for i := 1; i < utf8.UTFMax && i <= len(kept); i++ {
-			if tail := kept[len(kept)-i:]; utf8.RuneStart(tail[0]) {
-				if !utf8.FullRune(tail) {
-					kept = kept[:len(kept)-i]
-				}
-				break
-			}
-		}
+	kept, cut := c.kept, c.cut
+	if len(kept) > c.most {
+		kept, cut = kept[len(kept)-c.most:], true
+	}
+	for i := 0; cut && i < utf8.UTFMax && len(kept) > 0 && !utf8.RuneStart(kept[0]); i++ { // not in the middle of a character
+		kept = kept[1:]
 	}
 	s = strings.ToValidUTF8(string(kept), "�")
-	size := 0
-	for i, r := range s {
+	from := len(s)
+	for size := 0; from > 0; {
+		r, n := utf8.DecodeLastRuneInString(s[:from])
 		if size += jsonSize(r); size > c.most {
-			return s[:i], true
+			return s[from:], true
 		}
+		from -= n
 	}
-	return s, c.cut
+	return s, cut
 }
 
 // jsonSize is how many bytes r takes in a JSON string.

@@ -219,13 +219,17 @@ func (a *app) printer() *show.Printer {
 
 // color tells whether w is a terminal that may be coloured.
 func (a *app) color(w io.Writer) bool {
-	env := make(map[string]string)
+	return a.env("NO_COLOR") == "" && a.env("TERM") != "dumb" && isTerminal(w)
+}
+
+// env returns a variable of the environment, the last one of that name.
+func (a *app) env(name string) (value string) {
 	for _, kv := range a.Env {
-		if key, value, ok := strings.Cut(kv, "="); ok {
-			env[key] = value
+		if v, ok := strings.CutPrefix(kv, name+"="); ok {
+			value = v
 		}
 	}
-	return env["NO_COLOR"] == "" && env["TERM"] != "dumb" && isTerminal(w)
+	return value
 }
 
 func isTerminal(w any) bool {

@@ -48,7 +48,11 @@ func setProgram(t *client.Task, argv []string) error {
 func (a *app) await(ctx context.Context, c *client.Client, id uint64) (*taskraftv1.Task, error) {
 	for {
 		round, cancel := a.call(ctx)
-		t, err := c.Wait(round, id)
+		wait := c.Wait
+		if a.animated() && a.printer().People() {
+			wait = func(ctx context.Context, id uint64) (*taskraftv1.Task, error) { return a.waitShown(ctx, c, id) }
+		}
+		t, err := wait(round, id)
 		late := round.Err() != nil && ctx.Err() == nil
 		cancel()
 		if err == nil || !late {
@@ -83,7 +87,7 @@ func (a *app) printResult(t *taskraftv1.Task) error {
 		_, errOut := io.WriteString(a.Out, r.Stdout)
 		_, errErr := io.WriteString(a.Err, r.Stderr)
 		if r.StdoutTruncated || r.StderrTruncated {
-			a.talk("taskraft: the output is cut: the worker keeps only its beginning")
+			a.talk("taskraft: the output is cut: the worker keeps only its end")
 		}
 		return errors.Join(errOut, errErr)
 	}

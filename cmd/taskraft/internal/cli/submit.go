@@ -35,7 +35,7 @@ type submitFlags struct {
 	after                    []uint64
 	afterRun                 bool
 	batch                    string
-	wait                     bool
+	wait, follow             bool
 	most                     time.Duration
 	argv                     []string
 }
@@ -66,6 +66,7 @@ func (f *submitFlags) rows() settings.Table {
 		{Flag: "batch", Arg: "NAME", Value: settings.Text(&f.batch, nil), Doc: "submit all tasks as one batch: all or none, with a counter; --request-id is the batch's"},
 		{Flag: "count", Arg: "N", Default: "1", Value: settings.Int(&f.count, 1, 10_000_000, nil), Doc: "submit this many equal tasks"},
 		{Flag: "wait", Value: settings.Switch(&f.wait), Doc: "wait for the result, print it and exit with its code"},
+		{Flag: "follow", Value: settings.Switch(&f.follow), Doc: "show the task's output while it runs, and exit with its code"},
 		waitRow(&f.most),
 	}
 }
@@ -86,12 +87,15 @@ documents. Tasks are sent in groups as they are read; with --batch they are read
 the end, up to 100,000, and accepted all or none, and after_items may name parents
 by their place in the file, from 0.
 
-Exit codes with --wait: 0 SUCCEEDED, 3 DEAD, 4 CANCELLED.`,
+With --follow the task's output is shown as it comes, across changes of the leader;
+Ctrl-C leaves the task running and says how to follow it again.
+
+Exit codes with --wait and --follow: 0 SUCCEEDED, 3 DEAD, 4 CANCELLED.`,
 		example: `  taskraft submit --wait -- sha256sum /etc/hostname
   taskraft submit -q mail --kind send --payload '{"to":"a@example.org"}'
   seq 1000 | jq -c '{queue:"numbers",kind:"square",payload:{n:.}}' | taskraft submit -f -`,
 		rows: concat(f.rows(), a.dataRows()),
-		args: f.checkArgs, check: f.check,
+		args: f.checkArgs, check: func() []settings.Problem { return append(f.check(), a.checkFollow(f)...) },
 		run: func(ctx context.Context, _ []string) error {
 			return a.withClient(ctx, func(ctx context.Context, c *client.Client) error {
 				if f.batch != "" {
@@ -156,6 +160,15 @@ func (f *submitFlags) check() []settings.Problem {
 	if f.file != "" && f.count > 1 {
 		both("file", "count")
 	}
+	if f.follow && f.wait {
+		both("follow", "wait")
+	}
+	if f.follow && f.count > 1 {
+		both("follow", "count")
+	}
+	if f.follow && f.file != "" {
+		both("follow", "file")
+	}
 	if f.afterRun && len(f.after) == 0 && f.file == "" {
 		out = append(out, settings.Problem{Where: "--after-run", Problem: "given without --after", Do: "say --after which tasks, too"})
 	}
@@ -163,6 +176,17 @@ func (f *submitFlags) check() []settings.Problem {
 		out = append(out, settings.Problem{Where: "--request-id", Problem: "given together with --file", Want: "request_id in each task", Do: "move it into the file"})
 	}
 	return out
+}
+
+// checkFollow refuses a form that the output of a task does not have.
+func (a *app) checkFollow(f *submitFlags) []settings.Problem {
+	if !f.follow || a.printer().People() {
+		return nil
+	}
+	return []settings.Problem{{
+		Where: "--follow", Problem: "given together with -o " + a.config.output, Want: "one of them",
+		Do: "use --wait for a result in that form",
+	}}
 }
 
 // task is what the flags describe.

@@ -42,7 +42,7 @@ func (a *app) newSubmitter(c *client.Client, f *submitFlags) *submitter {
 	if p.Format == show.Tabular { // ids alone, for scripts
 		p.Format = show.Name
 	}
-	return &submitter{app: a, client: c, told: time.Now(), silent: f.wait, list: show.NewList(p, "receipts", name, []show.Column[receipt]{
+	return &submitter{app: a, client: c, told: time.Now(), silent: f.wait || f.follow, list: show.NewList(p, "receipts", name, []show.Column[receipt]{
 		{Head: "ID", Right: true, Cell: name},
 		{Head: "EXISTING", Cell: func(r receipt) string { return yes(r.Existing) }},
 	})}
@@ -143,11 +143,15 @@ func (s *submitter) finish(ctx context.Context, f *submitFlags) error {
 	if err := s.flush(ctx); err != nil {
 		return s.cutShort(err)
 	}
-	if !f.wait {
+	if !f.wait && !f.follow {
 		return s.close()
 	}
 	ctx, cancel := forAtMost(ctx, f.most)
 	defer cancel()
+	if f.follow {
+		s.app.talk("task %d", s.ids[0])
+		return s.app.followTask(ctx, s.client, s.ids[0])
+	}
 	if isTerminal(s.app.Err) && s.app.printer().People() {
 		s.app.talk("waiting for %s from %d on", plural(len(s.ids), "task"), s.ids[0])
 	}

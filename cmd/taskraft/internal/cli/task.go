@@ -20,7 +20,7 @@ var taskStates = []string{"SCHEDULED", "READY", "RUNNING", "STOPPING", "SUCCEEDE
 
 func (a *app) taskCommand() *cobra.Command {
 	return a.group("task", "Look at tasks, wait for them, cancel or retry them",
-		a.taskListCommand(), a.taskGetCommand(), a.taskWaitCommand(), a.taskCancelCommand(), a.taskRetryCommand())
+		a.taskListCommand(), a.taskGetCommand(), a.taskWaitCommand(), a.taskLogsCommand(), a.taskCancelCommand(), a.taskRetryCommand())
 }
 
 // dataRows are the settings of commands that ask the masters and print data.

@@ -44,6 +44,7 @@ func (a *app) newTaskList() *show.List[*taskraftv1.Task] {
 		{Head: "AGE", Right: true, Cell: func(t T) string { return since(now, t.GetSubmitTime()) }},
 		{Head: "TOOK", Right: true, Cell: func(t T) string { return took(t) }},
 		{Head: "FENCE", Right: true, Wide: true, Cell: func(t T) string { return nonZero(t.GetAttempt().GetFence()) }},
+		{Head: "PROGRESS", Wide: true, Cell: func(t T) string { return describeProgress(t.GetProgress()) }},
 		{Head: "WORKER", Cell: func(t T) string { return lastWorker(t) }},
 		{Head: "WHY", Cell: why},
 	})
@@ -142,6 +143,7 @@ func describeTask(w io.Writer, t *taskraftv1.Task) error {
 		"ended", stamp(t.GetFinishTime()),
 		"running at", show.Clean(t.GetAttempt().GetWorkerId()),
 		"fence", nonZero(t.GetAttempt().GetFence()),
+		"progress", describeProgress(t.GetProgress()),
 		"deadline", stamp(t.GetAttempt().GetDeadline()),
 		"payload", describeBytes(spec.GetPayload(), spec.GetContentType()),
 		"result", describeBytes(t.GetResult(), t.GetResultContentType()),
