@@ -3,6 +3,7 @@ module github.com/taskraft/taskraft
 go 1.26.0
 
 require (
+	github.com/adhocore/gronx v1.20.4
 	github.com/coreos/go-systemd/v22 v22.7.0
 	github.com/google/go-cmp v0.7.0
 	github.com/hashicorp/go-hclog v1.6.3

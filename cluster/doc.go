@@ -3,6 +3,7 @@
 //
 //	Node            one master: start, stop, status            node.go, launch.go, member.go, status.go
 //	 ├ engine       leader-side machinery behind a gate        engine.go and what it names
+//	 │  └ scheduler fires what schedules are due for           scheduler.go
 //	 ├ live         what attempts say before they end          live.go, follow.go
 //	 ├ gatekeeper   Raft's notices → the gate opens, closes    leader.go
 //	 ├ replica      entries and read confirmations through Raft  replica.go
@@ -13,7 +14,7 @@
 //	 └ disk         low, slow and hung disks                   disk.go, isolate.go
 //
 // Package datadir owns the directory, logstore the log on disk, transport the
-// Raft port.
+// Raft port; package cron says when a rule fires.
 //
 // # Order of start and stop
 //

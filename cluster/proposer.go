@@ -75,6 +75,8 @@ func weightOf(cmd *fsmpb.Command) int {
 		return len(k.Cancel.GetTasks())
 	case *fsmpb.Command_Retry:
 		return len(k.Retry.GetTasks())
+	case *fsmpb.Command_Fire:
+		return transitionsAFire * len(k.Fire.GetItems())
 	case *fsmpb.Command_UpdateSession:
 		return 1 + int(min(k.UpdateSession.GetPollMax(), fsm.MaxSlots))
 	default:
@@ -170,11 +172,11 @@ func (l *reign) order(ctx context.Context, cmd *fsmpb.Command, t tie) (fsm.Resul
 }
 
 // refusable reports whether a command may be turned away while the disk is low:
-// a submit, unless it is a repeat. Whether that one was applied before only the
-// table knows.
+// what adds tasks, unless it is a repeat. Whether that one was applied before
+// only the table knows.
 func refusable(cmd *fsmpb.Command) bool {
 	switch cmd.GetKind().(type) {
-	case *fsmpb.Command_Submit, *fsmpb.Command_StageBatch:
+	case *fsmpb.Command_Submit, *fsmpb.Command_StageBatch, *fsmpb.Command_Fire, *fsmpb.Command_TriggerSchedule:
 		return !cmd.GetCall().GetRepeat()
 	}
 	return false

@@ -33,6 +33,7 @@ type reign struct {
 	dispatch
 	sessions
 	batcher
+	scheduler
 	nextDue  int64         // table time of the next Tick, 0: none
 	spares   int64         // Ticks spare the timeouts that fell due until this table time; 0: none
 	tickFrom time.Duration // monotonic time of the next try after a failure
@@ -52,6 +53,7 @@ func newReign(e *engine, term uint64) *reign {
 	l.dispatch.init()
 	l.sessions.init()
 	l.batcher.init()
+	l.scheduler.init()
 	return l
 }
 
@@ -62,6 +64,7 @@ func (l *reign) start() {
 	l.e.wg.Go(l.settle)
 	l.e.wg.Go(l.confirmReads)
 	l.e.wg.Go(l.keep)
+	l.e.wg.Go(l.fireSchedules)
 }
 
 // load takes over the table as it is. Called with table.mu held, before start.
@@ -89,6 +92,7 @@ func (l *reign) reload(m *fsm.Machine) {
 	l.beginSessions(m)
 	l.nextDue = m.NextDueSparing(l.spares)
 	l.due.ring()
+	l.fires.ring()
 }
 
 // close shuts the gate and fails what waits; with a leader, or a cause, the
@@ -199,6 +203,8 @@ func (l *reign) event(m *fsm.Machine, ev *fsm.Event) {
 		}
 	case fsm.SessionClosed:
 		l.sessionClosed(ev.Session, ev.Cause)
+	case fsm.ScheduleChanged:
+		l.fires.ring()
 	case fsm.QueueChanged, fsm.QueueOpened:
 		l.touchLine(ev.Queue)
 	}

@@ -12,8 +12,8 @@ type Applied struct {
 // Result answers one command.
 type Result struct {
 	Outcome  Outcome   // of the command as a whole
-	Outcomes []Outcome // per item, for Submit, Complete, Fail, Release, Cancel, Retry
-	IDs      []uint64  // Submit: task ids in the order of the specs; CommitBatch: the first
+	Outcomes []Outcome // per item, for Submit, Complete, Fail, Release, Cancel, Retry, Fire
+	IDs      []uint64  // Submit: task ids in the order of the specs; CommitBatch: the first; Fire: of the items; TriggerSchedule: one
 	Tasks    []*Task   // Assign and polls: what the session got; OpenSession: what it holds and did not list
 	Aborts   []uint64  // OpenSession: listed fences that are void
 	Session  *Session  // OpenSession, UpdateSession
@@ -38,18 +38,20 @@ const (
 	QueueChanged
 	MemberChanged
 	TaskTrimmed
-	QueueOpened   // its rate limit has a token again
-	BatchFinished // Batch: its last task has ended
+	QueueOpened     // its rate limit has a token again
+	BatchFinished   // Batch: its last task has ended
+	ScheduleChanged // set, paused, resumed or deleted
 )
 
 // Event is what an apply changed, as data. Task is frozen. Fence and Session of
 // TaskReady, TaskScheduled and TaskFinished name the attempt that ended by it, if any.
 type Event struct {
-	Kind    EventKind
-	Cause   Cause
-	Task    *Task
-	Fence   uint64
-	Session uint64
-	Queue   string // QueueChanged, QueueOpened
-	Batch   uint64 // BatchFinished
+	Kind     EventKind
+	Cause    Cause
+	Task     *Task
+	Fence    uint64
+	Session  uint64
+	Queue    string // QueueChanged, QueueOpened
+	Batch    uint64 // BatchFinished
+	Schedule string // ScheduleChanged
 }

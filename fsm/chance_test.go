@@ -203,13 +203,50 @@ func (c *chance) open() *fsmpb.OpenSession {
 	return o
 }
 
+// fire draws what a leader, or one that was deposed, would propose: mostly what
+// the table waits for.
+func (c *chance) fire() *fsmpb.FireItem {
+	it := &fsmpb.FireItem{Schedule: c.pick("s1", "s2")}
+	s := c.m.Schedule(it.Schedule)
+	if s == nil {
+		return it
+	}
+	it.SpecVersion, it.FireTime = s.Version, s.NextFire
+	if c.one(8) {
+		it.SpecVersion--
+	}
+	if c.one(8) {
+		it.FireTime = c.m.now
+	}
+	it.NextFire = max(s.PlanFrom, s.NextFire) + c.n(-1, 40)*Second
+	it.Skip = c.one(4)
+	return it
+}
+
+func (c *chance) schedule() *fsmpb.Command {
+	name := c.pick("s1", "s2")
+	switch c.n(0, 9) {
+	case 0:
+		return pauseScheduleCmd(name, true)
+	case 1, 2:
+		return pauseScheduleCmd(name, false)
+	case 3:
+		return deleteScheduleCmd(name)
+	case 4, 5:
+		return triggerCmd(name)
+	}
+	return scheduleCmd(&fsmpb.SetSchedule{
+		Schedule: name, Task: c.spec(), Misfire: uint32(c.n(0, 2)), MaxMisfires: uint32(c.n(0, 3)), Overlap: uint32(c.n(0, 2)), Replace: c.one(2),
+	})
+}
+
 // command draws one command of any kind.
 func (c *chance) command() *fsmpb.Command {
 	worker, boot, task, fence := c.attempt()
 	who := worker + "/" + boot
 	digest := uint64(c.n(0, 1))
 	var cmd *fsmpb.Command
-	switch c.n(0, 31) {
+	switch c.n(0, 35) {
 	case 0, 1, 2, 3:
 		cmd = submitCmd(c.specs(3)...)
 	case 4, 5, 6, 7, 8:
@@ -247,6 +284,10 @@ func (c *chance) command() *fsmpb.Command {
 		cmd = c.batchCommand()
 	case 30:
 		cmd = retryDeadCmd(&fsmpb.RetryDead{Queue: c.pick("", "mail")})
+	case 31, 32, 33:
+		return fireCmd(c.fire(), c.fire())
+	case 34:
+		cmd = c.schedule()
 	case 23:
 		return spareCmd(c.m.now - c.n(-2, 20)*Second)
 	default:

@@ -80,6 +80,26 @@ func queueCmd(q *fsmpb.SetQueue) *fsmpb.Command {
 	return &fsmpb.Command{Kind: &fsmpb.Command_SetQueue{SetQueue: q}}
 }
 
+func scheduleCmd(s *fsmpb.SetSchedule) *fsmpb.Command {
+	return &fsmpb.Command{Kind: &fsmpb.Command_SetSchedule{SetSchedule: s}}
+}
+
+func pauseScheduleCmd(name string, paused bool) *fsmpb.Command {
+	return &fsmpb.Command{Kind: &fsmpb.Command_PauseSchedule{PauseSchedule: &fsmpb.PauseSchedule{Schedule: name, Paused: paused}}}
+}
+
+func deleteScheduleCmd(name string) *fsmpb.Command {
+	return &fsmpb.Command{Kind: &fsmpb.Command_DeleteSchedule{DeleteSchedule: &fsmpb.DeleteSchedule{Schedule: name}}}
+}
+
+func triggerCmd(name string) *fsmpb.Command {
+	return &fsmpb.Command{Kind: &fsmpb.Command_TriggerSchedule{TriggerSchedule: &fsmpb.TriggerSchedule{Schedule: name}}}
+}
+
+func fireCmd(items ...*fsmpb.FireItem) *fsmpb.Command {
+	return &fsmpb.Command{Kind: &fsmpb.Command_Fire{Fire: &fsmpb.Fire{Items: items}}}
+}
+
 func memberCmd(member *fsmpb.SetMember) *fsmpb.Command {
 	return &fsmpb.Command{Kind: &fsmpb.Command_SetMember{SetMember: member}}
 }

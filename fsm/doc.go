@@ -27,7 +27,7 @@
 //	session changes                      what ends frees tasks and slots
 //	complete, fail, release, cancel      frees slots
 //	tick                                 what is due becomes ready
-//	submit, retry, settings, …           adds ready tasks
+//	submit, retry, fire, settings, …     adds ready tasks
 //	assign                               matches both
 //
 // DecodeEntry refuses what it does not know entirely, down to nested fields: a
@@ -43,7 +43,7 @@
 // # The table
 //
 // Primary tables are copy-on-write B-trees: tasks, queues, sessions, workers,
-// request ids, clients, members. Snapshot copies them in O(1) and may be written
+// request ids, clients, members, schedules. Snapshot copies them in O(1) and may be written
 // while later entries apply. A *Task is frozen: an update copies it and replaces
 // it. Queue, session, worker and client records are changed in place by the
 // epoch that made them; a snapshot begins a new epoch, after which the first
@@ -67,7 +67,8 @@
 //	cancel.go settings.go          cancel, retry, queues, members, feature level
 //	tick.go retain.go              what is due, retention
 //	calls.go                       a repeated call gets its first answer
-//	index.go queue.go fences.go    indexes and counters
+//	schedule.go fire.go            schedules, and what their times make
+//	index.go queue.go fences.go idset.go  indexes and counters
 //	snapshot.go record.go          the snapshot's format, writing
 //	restore.go load.go loadbatch.go verify.go   reading it
 //	view.go                        reads

@@ -70,6 +70,16 @@ func everyCommand() map[string]*fsmpb.Command {
 		"commit_batch": commitCmd(3, 10_000, 78),
 		"cancel_batch": cancelBatchCmd(3, "by hand"),
 		"retry_dead":   retryDeadCmd(&fsmpb.RetryDead{Queue: "mail", Kind: new("send"), Group: 5}),
+		"set_schedule": scheduleCmd(&fsmpb.SetSchedule{
+			Schedule: "nightly", Cron: "0 3 * * *", TimeZone: "Europe/Berlin", Misfire: uint32(MisfireAll), MaxMisfires: 3,
+			Overlap: uint32(OverlapSkip), Replace: true, Paused: true, Task: full[0],
+		}),
+		"pause_schedule":   pauseScheduleCmd("nightly", true),
+		"delete_schedule":  deleteScheduleCmd("nightly"),
+		"trigger_schedule": triggerCmd("nightly"),
+		"fire": fireCmd(&fsmpb.FireItem{
+			Schedule: "nightly", SpecVersion: 2, FireTime: epochStart, NextFire: epochStart + Hour, Skip: true,
+		}),
 	}
 	for _, c := range all {
 		c.Principal = "client:0011223344556677"

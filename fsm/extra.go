@@ -14,6 +14,9 @@ type Extra struct {
 	Require        []Label // a session must have them all; sorted, each once
 	ConcurrencyKey string
 
+	Schedule string // the schedule that submitted it; "": none
+	FireTime int64  // the nominal time for which it did; 0: it was triggered
+
 	pool string // Require as one string; tasks that require the same share it
 
 	Batch uint64 // the batch that it was submitted in; 0: none
@@ -49,6 +52,14 @@ func (t *Task) Superseded() []Superseded {
 	return t.Extra.Superseded
 }
 
+// schedule is the name of the schedule that submitted t, if one did.
+func (t *Task) schedule() string {
+	if t.Extra == nil {
+		return ""
+	}
+	return t.Extra.Schedule
+}
+
 // amend gives t, which is not frozen yet, an extra of its own to change.
 func (t *Task) amend() *Extra {
 	x := new(Extra)
@@ -80,6 +91,8 @@ type origin struct {
 	items        []uint64
 	follows      uint64
 	followsBatch uint64
+	schedule     string
+	fireTime     int64
 	line         *line // where it goes when no queue can be added; nil: one can
 }
 
@@ -96,12 +109,13 @@ func (o *origin) parent(item uint32) uint64 {
 func (m *Machine) extra(spec *fsmpb.TaskSpec, l *line, from *origin) *Extra {
 	parents := len(spec.GetAfter()) + len(spec.GetAfterItems())
 	if from.batch|from.follows|from.followsBatch == 0 && parents+len(spec.GetOnSuccess())+len(spec.GetOnDead())+len(spec.GetRequire()) == 0 &&
-		spec.GetConcurrencyKey() == "" {
+		spec.GetConcurrencyKey() == "" && from.schedule == "" {
 		return nil
 	}
 	x := &Extra{
 		Require: labelsOf(spec.GetRequire()), ConcurrencyKey: spec.GetConcurrencyKey(),
 		Batch: from.batch, Follows: from.follows, FollowsBatch: from.followsBatch,
+		Schedule: from.schedule, FireTime: from.fireTime,
 		OnSuccess: spec.GetOnSuccess(), OnDead: spec.GetOnDead(),
 	}
 	if parents > 0 {
@@ -118,6 +132,7 @@ func fillExtra(r *fsmpb.TaskRecord, x *Extra) {
 		return
 	}
 	r.ConcurrencyKey = x.ConcurrencyKey
+	r.Schedule, r.FireTime = x.Schedule, x.FireTime
 	for _, label := range x.Require {
 		r.Require = append(r.Require, &fsmpb.Label{Key: label.Key, Value: label.Value})
 	}
@@ -144,17 +159,18 @@ func fillExtra(r *fsmpb.TaskRecord, x *Extra) {
 func clearExtra(r *fsmpb.TaskRecord) {
 	r.Require, r.ConcurrencyKey = r.Require[:0], ""
 	r.Batch, r.AfterRun, r.Waiting, r.Follows, r.FollowsBatch = 0, false, false, 0, 0
+	r.Schedule, r.FireTime = "", 0
 	r.OnSuccess, r.OnDead, r.Superseded = nil, nil, r.Superseded[:0]
 	r.After, r.AfterGeneration = r.After[:0], r.AfterGeneration[:0]
 }
 
 // extraIn is the inverse of fillExtra.
 func (l *line) extraIn(r *fsmpb.TaskRecord) *Extra {
-	if r.Batch|r.Follows|r.FollowsBatch == 0 && r.ConcurrencyKey == "" && len(r.Require)+len(r.After)+len(r.OnSuccess)+len(r.OnDead)+len(r.Superseded) == 0 {
+	if r.Batch|r.Follows|r.FollowsBatch == 0 && r.ConcurrencyKey == "" && r.Schedule == "" && len(r.Require)+len(r.After)+len(r.OnSuccess)+len(r.OnDead)+len(r.Superseded) == 0 {
 		return nil
 	}
 	x := &Extra{
-		Require: labelsOf(r.Require), ConcurrencyKey: r.ConcurrencyKey,
+		Require: labelsOf(r.Require), ConcurrencyKey: r.ConcurrencyKey, Schedule: r.Schedule, FireTime: r.FireTime,
 		Batch: r.Batch, AfterRun: r.AfterRun, Waiting: r.Waiting, Follows: r.Follows, FollowsBatch: r.FollowsBatch,
 		OnSuccess: r.OnSuccess, OnDead: r.OnDead,
 	}

@@ -127,7 +127,8 @@ type indexes struct {
 	Keys           map[string]keyState
 	Terminal       map[string][]trimItem
 	Due, Timeouts  []dueItem
-	Names          []nameItem
+	Names, Fires   []nameItem
+	Fired          map[string][]uint64
 	Held, Lost     map[string][]fenceOf
 	Alone          map[uint64]int
 	Pairs          map[uint64][]string
@@ -153,7 +154,7 @@ func indexesOf(m *Machine) indexes {
 		Ready: map[string][]uint64{}, Eligible: map[string]int{}, Keys: map[string]keyState{}, Terminal: map[string][]trimItem{},
 		Pairs: map[uint64][]string{}, Weighted: map[uint64]bool{},
 		Held: map[string][]fenceOf{}, Lost: map[string][]fenceOf{}, Alone: map[uint64]int{},
-		Due: m.due.tree.Items(), Timeouts: m.timeouts.tree.Items(), Names: m.names.Items(), Clearing: m.clearing.Keys(), Ends: m.ending.Keys(), NextDue: m.NextDue(),
+		Due: m.due.tree.Items(), Timeouts: m.timeouts.tree.Items(), Names: m.names.Items(), Fires: m.fires.Items(), Fired: map[string][]uint64{}, Clearing: m.clearing.Keys(), Ends: m.ending.Keys(), NextDue: m.NextDue(),
 		Batches: map[uint64][Cancelled + 1]int64{}, BatchIDs: m.batchIDs, BatchDue: m.batchDue.tree.Items(), Busy: m.busy.Keys(), Staged: m.staged,
 		Kids: map[uint64][]uint64{}, Telling: map[uint64][]uint64{}, Waits: m.waits, Packed: map[string]int64{}, Dead: map[uint64][]trimItem{}, DeadIDs: m.deadIDs.Keys(),
 	}
@@ -219,6 +220,9 @@ func indexesOf(m *Machine) indexes {
 	}
 	maps.DeleteFunc(x.Kids, func(_ uint64, kids []uint64) bool { return len(kids) == 0 })
 	maps.DeleteFunc(x.Telling, func(_ uint64, kids []uint64) bool { return len(kids) == 0 })
+	for name, ids := range m.fired {
+		x.Fired[name] = slices.Collect(ids.from(0))
+	}
 	return x
 }
 

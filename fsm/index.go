@@ -62,6 +62,7 @@ func (m *Machine) indexExtra(old, t *Task) {
 	if t.Extra.Batch != 0 && old.State != t.State {
 		m.countInBatch(old, t)
 	}
+	m.indexFired(old, t)
 	if old.waiting() && !t.waiting() {
 		delete(m.waits, t.ID)
 	}
@@ -186,11 +187,12 @@ func (x *dueIndex) first(after int64) (it dueItem, ok bool) {
 type dueKind uint8
 
 const (
-	dueQueue   dueKind = iota + 1 // retention has records to remove
-	dueWorker                     // a worker long without a session
-	dueRequest                    // a request id past its time
-	dueClient                     // an idle client
-	dueToken                      // a queue has a token again
+	dueQueue    dueKind = iota + 1 // retention has records to remove
+	dueWorker                      // a worker long without a session
+	dueRequest                     // a request id past its time
+	dueClient                      // an idle client
+	dueToken                       // a queue has a token again
+	dueSchedule                    // a schedule whose overlapped tasks are not all cancelled
 )
 
 // nameItem is when a tick must look at a record that has a name for a key.

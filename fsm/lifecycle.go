@@ -57,13 +57,14 @@ import (
 
 // Reasons why a task is Dead, Cancelled or Stopping, beside a user's own words.
 const (
-	ReasonPermanent = "permanent"    // an attempt said that no other would help
-	ReasonFailed    = "max_attempts" // the last attempt failed
-	ReasonTimedOut  = "timed_out"    // the attempt overran; Dead: it was the last
-	ReasonPoison    = "poison"       // it lost too many workers while alone
-	ReasonExpired   = "expired"      // not started within expires_in
-	ReasonCancelled = "cancelled"    // cancelled without a reason given
-	ReasonParent    = "parent"       // a task that it waited for did not succeed
+	ReasonPermanent  = "permanent"    // an attempt said that no other would help
+	ReasonFailed     = "max_attempts" // the last attempt failed
+	ReasonTimedOut   = "timed_out"    // the attempt overran; Dead: it was the last
+	ReasonPoison     = "poison"       // it lost too many workers while alone
+	ReasonExpired    = "expired"      // not started within expires_in
+	ReasonCancelled  = "cancelled"    // cancelled without a reason given
+	ReasonParent     = "parent"       // a task that it waited for did not succeed
+	ReasonOverlapped = "overlapped"   // its schedule fired again, with the overlap policy cancel_old
 )
 
 // admit enters a new task, Scheduled when it waits for its time or for parents,

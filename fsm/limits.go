@@ -25,6 +25,8 @@ const (
 	MaxSuperseded     = 4 << 10 // bytes kept of a superseded result
 	MaxError          = 4 << 10 // bytes kept of an error
 	MaxRetiredBoots   = 1024    // per worker
+	MaxSchedules      = 10_000
+	MaxMisfires       = 1000 // that a schedule catches up
 
 	MaxBatches     = 100_000   // the oldest finished one makes room
 	MaxStagedTasks = 100_000   // in one batch
@@ -44,6 +46,7 @@ const (
 	KeepStaging     = 10 * Minute // an open batch, from its last chunk
 	SessionTTL      = 10 * Second
 	PullSessionSlop = 10 * Second
+	MisfireAfter    = 30 * Second // a fire time that is later than this is a misfire
 
 	MaxAgeing = 365 * 24 * Hour // for one step of priority
 	maxWorth  = 100             // steps of priority, up and down, that ageing weighs

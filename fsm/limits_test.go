@@ -239,3 +239,55 @@ func TestSizesAreBounded(t *testing.T) {
 	}
 	check(t, w.m)
 }
+
+// TestCancelOldIsBounded: what an overlap cancels stops at MaxTransitions, and
+// following ticks carry on; the new task is not touched.
+func TestCancelOldIsBounded(t *testing.T) {
+	w := newTable(t)
+	set := &fsmpb.SetSchedule{Schedule: "s"}
+	w.do(scheduleCmd(set))
+	triggers := make([]*fsmpb.Command, 6000)
+	for i := range triggers {
+		triggers[i] = triggerCmd("s")
+	}
+	w.apply(triggers...)
+	w.do(scheduleCmd(&fsmpb.SetSchedule{Schedule: "s", Overlap: uint32(OverlapCancelOld), Replace: true}))
+	r := w.do(triggerCmd("s"))
+	check(t, w.m)
+	if q := w.m.Queue(DefaultQueue); q.Counts[Cancelled] != MaxTransitions || w.m.NextDue() != w.now {
+		t.Errorf("one entry cancelled %d, next due %d, now %d", q.Counts[Cancelled], w.m.NextDue(), w.now)
+	}
+	w.do(tickCmd())
+	check(t, w.m)
+	if q := w.m.Queue(DefaultQueue); q.Counts[Cancelled] != 6000 || q.Counts[Ready] != 1 || w.task(r.IDs[0]).State != Ready {
+		t.Errorf("after a tick %v", q.Counts)
+	}
+}
+
+// TestSchedulesAreBounded: one more than MaxSchedules is refused.
+func TestSchedulesAreBounded(t *testing.T) {
+	w := newTable(t)
+	for i := range MaxSchedules {
+		w.m.command(scheduleCmd(&fsmpb.SetSchedule{Schedule: fmt.Sprint(i)}))
+	}
+	if r := w.do(scheduleCmd(&fsmpb.SetSchedule{Schedule: "more"})); r.Outcome != SchedulesFull {
+		t.Errorf("one more: %v", r.Outcome)
+	}
+}
+
+// TestFiredTaskRefused: a fire time whose task the table cannot take passes all
+// the same, and says why.
+func TestFiredTaskRefused(t *testing.T) {
+	w := newTable(t)
+	for i := range MaxQueues {
+		w.m.command(queueCmd(&fsmpb.SetQueue{Queue: fmt.Sprint("q", i)}))
+	}
+	w.do(scheduleCmd(&fsmpb.SetSchedule{Schedule: "s", Task: &fsmpb.TaskSpec{Queue: "more"}}))
+	w.do(fireCmd(&fsmpb.FireItem{Schedule: "s", SpecVersion: 1, NextFire: w.now + 1}))
+	w.now++
+	r := w.do(fireCmd(&fsmpb.FireItem{Schedule: "s", SpecVersion: 1, FireTime: w.now, NextFire: w.now + 1}))
+	s := w.m.Schedule("s")
+	if r.Outcomes[0] != QueuesFull || s.NextFire != w.now+1 || s.RefusedTotal != 1 || s.LastRefusal != QueuesFull {
+		t.Errorf("%v, %+v", r.Outcomes, s)
+	}
+}

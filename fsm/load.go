@@ -89,6 +89,8 @@ func (l *loader) record(r *fsmpb.Record) (recordKind, error) {
 		return requestKind, l.request(k.Request)
 	case *fsmpb.Record_Client:
 		return clientKind, l.client(k.Client)
+	case *fsmpb.Record_Schedule:
+		return scheduleKind, l.schedule(k.Schedule)
 	default:
 		return 0, fmt.Errorf("no kind: %w", ErrCorrupt)
 	}
@@ -101,6 +103,7 @@ func (l *loader) meta(r *fsmpb.Meta) error {
 	m := l.m
 	m.index, m.term, m.now, m.level = r.Index, r.Term, r.Now, uint16(r.Level)
 	m.lastTask, m.lastFence, m.lastSession, m.trimmed = r.LastTask, r.LastFence, r.LastSession, r.TrimmedTotal
+	m.lastVersion = r.LastVersion
 	m.lastBatch, m.deadRetries = r.LastBatch, r.DeadRetries
 	return must(r.Level > 0 && r.Now >= 0 && len(r.DeadRetries) <= MaxDeadRetries)
 }
@@ -225,6 +228,21 @@ func (l *loader) client(r *fsmpb.ClientRecord) error {
 	}
 	l.m.clients.Set(c.id, c)
 	l.m.setNameDue(dueClient, c.id, 0, c.due())
+	return nil
+}
+
+func (l *loader) schedule(r *fsmpb.ScheduleRecord) error {
+	if r.Misfire > uint32(lastMisfire) || r.Overlap > uint32(lastOverlap) || r.LastRefusal > uint32(lastOutcome) {
+		return fmt.Errorf("schedule %s: unknown policy or outcome: %w", r.Name, ErrNewer)
+	}
+	last, _, some := l.m.schedules.Max()
+	s := scheduleOf(r)
+	if some && last >= s.Name || s.Name == "" || s.Task == nil || s.Version == 0 || s.Version > l.m.lastVersion ||
+		s.NextFire < 0 || s.NextFire > 0 && !s.Planned || s.cancelBelow > l.m.lastTask+1 || l.m.schedules.Len() >= MaxSchedules {
+		return errInconsistent
+	}
+	l.m.schedules.Set(s.Name, s)
+	l.m.indexSchedule(nil, s)
 	return nil
 }
 

@@ -21,10 +21,11 @@ type Machine struct {
 	lastSession uint64
 	lastBatch   uint64
 	trimmed     uint64
+	lastVersion uint64             // of a schedule
 	deadRetries []*fsmpb.DeadRetry // oldest first; replaced or appended to, not changed
 
-	// The primary tables: copied in O(1) by Snapshot. Tasks, requests, members and
-	// releases are frozen; the others may be changed in place by the epoch that made
+	// The primary tables: copied in O(1) by Snapshot. Tasks, requests, members,
+	// schedules and releases are frozen; the others may be changed in place by the epoch that made
 	// them.
 	epoch     uint64
 	tasks     *btree.Map[uint64, *Task]
@@ -36,6 +37,7 @@ type Machine struct {
 	members   *btree.Map[string, *fsmpb.SetMember]
 	batches   *btree.Map[uint64, *batchRecord]
 	releasing *btree.Map[uint64, *release] // by the task that has ended
+	schedules *btree.Map[string, *Schedule]
 
 	// The indexes: rebuilt by Restore. The Go maps are looked up, never ranged over.
 	lines    map[string]*line
@@ -47,6 +49,8 @@ type Machine struct {
 	due      dueIndex // tasks, other than
 	timeouts dueIndex // the running ones
 	names    *btree.BTreeG[nameItem]
+	fires    *btree.BTreeG[nameItem] // schedules by when the leader must look at them
+	fired    map[string]*idSet       // schedule → its unfinished tasks
 
 	lots     map[uint64]*lot
 	batchIDs map[string]uint64 // request id → batch
@@ -99,6 +103,9 @@ func New() *Machine {
 		waits:     make(map[uint64]int),
 		dead:      new(btree.Map[uint64, *deadGroup]),
 		deadIDs:   new(btree.Map[uint64, uint64]),
+		schedules: new(btree.Map[string, *Schedule]),
+		fires:     newNames(),
+		fired:     make(map[string]*idSet),
 	}
 }
 
@@ -149,7 +156,7 @@ func expectedEvents(e *Entry) int {
 }
 
 // command carries out one command, or returns the remembered result of a repeat.
-// Session changes, assignments and ticks are safe to repeat by themselves.
+// Session changes, assignments, ticks and fires are safe to repeat by themselves.
 func (m *Machine) command(c *fsmpb.Command) Result {
 	switch k := c.Kind.(type) {
 	case *fsmpb.Command_Assign:
@@ -164,6 +171,8 @@ func (m *Machine) command(c *fsmpb.Command) Result {
 		return m.closeSession(k.ExpireSession.GetSession(), CauseExpired)
 	case *fsmpb.Command_Tick:
 		return m.tick(k.Tick.GetSpareBefore())
+	case *fsmpb.Command_Fire:
+		return m.fire(k.Fire)
 	}
 	if c.Call != nil {
 		return m.once(c)
@@ -198,6 +207,14 @@ func (m *Machine) verb(c *fsmpb.Command) Result {
 		return m.retryDead(k.RetryDead)
 	case *fsmpb.Command_SetQueue:
 		return m.setQueue(k.SetQueue)
+	case *fsmpb.Command_SetSchedule:
+		return m.setSchedule(k.SetSchedule)
+	case *fsmpb.Command_PauseSchedule:
+		return m.pauseSchedule(k.PauseSchedule)
+	case *fsmpb.Command_DeleteSchedule:
+		return m.deleteSchedule(k.DeleteSchedule)
+	case *fsmpb.Command_TriggerSchedule:
+		return m.triggerSchedule(k.TriggerSchedule)
 	case *fsmpb.Command_SetMember:
 		return m.setMember(k.SetMember)
 	case *fsmpb.Command_Finalize:

@@ -10,6 +10,7 @@ var (
 		"EXISTING", "REQUEST_ID_CONFLICT", "REQUEST_IDS_FULL", "QUEUES_FULL", "CALL_FORGOTTEN", "CALLS_FULL",
 		"NO_SESSION", "WORKER_ID_IN_USE", "BOOT_REPLACED", "NOT_TERMINAL", "NO_QUEUE", "LEVEL_REFUSED",
 		"NO_PARENT", "DEPENDENCY_CYCLE", "NO_BATCH", "BATCH_FULL", "BATCHES_FULL", "STAGING_FULL", "RETRIES_FULL",
+		"NO_SCHEDULE", "SCHEDULE_EXISTS", "SCHEDULES_FULL", "SCHEDULE_BUSY", "FIRE_STALE", "FIRE_REFUSED",
 	}
 
 	causeNames = [...]string{
@@ -22,6 +23,7 @@ var (
 	eventNames = [...]string{
 		"", "submitted", "assigned", "ready", "scheduled", "stopping", "finished", "void",
 		"session_opened", "session_closed", "queue_changed", "member_changed", "trimmed", "queue_opened", "batch_finished",
+		"schedule_changed",
 	}
 )
 

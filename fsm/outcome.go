@@ -38,7 +38,13 @@ const (
 	BatchesFull     // open, submit: MaxBatches, none of them finished
 	StagingFull     // stage: open batches hold MaxStagedBytes
 	RetriesFull     // retry dead: MaxDeadRetries are under way
+	NoSchedule      // no such schedule
+	ScheduleExists  // set schedule: one of that name says something else
+	SchedulesFull   // set schedule: MaxSchedules reached
+	ScheduleBusy    // fire, trigger: an earlier task has not ended, and the overlap policy is skip
+	FireStale       // fire: another time, version or state than the table's
+	FireRefused     // fire: too early, or not what the misfire policy says
 )
 
 // lastOutcome is the newest number that this binary knows.
-const lastOutcome = RetriesFull
+const lastOutcome = FireRefused

@@ -16,9 +16,17 @@ type watch struct {
 	fence uint64             // the last one given
 	ends  map[[2]uint64]bool // task and generation that ended
 	after map[string]bool    // what was submitted with an end
+	fired map[firing]bool    // schedule and nominal time that made a task
 }
 
-// events checks fences (S6), one end per generation (S4) and bounds (S8).
+// firing is one nominal time of a schedule.
+type firing struct {
+	schedule string
+	at       int64
+}
+
+// events checks fences (S6), one end per generation (S4) and one task per schedule
+// and time (S11).
 func (w *watch) events(tb reporter, events []Event) {
 	for _, e := range events {
 		switch {
@@ -27,6 +35,12 @@ func (w *watch) events(tb reporter, events []Event) {
 				tb.Fatalf("S6: fence %d after %d", e.Fence, w.fence)
 			}
 			w.fence = e.Fence
+		case e.Kind == TaskSubmitted && e.Task.Extra != nil && e.Task.Extra.FireTime != 0:
+			f := firing{e.Task.Extra.Schedule, e.Task.Extra.FireTime}
+			if w.fired[f] {
+				tb.Fatalf("S11: schedule %s fired twice for %d", f.schedule, f.at)
+			}
+			w.fired[f] = true
 		case e.Kind == TaskFinished:
 			k := [2]uint64{e.Task.ID, uint64(e.Task.Generation)}
 			if w.ends[k] {
@@ -118,7 +132,7 @@ func honest(t *rapid.T, w *table, spare int64) []Event {
 // world runs a random log and checks everything along the way.
 func world(t *rapid.T) {
 	w := &table{reporter: t, m: New(), now: epochStart}
-	seen := watch{ends: map[[2]uint64]bool{}, after: map[string]bool{}}
+	seen := watch{ends: map[[2]uint64]bool{}, after: map[string]bool{}, fired: map[firing]bool{}}
 	rates := rateWatch{}
 	var mid []byte // a snapshot somewhere on the way
 	midAt, events := 0, []Event(nil)
@@ -175,7 +189,7 @@ func world(t *rapid.T) {
 }
 
 // TestWorld runs random logs against everything that must hold: S4, S6, S8, S9,
-// S16, C3, C4 and an honest NextDue.
+// S11, S16, C3, C4 and an honest NextDue.
 func TestWorld(t *testing.T) { rapid.Check(t, world) }
 
 // FuzzWorld is TestWorld guided by coverage.

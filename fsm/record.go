@@ -145,3 +145,27 @@ func recordOfChunk(batch uint64, c *chunk) *fsmpb.ChunkRecord {
 func recordOfRelease(parent uint64, r *release) *fsmpb.ReleaseRecord {
 	return &fsmpb.ReleaseRecord{Parent: parent, Generation: r.generation, State: uint32(r.state), After: r.after, Last: r.last}
 }
+
+func recordOfSchedule(s *Schedule) *fsmpb.ScheduleRecord {
+	return &fsmpb.ScheduleRecord{
+		Name: s.Name, Cron: s.Cron, TimeZone: s.TimeZone, Task: s.Task,
+		Misfire: uint32(s.Misfire), MaxMisfires: s.MaxMisfires, Overlap: uint32(s.Overlap), Paused: s.Paused,
+		Version: s.Version, Planned: s.Planned, NextFire: s.NextFire, PlanFrom: s.PlanFrom, CaughtUp: s.CaughtUp,
+		CreatedAt: s.CreatedAt, UpdatedAt: s.UpdatedAt,
+		LastFire: s.LastFire, LastTask: s.LastTask, LastRefusal: uint32(s.LastRefusal),
+		FiredTotal: s.FiredTotal, MisfiresTotal: s.MisfiresTotal, OverlapsTotal: s.OverlapsTotal, RefusedTotal: s.RefusedTotal,
+		CancelBelow: s.cancelBelow,
+	}
+}
+
+func scheduleOf(r *fsmpb.ScheduleRecord) *Schedule {
+	return &Schedule{
+		Name: r.Name, Cron: r.Cron, TimeZone: r.TimeZone, Task: r.Task,
+		Misfire: Misfire(r.Misfire), MaxMisfires: r.MaxMisfires, Overlap: Overlap(r.Overlap), Paused: r.Paused,
+		Version: r.Version, Planned: r.Planned, NextFire: r.NextFire, PlanFrom: r.PlanFrom, CaughtUp: r.CaughtUp,
+		CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
+		LastFire: r.LastFire, LastTask: r.LastTask, LastRefusal: Outcome(r.LastRefusal),
+		FiredTotal: r.FiredTotal, MisfiresTotal: r.MisfiresTotal, OverlapsTotal: r.OverlapsTotal, RefusedTotal: r.RefusedTotal,
+		cancelBelow: r.CancelBelow,
+	}
+}

@@ -44,6 +44,7 @@ const (
 	taskKind
 	requestKind
 	clientKind
+	scheduleKind
 	recordKinds
 )
 
@@ -62,6 +63,7 @@ type Snapshot struct {
 	tasks     *btree.Map[uint64, *Task]
 	requests  *btree.Map[string, *request]
 	clients   *btree.Map[string, *client]
+	schedules *btree.Map[string, *Schedule]
 }
 
 // Snapshot freezes the table as it is. It needs the write lock: the table notes
@@ -73,10 +75,12 @@ func (m *Machine) Snapshot() *Snapshot {
 			Index: m.index, Term: m.term, Now: m.now, Level: uint32(m.level),
 			LastTask: m.lastTask, LastFence: m.lastFence, LastSession: m.lastSession, TrimmedTotal: m.trimmed,
 			LastBatch: m.lastBatch, DeadRetries: m.deadRetries,
+			LastVersion: m.lastVersion,
 		},
 		members: m.members.Copy(), queues: m.queues.Copy(), workers: m.workers.Copy(), sessions: m.sessions.Copy(),
 		batches: m.batches.Copy(), releasing: m.releasing.Copy(),
 		tasks: m.tasks.Copy(), requests: m.requests.Copy(), clients: m.clients.Copy(),
+		schedules: m.schedules.Copy(),
 	}
 }
 
@@ -125,6 +129,9 @@ func (s *Snapshot) WriteTo(w io.Writer) (int64, error) {
 	})
 	s.clients.Scan(func(_ string, c *client) bool {
 		return b.record(clientKind, &fsmpb.Record{Kind: &fsmpb.Record_Client{Client: recordOfClient(c)}})
+	})
+	s.schedules.Scan(func(_ string, c *Schedule) bool {
+		return b.record(scheduleKind, &fsmpb.Record{Kind: &fsmpb.Record_Schedule{Schedule: recordOfSchedule(c)}})
 	})
 	b.trailer()
 	return b.n, b.err

@@ -64,6 +64,13 @@ func fullTable(tb reporter) *table {
 	))
 	w.do(assignCmd(6, 8)) // the first and the last; the key and the labels hold the others back
 	w.batches()
+	w.do(scheduleCmd(&fsmpb.SetSchedule{
+		Schedule: "nightly", Cron: "0 3 * * *", TimeZone: "Europe/Berlin", Task: spec, Misfire: uint32(MisfireAll), MaxMisfires: 7, Overlap: uint32(OverlapSkip),
+	}))
+	w.do(fireCmd(&fsmpb.FireItem{Schedule: "nightly", SpecVersion: 1, NextFire: w.now + 1}))
+	w.now++
+	w.do(fireCmd(&fsmpb.FireItem{Schedule: "nightly", SpecVersion: 1, FireTime: w.now, NextFire: w.now + Hour}))
+	w.do(scheduleCmd(&fsmpb.SetSchedule{Schedule: "off", Cron: "@daily", Paused: true}))
 	return w
 }
 

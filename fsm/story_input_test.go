@@ -196,6 +196,18 @@ func (s *story) verb(verb string, o options) *fsmpb.Command {
 		return tickCmd()
 	case "queue":
 		return queueCmd(o.queue())
+	case "schedule":
+		return scheduleCmd(o.schedule())
+	case "pause":
+		return pauseScheduleCmd(o.rest[0], true)
+	case "resume":
+		return pauseScheduleCmd(o.rest[0], false)
+	case "unschedule":
+		return deleteScheduleCmd(o.rest[0])
+	case "trigger":
+		return triggerCmd(o.rest[0])
+	case "fire":
+		return fireCmd(o.fire())
 	case "member":
 		return memberCmd(&fsmpb.SetMember{Name: o.rest[0], Level: uint32(o.num("level"))})
 	case "finalize":
@@ -265,6 +277,31 @@ func (o options) require() (out []*fsmpb.Label) {
 		out = append(out, &fsmpb.Label{Key: key, Value: labels[key]})
 	}
 	return out
+}
+
+func (o options) schedule() *fsmpb.SetSchedule {
+	misfire := map[string]Misfire{"": MisfireLast, "last": MisfireLast, "skip": MisfireSkip, "all": MisfireAll}
+	overlap := map[string]Overlap{"": OverlapAllow, "allow": OverlapAllow, "skip": OverlapSkip, "cancel_old": OverlapCancelOld}
+	return &fsmpb.SetSchedule{
+		Schedule: o.rest[0], Cron: o.set["cron"], TimeZone: o.set["zone"], Task: o.specs()[0], Misfire: uint32(misfire[o.set["misfire"]]),
+		MaxMisfires: uint32(o.num("max")), Overlap: uint32(overlap[o.set["overlap"]]), Replace: o.flag("replace"), Paused: o.flag("paused"),
+	}
+}
+
+// fire reads "fire NAME at=1m next=2m": times count from the beginning, an absent
+// one is 0, and the version is the table's unless given.
+func (o options) fire() *fsmpb.FireItem {
+	it := &fsmpb.FireItem{Schedule: o.rest[0], SpecVersion: o.num("version"), Skip: o.flag("skip")}
+	if s := o.m.Schedule(o.rest[0]); s != nil && it.SpecVersion == 0 {
+		it.SpecVersion = s.Version
+	}
+	if at, ok := o.set["at"]; ok {
+		it.FireTime = epochStart + o.duration(at)
+	}
+	if at, ok := o.set["next"]; ok {
+		it.NextFire = epochStart + o.duration(at)
+	}
+	return it
 }
 
 // specs reads a task's options; "n=5" submits five of them, "requests=a,b" one per

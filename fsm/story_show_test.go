@@ -51,6 +51,8 @@ func (s *story) show(words []string) {
 		tasks, sessions, queues := s.m.Counts()
 		s.printf("tasks=%d sessions=%d queues=%d workers=%d requests=%d clients=%d level=%d", tasks, sessions, queues,
 			s.m.workers.Len(), s.m.requests.Len(), s.m.clients.Len(), s.m.FeatureLevel())
+	case "schedule":
+		s.showSchedule(words[1])
 	default:
 		s.Fatalf("show what? %v", words)
 	}
@@ -101,6 +103,9 @@ func (s *story) taskText(t *Task) string {
 	if t.Fence != 0 {
 		fmt.Fprintf(&b, " fence=%d worker=%s/%s session=%d deadline=%s", t.Fence, t.Worker, t.Boot, t.Session, s.clock(t.Deadline))
 	}
+	if x := t.Extra; x != nil && x.Schedule != "" {
+		fmt.Fprintf(&b, " schedule=%s@%s", x.Schedule, s.clock(x.FireTime))
+	}
 	if t.Redeemable {
 		b.WriteString(" redeemable")
 	}
@@ -135,6 +140,21 @@ func (s *story) showBatch(id uint64) {
 			s.printf("  %s %d", st, b.Counts[st])
 		}
 	}
+}
+
+func (s *story) showSchedule(name string) {
+	c := s.m.Schedule(name)
+	if c == nil {
+		s.printf("none")
+		return
+	}
+	next := "not known"
+	if c.Planned {
+		next = s.clock(c.NextFire)
+	}
+	s.printf("schedule %s version=%d paused=%v next=%s after=%s last=%s last_task=%d fired=%d misfires=%d overlaps=%d refused=%d %s", c.Name,
+		c.Version, c.Paused, next, s.clock(c.PlanFrom), s.clock(c.LastFire), c.LastTask, c.FiredTotal, c.MisfiresTotal, c.OverlapsTotal,
+		c.RefusedTotal, c.LastRefusal)
 }
 
 func (s *story) showQueue(name string) {

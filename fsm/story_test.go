@@ -200,6 +200,9 @@ func eventText(e *Event) string {
 	if e.Cause != CauseNone {
 		fmt.Fprintf(&b, " cause=%s", e.Cause)
 	}
+	if e.Schedule != "" {
+		fmt.Fprintf(&b, " schedule=%s", e.Schedule)
+	}
 	if e.Queue != "" {
 		fmt.Fprintf(&b, " queue=%s", e.Queue)
 	}

@@ -68,6 +68,17 @@ func unknownInKind(c *fsmpb.Command) bool {
 		return unknown(k.ExpireSession)
 	case *fsmpb.Command_Tick:
 		return unknown(k.Tick)
+	case *fsmpb.Command_SetSchedule:
+		return unknown(k.SetSchedule) || k.SetSchedule.Task != nil && anyUnknownSpec([]*fsmpb.TaskSpec{k.SetSchedule.Task}) ||
+			k.SetSchedule.Misfire > uint32(lastMisfire) || k.SetSchedule.Overlap > uint32(lastOverlap)
+	case *fsmpb.Command_PauseSchedule:
+		return unknown(k.PauseSchedule)
+	case *fsmpb.Command_DeleteSchedule:
+		return unknown(k.DeleteSchedule)
+	case *fsmpb.Command_TriggerSchedule:
+		return unknown(k.TriggerSchedule)
+	case *fsmpb.Command_Fire:
+		return unknown(k.Fire) || anyUnknown(k.Fire.Items)
 	case *fsmpb.Command_SetMember:
 		return unknown(k.SetMember)
 	case *fsmpb.Command_Finalize:

@@ -2,7 +2,7 @@ package fsm
 
 // tick carries out what is due: first what earlier entries had to cut off (ends of
 // sessions, batches, children to be told, bulk retries), then tasks, then queues,
-// workers, request ids, clients and batches, each in the order of their times. What the entry's budget leaves undone stays due, and so do the
+// workers, request ids, clients, schedules and batches, each in the order of their times. What the entry's budget leaves undone stays due, and so do the
 // timeouts up to the time before which they are spared.
 func (m *Machine) tick(spareBefore int64) Result {
 	for m.budget > 0 {
@@ -19,14 +19,14 @@ func (m *Machine) tick(spareBefore int64) Result {
 			break
 		}
 		t, _ := m.tasks.Get(it.id)
-		m.fire(m.lines[t.Queue], t)
+		m.doDue(m.lines[t.Queue], t)
 	}
 	for m.budget > 0 {
 		it, ok := m.names.Min()
 		if !ok || it.at > m.now {
 			break
 		}
-		m.fireName(it)
+		m.doNameDue(it)
 	}
 	for m.budget > 0 {
 		it, ok := m.batchDue.tree.Min()
@@ -67,8 +67,8 @@ func (m *Machine) nextTask(spareBefore int64) (dueItem, bool) {
 	return next, ok
 }
 
-// fire does what a task is due for.
-func (m *Machine) fire(l *line, t *Task) {
+// doDue does what a task is due for.
+func (m *Machine) doDue(l *line, t *Task) {
 	switch at := t.expiry(); {
 	case t.State == Running:
 		m.timeOut(l, t)
@@ -82,8 +82,8 @@ func (m *Machine) fire(l *line, t *Task) {
 	}
 }
 
-// fireName does what a named record is due for.
-func (m *Machine) fireName(it nameItem) {
+// doNameDue does what a named record is due for.
+func (m *Machine) doNameDue(it nameItem) {
 	switch it.kind {
 	case dueQueue:
 		m.trimDue(m.lines[it.name])
@@ -95,6 +95,8 @@ func (m *Machine) fireName(it nameItem) {
 		m.forgetClient(it.name)
 	case dueToken:
 		m.refill(m.lines[it.name])
+	case dueSchedule:
+		m.cancelMore(it.name)
 	}
 }
 

@@ -93,6 +93,8 @@ func unknownInRecord(r *fsmpb.Record) bool {
 		return unknown(k.Chunk) || anyUnknownSpec(k.Chunk.Tasks)
 	case *fsmpb.Record_Release:
 		return unknown(k.Release)
+	case *fsmpb.Record_Schedule:
+		return unknown(k.Schedule) || k.Schedule.Task != nil && anyUnknownSpec([]*fsmpb.TaskSpec{k.Schedule.Task})
 	default:
 		return false
 	}

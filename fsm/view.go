@@ -149,3 +149,24 @@ func (m *Machine) Counts() (tasks, sessions, queues int) {
 	})
 	return m.tasks.Len() + int(packed), m.sessions.Len(), m.queues.Len()
 }
+
+// Schedule returns a schedule's frozen record, or nil.
+func (m *Machine) Schedule(name string) *Schedule {
+	s, _ := m.schedules.Get(name)
+	return s
+}
+
+// SchedulesAfter yields schedules with name > after, by name.
+func (m *Machine) SchedulesAfter(after string) iter.Seq[*Schedule] {
+	return func(yield func(*Schedule) bool) {
+		m.schedules.Ascend(after, func(name string, s *Schedule) bool { return name == after || yield(s) })
+	}
+}
+
+// SchedulesByTime yields the schedules that fire, by when the leader must look at
+// them. One whose next time it has to work out is due since long ago.
+func (m *Machine) SchedulesByTime() iter.Seq2[int64, *Schedule] {
+	return func(yield func(int64, *Schedule) bool) {
+		m.fires.Scan(func(it nameItem) bool { return yield(it.at, m.Schedule(it.name)) })
+	}
+}

@@ -70,6 +70,9 @@ func task(t *fsm.Task, whole bool) *taskraftv1.Task {
 		Attempts: t.Attempts, Failures: t.Failures, Crashes: t.Crashes,
 		ResultContentType: t.ResultContentType, Error: t.Error, Reason: t.Reason,
 	}
+	if x := t.Extra; x != nil {
+		out.Schedule, out.FireTime = x.Schedule, timestamp(x.FireTime)
+	}
 	if t.State == fsm.Running || t.State == fsm.Stopping {
 		out.Attempt = &taskraftv1.Attempt{
 			Number: t.Attempts, Fence: t.Fence, WorkerId: t.Worker,
@@ -145,6 +148,9 @@ func assignments(tasks []*fsm.Task, now int64) []*taskraftv1.Assignment {
 		a.Task, a.Fence, a.Queue, a.Kind = t.ID, t.Fence, t.Queue, t.Kind
 		a.Payload, a.ContentType, a.Attempt = t.Payload, t.ContentType, t.Attempts
 		a.Timeout, a.SubmitTime = duration(max(min(t.Timeout, t.Deadline-now), 1)), timestamp(t.SubmittedAt)
+		if x := t.Extra; x != nil {
+			a.Schedule, a.FireTime = x.Schedule, timestamp(x.FireTime)
+		}
 		out[i] = a
 	}
 	return out
@@ -170,4 +176,19 @@ func queue(q *fsm.Queue) *taskraftv1.Queue {
 		SubmittedTotal: q.SubmittedTotal, TrimmedTotal: q.TrimmedTotal, OldestReadyTime: timestamp(q.OldestReadyAt),
 		HeldBy: q.HeldBy.String(),
 	}
+}
+
+// backoff is nil when both are.
+func backoff(base, most *int64) *taskraftv1.Backoff {
+	if base == nil && most == nil {
+		return nil
+	}
+	out := &taskraftv1.Backoff{}
+	if base != nil {
+		out.Base = duration(*base)
+	}
+	if most != nil {
+		out.Max = duration(*most)
+	}
+	return out
 }

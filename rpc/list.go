@@ -79,16 +79,13 @@ func (s *Server) ListQueues(ctx context.Context, req *taskraftv1.ListQueuesReque
 	var v violations
 	level := v.consistency(req.GetConsistency(), cluster.Stale)
 	size := v.pageSize(req.GetPageSize())
-	after, err := base64.RawURLEncoding.DecodeString(req.GetPageToken())
-	if err != nil || (len(after) > 0 && !queueName.Match(after)) {
-		v.add("page_token", "not a token of this list: start again without one")
-	}
+	after := v.namePage(req.GetPageToken())
 	if err := v.err(); err != nil {
 		return nil, err
 	}
 	out := &taskraftv1.ListQueuesResponse{}
 	pos, err := s.node.Read(ctx, cluster.ReadOptions{Level: level, MinIndex: req.GetMinIndex()}, func(m *fsm.Machine) {
-		for q := range m.QueuesAfter(string(after)) {
+		for q := range m.QueuesAfter(after) {
 			if len(out.Queues) == size {
 				out.NextPageToken = base64.RawURLEncoding.EncodeToString([]byte(out.Queues[size-1].Name))
 				return

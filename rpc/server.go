@@ -63,6 +63,7 @@ type Server struct {
 	taskraftv1.UnimplementedQueueServiceServer
 	taskraftv1.UnimplementedBatchServiceServer
 	taskraftv1.UnimplementedDeadServiceServer
+	taskraftv1.UnimplementedScheduleServiceServer
 	taskraftv1.UnimplementedClusterServiceServer
 
 	node   *cluster.Node
@@ -92,6 +93,7 @@ func NewServer(node *cluster.Node, cfg Config) *Server {
 	taskraftv1.RegisterQueueServiceServer(s.grpc, s)
 	taskraftv1.RegisterBatchServiceServer(s.grpc, s)
 	taskraftv1.RegisterDeadServiceServer(s.grpc, s)
+	taskraftv1.RegisterScheduleServiceServer(s.grpc, s)
 	taskraftv1.RegisterClusterServiceServer(s.grpc, s)
 	healthpb.RegisterHealthServer(s.grpc, s.health)
 	reflection.Register(s.grpc)

@@ -125,15 +125,7 @@ func settings(s *fsmpb.QueueSettings) *taskraftv1.QueueSettings {
 	if s.MaxAttempts != nil {
 		out.MaxAttempts = new(int32(*s.MaxAttempts))
 	}
-	if s.BackoffBase != nil || s.BackoffMax != nil {
-		out.Backoff = &taskraftv1.Backoff{}
-		if s.BackoffBase != nil {
-			out.Backoff.Base = duration(*s.BackoffBase)
-		}
-		if s.BackoffMax != nil {
-			out.Backoff.Max = duration(*s.BackoffMax)
-		}
-	}
+	out.Backoff = backoff(s.BackoffBase, s.BackoffMax)
 	if s.Retain != nil {
 		out.Retain = duration(*s.Retain)
 	}

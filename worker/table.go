@@ -99,6 +99,12 @@ func (t *table) assign(in []*taskraftv1.Assignment) {
 			Queue: as.GetQueue(), Kind: as.GetKind(), Payload: as.GetPayload(), ContentType: as.GetContentType(),
 			SubmitTime: as.GetSubmitTime().AsTime(),
 		}}
+		if as.GetSchedule() != "" {
+			a.task.Schedule = as.GetSchedule()
+			if at := as.GetFireTime(); at != nil {
+				a.task.FireTime = at.AsTime()
+			}
+		}
 		if as.GetTimeout() != nil {
 			a.task.Deadline = now.Add(as.GetTimeout().AsDuration())
 		}

@@ -23,6 +23,8 @@ type Task struct {
 	ContentType string
 	Deadline    time.Time // when the attempt's time limit ends; zero: no limit
 	SubmitTime  time.Time
+	Schedule    string    // the schedule that submitted it, if one did
+	FireTime    time.Time // the nominal time for which it did; zero when triggered
 }
 
 // Result is what a handler leaves: at most 64 KiB unless the masters allow more,

@@ -99,6 +99,11 @@ type Command struct {
 	//	*Command_CommitBatch
 	//	*Command_CancelBatch
 	//	*Command_RetryDead
+	//	*Command_SetSchedule
+	//	*Command_PauseSchedule
+	//	*Command_DeleteSchedule
+	//	*Command_TriggerSchedule
+	//	*Command_Fire
 	Kind          isCommand_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -335,6 +340,51 @@ func (x *Command) GetRetryDead() *RetryDead {
 	return nil
 }
 
+func (x *Command) GetSetSchedule() *SetSchedule {
+	if x != nil {
+		if x, ok := x.Kind.(*Command_SetSchedule); ok {
+			return x.SetSchedule
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetPauseSchedule() *PauseSchedule {
+	if x != nil {
+		if x, ok := x.Kind.(*Command_PauseSchedule); ok {
+			return x.PauseSchedule
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetDeleteSchedule() *DeleteSchedule {
+	if x != nil {
+		if x, ok := x.Kind.(*Command_DeleteSchedule); ok {
+			return x.DeleteSchedule
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetTriggerSchedule() *TriggerSchedule {
+	if x != nil {
+		if x, ok := x.Kind.(*Command_TriggerSchedule); ok {
+			return x.TriggerSchedule
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetFire() *Fire {
+	if x != nil {
+		if x, ok := x.Kind.(*Command_Fire); ok {
+			return x.Fire
+		}
+	}
+	return nil
+}
+
 type isCommand_Kind interface {
 	isCommand_Kind()
 }
@@ -419,6 +469,26 @@ type Command_RetryDead struct {
 	RetryDead *RetryDead `protobuf:"bytes,39,opt,name=retry_dead,json=retryDead,proto3,oneof"`
 }
 
+type Command_SetSchedule struct {
+	SetSchedule *SetSchedule `protobuf:"bytes,40,opt,name=set_schedule,json=setSchedule,proto3,oneof"`
+}
+
+type Command_PauseSchedule struct {
+	PauseSchedule *PauseSchedule `protobuf:"bytes,41,opt,name=pause_schedule,json=pauseSchedule,proto3,oneof"`
+}
+
+type Command_DeleteSchedule struct {
+	DeleteSchedule *DeleteSchedule `protobuf:"bytes,42,opt,name=delete_schedule,json=deleteSchedule,proto3,oneof"`
+}
+
+type Command_TriggerSchedule struct {
+	TriggerSchedule *TriggerSchedule `protobuf:"bytes,43,opt,name=trigger_schedule,json=triggerSchedule,proto3,oneof"`
+}
+
+type Command_Fire struct {
+	Fire *Fire `protobuf:"bytes,44,opt,name=fire,proto3,oneof"`
+}
+
 func (*Command_Submit) isCommand_Kind() {}
 
 func (*Command_Assign) isCommand_Kind() {}
@@ -458,6 +528,16 @@ func (*Command_CommitBatch) isCommand_Kind() {}
 func (*Command_CancelBatch) isCommand_Kind() {}
 
 func (*Command_RetryDead) isCommand_Kind() {}
+
+func (*Command_SetSchedule) isCommand_Kind() {}
+
+func (*Command_PauseSchedule) isCommand_Kind() {}
+
+func (*Command_DeleteSchedule) isCommand_Kind() {}
+
+func (*Command_TriggerSchedule) isCommand_Kind() {}
+
+func (*Command_Fire) isCommand_Kind() {}
 
 // Call identifies one call of one SDK client so that a repeat is answered with
 // the first outcome.
@@ -2612,13 +2692,386 @@ func (x *Finalize) GetLevel() uint32 {
 	return 0
 }
 
+// SetSchedule makes a schedule, or replaces one when it may.
+type SetSchedule struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Schedule      string                 `protobuf:"bytes,1,opt,name=schedule,proto3" json:"schedule,omitempty"`
+	Cron          string                 `protobuf:"bytes,2,opt,name=cron,proto3" json:"cron,omitempty"` // the table keeps it; only the leader evaluates it
+	TimeZone      string                 `protobuf:"bytes,3,opt,name=time_zone,json=timeZone,proto3" json:"time_zone,omitempty"`
+	Task          *TaskSpec              `protobuf:"bytes,4,opt,name=task,proto3" json:"task,omitempty"`
+	Misfire       uint32                 `protobuf:"varint,5,opt,name=misfire,proto3" json:"misfire,omitempty"` // fsm.Misfire
+	MaxMisfires   uint32                 `protobuf:"varint,6,opt,name=max_misfires,json=maxMisfires,proto3" json:"max_misfires,omitempty"`
+	Overlap       uint32                 `protobuf:"varint,7,opt,name=overlap,proto3" json:"overlap,omitempty"` // fsm.Overlap
+	Replace       bool                   `protobuf:"varint,8,opt,name=replace,proto3" json:"replace,omitempty"`
+	Paused        bool                   `protobuf:"varint,9,opt,name=paused,proto3" json:"paused,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetSchedule) Reset() {
+	*x = SetSchedule{}
+	mi := &file_log_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetSchedule) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetSchedule) ProtoMessage() {}
+
+func (x *SetSchedule) ProtoReflect() protoreflect.Message {
+	mi := &file_log_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetSchedule.ProtoReflect.Descriptor instead.
+func (*SetSchedule) Descriptor() ([]byte, []int) {
+	return file_log_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *SetSchedule) GetSchedule() string {
+	if x != nil {
+		return x.Schedule
+	}
+	return ""
+}
+
+func (x *SetSchedule) GetCron() string {
+	if x != nil {
+		return x.Cron
+	}
+	return ""
+}
+
+func (x *SetSchedule) GetTimeZone() string {
+	if x != nil {
+		return x.TimeZone
+	}
+	return ""
+}
+
+func (x *SetSchedule) GetTask() *TaskSpec {
+	if x != nil {
+		return x.Task
+	}
+	return nil
+}
+
+func (x *SetSchedule) GetMisfire() uint32 {
+	if x != nil {
+		return x.Misfire
+	}
+	return 0
+}
+
+func (x *SetSchedule) GetMaxMisfires() uint32 {
+	if x != nil {
+		return x.MaxMisfires
+	}
+	return 0
+}
+
+func (x *SetSchedule) GetOverlap() uint32 {
+	if x != nil {
+		return x.Overlap
+	}
+	return 0
+}
+
+func (x *SetSchedule) GetReplace() bool {
+	if x != nil {
+		return x.Replace
+	}
+	return false
+}
+
+func (x *SetSchedule) GetPaused() bool {
+	if x != nil {
+		return x.Paused
+	}
+	return false
+}
+
+// PauseSchedule stops a schedule from firing, or lets it go on.
+type PauseSchedule struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Schedule      string                 `protobuf:"bytes,1,opt,name=schedule,proto3" json:"schedule,omitempty"`
+	Paused        bool                   `protobuf:"varint,2,opt,name=paused,proto3" json:"paused,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PauseSchedule) Reset() {
+	*x = PauseSchedule{}
+	mi := &file_log_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PauseSchedule) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PauseSchedule) ProtoMessage() {}
+
+func (x *PauseSchedule) ProtoReflect() protoreflect.Message {
+	mi := &file_log_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PauseSchedule.ProtoReflect.Descriptor instead.
+func (*PauseSchedule) Descriptor() ([]byte, []int) {
+	return file_log_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *PauseSchedule) GetSchedule() string {
+	if x != nil {
+		return x.Schedule
+	}
+	return ""
+}
+
+func (x *PauseSchedule) GetPaused() bool {
+	if x != nil {
+		return x.Paused
+	}
+	return false
+}
+
+type DeleteSchedule struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Schedule      string                 `protobuf:"bytes,1,opt,name=schedule,proto3" json:"schedule,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteSchedule) Reset() {
+	*x = DeleteSchedule{}
+	mi := &file_log_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteSchedule) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteSchedule) ProtoMessage() {}
+
+func (x *DeleteSchedule) ProtoReflect() protoreflect.Message {
+	mi := &file_log_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteSchedule.ProtoReflect.Descriptor instead.
+func (*DeleteSchedule) Descriptor() ([]byte, []int) {
+	return file_log_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *DeleteSchedule) GetSchedule() string {
+	if x != nil {
+		return x.Schedule
+	}
+	return ""
+}
+
+// TriggerSchedule submits a schedule's task now.
+type TriggerSchedule struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Schedule      string                 `protobuf:"bytes,1,opt,name=schedule,proto3" json:"schedule,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TriggerSchedule) Reset() {
+	*x = TriggerSchedule{}
+	mi := &file_log_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TriggerSchedule) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TriggerSchedule) ProtoMessage() {}
+
+func (x *TriggerSchedule) ProtoReflect() protoreflect.Message {
+	mi := &file_log_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TriggerSchedule.ProtoReflect.Descriptor instead.
+func (*TriggerSchedule) Descriptor() ([]byte, []int) {
+	return file_log_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *TriggerSchedule) GetSchedule() string {
+	if x != nil {
+		return x.Schedule
+	}
+	return ""
+}
+
+// Fire is what the leader proposes when schedules are due. Each item is a
+// compare-and-set: it does nothing unless version and fire time are the table's.
+type Fire struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Items         []*FireItem            `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Fire) Reset() {
+	*x = Fire{}
+	mi := &file_log_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Fire) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Fire) ProtoMessage() {}
+
+func (x *Fire) ProtoReflect() protoreflect.Message {
+	mi := &file_log_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Fire.ProtoReflect.Descriptor instead.
+func (*Fire) Descriptor() ([]byte, []int) {
+	return file_log_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *Fire) GetItems() []*FireItem {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
+type FireItem struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Schedule      string                 `protobuf:"bytes,1,opt,name=schedule,proto3" json:"schedule,omitempty"`
+	SpecVersion   uint64                 `protobuf:"varint,2,opt,name=spec_version,json=specVersion,proto3" json:"spec_version,omitempty"`
+	FireTime      int64                  `protobuf:"varint,3,opt,name=fire_time,json=fireTime,proto3" json:"fire_time,omitempty"` // the nominal time; 0: the schedule has no next time yet
+	NextFire      int64                  `protobuf:"varint,4,opt,name=next_fire,json=nextFire,proto3" json:"next_fire,omitempty"` // the rule's time after it, or where skip goes on; 0: never
+	Skip          bool                   `protobuf:"varint,5,opt,name=skip,proto3" json:"skip,omitempty"`                         // a misfire that the policy leaves out: no task
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FireItem) Reset() {
+	*x = FireItem{}
+	mi := &file_log_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FireItem) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FireItem) ProtoMessage() {}
+
+func (x *FireItem) ProtoReflect() protoreflect.Message {
+	mi := &file_log_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FireItem.ProtoReflect.Descriptor instead.
+func (*FireItem) Descriptor() ([]byte, []int) {
+	return file_log_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *FireItem) GetSchedule() string {
+	if x != nil {
+		return x.Schedule
+	}
+	return ""
+}
+
+func (x *FireItem) GetSpecVersion() uint64 {
+	if x != nil {
+		return x.SpecVersion
+	}
+	return 0
+}
+
+func (x *FireItem) GetFireTime() int64 {
+	if x != nil {
+		return x.FireTime
+	}
+	return 0
+}
+
+func (x *FireItem) GetNextFire() int64 {
+	if x != nil {
+		return x.NextFire
+	}
+	return 0
+}
+
+func (x *FireItem) GetSkip() bool {
+	if x != nil {
+		return x.Skip
+	}
+	return false
+}
+
 var File_log_proto protoreflect.FileDescriptor
 
 const file_log_proto_rawDesc = "" +
 	"\n" +
 	"\tlog.proto\x12\ftaskraft.fsm\"=\n" +
 	"\bCommands\x121\n" +
-	"\bcommands\x18\x01 \x03(\v2\x15.taskraft.fsm.CommandR\bcommands\"\xb8\t\n" +
+	"\bcommands\x18\x01 \x03(\v2\x15.taskraft.fsm.CommandR\bcommands\"\xfd\v\n" +
 	"\aCommand\x12\x1c\n" +
 	"\tprincipal\x18\x01 \x01(\tR\tprincipal\x12&\n" +
 	"\x04call\x18\x02 \x01(\v2\x12.taskraft.fsm.CallR\x04call\x12.\n" +
@@ -2645,7 +3098,12 @@ const file_log_proto_rawDesc = "" +
 	"\fcommit_batch\x18% \x01(\v2\x19.taskraft.fsm.CommitBatchH\x00R\vcommitBatch\x12>\n" +
 	"\fcancel_batch\x18& \x01(\v2\x19.taskraft.fsm.CancelBatchH\x00R\vcancelBatch\x128\n" +
 	"\n" +
-	"retry_dead\x18' \x01(\v2\x17.taskraft.fsm.RetryDeadH\x00R\tretryDeadB\x06\n" +
+	"retry_dead\x18' \x01(\v2\x17.taskraft.fsm.RetryDeadH\x00R\tretryDead\x12>\n" +
+	"\fset_schedule\x18( \x01(\v2\x19.taskraft.fsm.SetScheduleH\x00R\vsetSchedule\x12D\n" +
+	"\x0epause_schedule\x18) \x01(\v2\x1b.taskraft.fsm.PauseScheduleH\x00R\rpauseSchedule\x12G\n" +
+	"\x0fdelete_schedule\x18* \x01(\v2\x1c.taskraft.fsm.DeleteScheduleH\x00R\x0edeleteSchedule\x12J\n" +
+	"\x10trigger_schedule\x18+ \x01(\v2\x1d.taskraft.fsm.TriggerScheduleH\x00R\x0ftriggerSchedule\x12(\n" +
+	"\x04fire\x18, \x01(\v2\x12.taskraft.fsm.FireH\x00R\x04fireB\x06\n" +
 	"\x04kind\"i\n" +
 	"\x04Call\x12\x16\n" +
 	"\x06client\x18\x01 \x01(\fR\x06client\x12\x10\n" +
@@ -2850,7 +3308,32 @@ const file_log_proto_rawDesc = "" +
 	"\x04http\x18\x05 \x01(\tR\x04http\x12\x14\n" +
 	"\x05level\x18\x06 \x01(\rR\x05level\" \n" +
 	"\bFinalize\x12\x14\n" +
-	"\x05level\x18\x01 \x01(\rR\x05levelB(Z&github.com/taskraft/taskraft/fsm/fsmpbb\x06proto3"
+	"\x05level\x18\x01 \x01(\rR\x05level\"\x8f\x02\n" +
+	"\vSetSchedule\x12\x1a\n" +
+	"\bschedule\x18\x01 \x01(\tR\bschedule\x12\x12\n" +
+	"\x04cron\x18\x02 \x01(\tR\x04cron\x12\x1b\n" +
+	"\ttime_zone\x18\x03 \x01(\tR\btimeZone\x12*\n" +
+	"\x04task\x18\x04 \x01(\v2\x16.taskraft.fsm.TaskSpecR\x04task\x12\x18\n" +
+	"\amisfire\x18\x05 \x01(\rR\amisfire\x12!\n" +
+	"\fmax_misfires\x18\x06 \x01(\rR\vmaxMisfires\x12\x18\n" +
+	"\aoverlap\x18\a \x01(\rR\aoverlap\x12\x18\n" +
+	"\areplace\x18\b \x01(\bR\areplace\x12\x16\n" +
+	"\x06paused\x18\t \x01(\bR\x06paused\"C\n" +
+	"\rPauseSchedule\x12\x1a\n" +
+	"\bschedule\x18\x01 \x01(\tR\bschedule\x12\x16\n" +
+	"\x06paused\x18\x02 \x01(\bR\x06paused\",\n" +
+	"\x0eDeleteSchedule\x12\x1a\n" +
+	"\bschedule\x18\x01 \x01(\tR\bschedule\"-\n" +
+	"\x0fTriggerSchedule\x12\x1a\n" +
+	"\bschedule\x18\x01 \x01(\tR\bschedule\"4\n" +
+	"\x04Fire\x12,\n" +
+	"\x05items\x18\x01 \x03(\v2\x16.taskraft.fsm.FireItemR\x05items\"\x97\x01\n" +
+	"\bFireItem\x12\x1a\n" +
+	"\bschedule\x18\x01 \x01(\tR\bschedule\x12!\n" +
+	"\fspec_version\x18\x02 \x01(\x04R\vspecVersion\x12\x1b\n" +
+	"\tfire_time\x18\x03 \x01(\x03R\bfireTime\x12\x1b\n" +
+	"\tnext_fire\x18\x04 \x01(\x03R\bnextFire\x12\x12\n" +
+	"\x04skip\x18\x05 \x01(\bR\x04skipB(Z&github.com/taskraft/taskraft/fsm/fsmpbb\x06proto3"
 
 var (
 	file_log_proto_rawDescOnce sync.Once
@@ -2864,42 +3347,48 @@ func file_log_proto_rawDescGZIP() []byte {
 	return file_log_proto_rawDescData
 }
 
-var file_log_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
+var file_log_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
 var file_log_proto_goTypes = []any{
-	(*Commands)(nil),      // 0: taskraft.fsm.Commands
-	(*Command)(nil),       // 1: taskraft.fsm.Command
-	(*Call)(nil),          // 2: taskraft.fsm.Call
-	(*Submit)(nil),        // 3: taskraft.fsm.Submit
-	(*TaskSpec)(nil),      // 4: taskraft.fsm.TaskSpec
-	(*BatchSpec)(nil),     // 5: taskraft.fsm.BatchSpec
-	(*OpenBatch)(nil),     // 6: taskraft.fsm.OpenBatch
-	(*StageBatch)(nil),    // 7: taskraft.fsm.StageBatch
-	(*CommitBatch)(nil),   // 8: taskraft.fsm.CommitBatch
-	(*CancelBatch)(nil),   // 9: taskraft.fsm.CancelBatch
-	(*RetryDead)(nil),     // 10: taskraft.fsm.RetryDead
-	(*Label)(nil),         // 11: taskraft.fsm.Label
-	(*Assign)(nil),        // 12: taskraft.fsm.Assign
-	(*Complete)(nil),      // 13: taskraft.fsm.Complete
-	(*Completion)(nil),    // 14: taskraft.fsm.Completion
-	(*Fail)(nil),          // 15: taskraft.fsm.Fail
-	(*Failure)(nil),       // 16: taskraft.fsm.Failure
-	(*Release)(nil),       // 17: taskraft.fsm.Release
-	(*Handback)(nil),      // 18: taskraft.fsm.Handback
-	(*Cancel)(nil),        // 19: taskraft.fsm.Cancel
-	(*Retry)(nil),         // 20: taskraft.fsm.Retry
-	(*QueueWeight)(nil),   // 21: taskraft.fsm.QueueWeight
-	(*OpenSession)(nil),   // 22: taskraft.fsm.OpenSession
-	(*UpdateSession)(nil), // 23: taskraft.fsm.UpdateSession
-	(*CloseSession)(nil),  // 24: taskraft.fsm.CloseSession
-	(*ExpireSession)(nil), // 25: taskraft.fsm.ExpireSession
-	(*Tick)(nil),          // 26: taskraft.fsm.Tick
-	(*SetQueue)(nil),      // 27: taskraft.fsm.SetQueue
-	(*QueueSettings)(nil), // 28: taskraft.fsm.QueueSettings
-	(*RateLimit)(nil),     // 29: taskraft.fsm.RateLimit
-	(*SetMember)(nil),     // 30: taskraft.fsm.SetMember
-	(*Finalize)(nil),      // 31: taskraft.fsm.Finalize
-	nil,                   // 32: taskraft.fsm.OpenSession.LabelsEntry
-	nil,                   // 33: taskraft.fsm.UpdateSession.LabelsEntry
+	(*Commands)(nil),        // 0: taskraft.fsm.Commands
+	(*Command)(nil),         // 1: taskraft.fsm.Command
+	(*Call)(nil),            // 2: taskraft.fsm.Call
+	(*Submit)(nil),          // 3: taskraft.fsm.Submit
+	(*TaskSpec)(nil),        // 4: taskraft.fsm.TaskSpec
+	(*BatchSpec)(nil),       // 5: taskraft.fsm.BatchSpec
+	(*OpenBatch)(nil),       // 6: taskraft.fsm.OpenBatch
+	(*StageBatch)(nil),      // 7: taskraft.fsm.StageBatch
+	(*CommitBatch)(nil),     // 8: taskraft.fsm.CommitBatch
+	(*CancelBatch)(nil),     // 9: taskraft.fsm.CancelBatch
+	(*RetryDead)(nil),       // 10: taskraft.fsm.RetryDead
+	(*Label)(nil),           // 11: taskraft.fsm.Label
+	(*Assign)(nil),          // 12: taskraft.fsm.Assign
+	(*Complete)(nil),        // 13: taskraft.fsm.Complete
+	(*Completion)(nil),      // 14: taskraft.fsm.Completion
+	(*Fail)(nil),            // 15: taskraft.fsm.Fail
+	(*Failure)(nil),         // 16: taskraft.fsm.Failure
+	(*Release)(nil),         // 17: taskraft.fsm.Release
+	(*Handback)(nil),        // 18: taskraft.fsm.Handback
+	(*Cancel)(nil),          // 19: taskraft.fsm.Cancel
+	(*Retry)(nil),           // 20: taskraft.fsm.Retry
+	(*QueueWeight)(nil),     // 21: taskraft.fsm.QueueWeight
+	(*OpenSession)(nil),     // 22: taskraft.fsm.OpenSession
+	(*UpdateSession)(nil),   // 23: taskraft.fsm.UpdateSession
+	(*CloseSession)(nil),    // 24: taskraft.fsm.CloseSession
+	(*ExpireSession)(nil),   // 25: taskraft.fsm.ExpireSession
+	(*Tick)(nil),            // 26: taskraft.fsm.Tick
+	(*SetQueue)(nil),        // 27: taskraft.fsm.SetQueue
+	(*QueueSettings)(nil),   // 28: taskraft.fsm.QueueSettings
+	(*RateLimit)(nil),       // 29: taskraft.fsm.RateLimit
+	(*SetMember)(nil),       // 30: taskraft.fsm.SetMember
+	(*Finalize)(nil),        // 31: taskraft.fsm.Finalize
+	(*SetSchedule)(nil),     // 32: taskraft.fsm.SetSchedule
+	(*PauseSchedule)(nil),   // 33: taskraft.fsm.PauseSchedule
+	(*DeleteSchedule)(nil),  // 34: taskraft.fsm.DeleteSchedule
+	(*TriggerSchedule)(nil), // 35: taskraft.fsm.TriggerSchedule
+	(*Fire)(nil),            // 36: taskraft.fsm.Fire
+	(*FireItem)(nil),        // 37: taskraft.fsm.FireItem
+	nil,                     // 38: taskraft.fsm.OpenSession.LabelsEntry
+	nil,                     // 39: taskraft.fsm.UpdateSession.LabelsEntry
 }
 var file_log_proto_depIdxs = []int32{
 	1,  // 0: taskraft.fsm.Commands.commands:type_name -> taskraft.fsm.Command
@@ -2924,30 +3413,37 @@ var file_log_proto_depIdxs = []int32{
 	8,  // 19: taskraft.fsm.Command.commit_batch:type_name -> taskraft.fsm.CommitBatch
 	9,  // 20: taskraft.fsm.Command.cancel_batch:type_name -> taskraft.fsm.CancelBatch
 	10, // 21: taskraft.fsm.Command.retry_dead:type_name -> taskraft.fsm.RetryDead
-	4,  // 22: taskraft.fsm.Submit.tasks:type_name -> taskraft.fsm.TaskSpec
-	5,  // 23: taskraft.fsm.Submit.batch:type_name -> taskraft.fsm.BatchSpec
-	11, // 24: taskraft.fsm.TaskSpec.require:type_name -> taskraft.fsm.Label
-	4,  // 25: taskraft.fsm.TaskSpec.on_success:type_name -> taskraft.fsm.TaskSpec
-	4,  // 26: taskraft.fsm.TaskSpec.on_dead:type_name -> taskraft.fsm.TaskSpec
-	4,  // 27: taskraft.fsm.BatchSpec.follow_up:type_name -> taskraft.fsm.TaskSpec
-	4,  // 28: taskraft.fsm.BatchSpec.on_success:type_name -> taskraft.fsm.TaskSpec
-	5,  // 29: taskraft.fsm.OpenBatch.batch:type_name -> taskraft.fsm.BatchSpec
-	4,  // 30: taskraft.fsm.StageBatch.tasks:type_name -> taskraft.fsm.TaskSpec
-	14, // 31: taskraft.fsm.Complete.items:type_name -> taskraft.fsm.Completion
-	4,  // 32: taskraft.fsm.Completion.follow_up:type_name -> taskraft.fsm.TaskSpec
-	16, // 33: taskraft.fsm.Fail.items:type_name -> taskraft.fsm.Failure
-	18, // 34: taskraft.fsm.Release.items:type_name -> taskraft.fsm.Handback
-	21, // 35: taskraft.fsm.OpenSession.queues:type_name -> taskraft.fsm.QueueWeight
-	32, // 36: taskraft.fsm.OpenSession.labels:type_name -> taskraft.fsm.OpenSession.LabelsEntry
-	21, // 37: taskraft.fsm.UpdateSession.queues:type_name -> taskraft.fsm.QueueWeight
-	33, // 38: taskraft.fsm.UpdateSession.labels:type_name -> taskraft.fsm.UpdateSession.LabelsEntry
-	28, // 39: taskraft.fsm.SetQueue.settings:type_name -> taskraft.fsm.QueueSettings
-	29, // 40: taskraft.fsm.QueueSettings.rate:type_name -> taskraft.fsm.RateLimit
-	41, // [41:41] is the sub-list for method output_type
-	41, // [41:41] is the sub-list for method input_type
-	41, // [41:41] is the sub-list for extension type_name
-	41, // [41:41] is the sub-list for extension extendee
-	0,  // [0:41] is the sub-list for field type_name
+	32, // 22: taskraft.fsm.Command.set_schedule:type_name -> taskraft.fsm.SetSchedule
+	33, // 23: taskraft.fsm.Command.pause_schedule:type_name -> taskraft.fsm.PauseSchedule
+	34, // 24: taskraft.fsm.Command.delete_schedule:type_name -> taskraft.fsm.DeleteSchedule
+	35, // 25: taskraft.fsm.Command.trigger_schedule:type_name -> taskraft.fsm.TriggerSchedule
+	36, // 26: taskraft.fsm.Command.fire:type_name -> taskraft.fsm.Fire
+	4,  // 27: taskraft.fsm.Submit.tasks:type_name -> taskraft.fsm.TaskSpec
+	5,  // 28: taskraft.fsm.Submit.batch:type_name -> taskraft.fsm.BatchSpec
+	11, // 29: taskraft.fsm.TaskSpec.require:type_name -> taskraft.fsm.Label
+	4,  // 30: taskraft.fsm.TaskSpec.on_success:type_name -> taskraft.fsm.TaskSpec
+	4,  // 31: taskraft.fsm.TaskSpec.on_dead:type_name -> taskraft.fsm.TaskSpec
+	4,  // 32: taskraft.fsm.BatchSpec.follow_up:type_name -> taskraft.fsm.TaskSpec
+	4,  // 33: taskraft.fsm.BatchSpec.on_success:type_name -> taskraft.fsm.TaskSpec
+	5,  // 34: taskraft.fsm.OpenBatch.batch:type_name -> taskraft.fsm.BatchSpec
+	4,  // 35: taskraft.fsm.StageBatch.tasks:type_name -> taskraft.fsm.TaskSpec
+	14, // 36: taskraft.fsm.Complete.items:type_name -> taskraft.fsm.Completion
+	4,  // 37: taskraft.fsm.Completion.follow_up:type_name -> taskraft.fsm.TaskSpec
+	16, // 38: taskraft.fsm.Fail.items:type_name -> taskraft.fsm.Failure
+	18, // 39: taskraft.fsm.Release.items:type_name -> taskraft.fsm.Handback
+	21, // 40: taskraft.fsm.OpenSession.queues:type_name -> taskraft.fsm.QueueWeight
+	38, // 41: taskraft.fsm.OpenSession.labels:type_name -> taskraft.fsm.OpenSession.LabelsEntry
+	21, // 42: taskraft.fsm.UpdateSession.queues:type_name -> taskraft.fsm.QueueWeight
+	39, // 43: taskraft.fsm.UpdateSession.labels:type_name -> taskraft.fsm.UpdateSession.LabelsEntry
+	28, // 44: taskraft.fsm.SetQueue.settings:type_name -> taskraft.fsm.QueueSettings
+	29, // 45: taskraft.fsm.QueueSettings.rate:type_name -> taskraft.fsm.RateLimit
+	4,  // 46: taskraft.fsm.SetSchedule.task:type_name -> taskraft.fsm.TaskSpec
+	37, // 47: taskraft.fsm.Fire.items:type_name -> taskraft.fsm.FireItem
+	48, // [48:48] is the sub-list for method output_type
+	48, // [48:48] is the sub-list for method input_type
+	48, // [48:48] is the sub-list for extension type_name
+	48, // [48:48] is the sub-list for extension extendee
+	0,  // [0:48] is the sub-list for field type_name
 }
 
 func init() { file_log_proto_init() }
@@ -2976,6 +3472,11 @@ func file_log_proto_init() {
 		(*Command_CommitBatch)(nil),
 		(*Command_CancelBatch)(nil),
 		(*Command_RetryDead)(nil),
+		(*Command_SetSchedule)(nil),
+		(*Command_PauseSchedule)(nil),
+		(*Command_DeleteSchedule)(nil),
+		(*Command_TriggerSchedule)(nil),
+		(*Command_Fire)(nil),
 	}
 	file_log_proto_msgTypes[4].OneofWrappers = []any{}
 	file_log_proto_msgTypes[10].OneofWrappers = []any{}
@@ -2987,7 +3488,7 @@ func file_log_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_log_proto_rawDesc), len(file_log_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   34,
+			NumMessages:   40,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -35,6 +35,7 @@ type Meta struct {
 	LastFence     uint64                 `protobuf:"varint,6,opt,name=last_fence,json=lastFence,proto3" json:"last_fence,omitempty"`
 	LastSession   uint64                 `protobuf:"varint,7,opt,name=last_session,json=lastSession,proto3" json:"last_session,omitempty"`
 	TrimmedTotal  uint64                 `protobuf:"varint,8,opt,name=trimmed_total,json=trimmedTotal,proto3" json:"trimmed_total,omitempty"`
+	LastVersion   uint64                 `protobuf:"varint,70,opt,name=last_version,json=lastVersion,proto3" json:"last_version,omitempty"` // of a schedule
 	LastBatch     uint64                 `protobuf:"varint,25,opt,name=last_batch,json=lastBatch,proto3" json:"last_batch,omitempty"`
 	DeadRetries   []*DeadRetry           `protobuf:"bytes,26,rep,name=dead_retries,json=deadRetries,proto3" json:"dead_retries,omitempty"` // being carried out by ticks
 	unknownFields protoimpl.UnknownFields
@@ -123,6 +124,13 @@ func (x *Meta) GetLastSession() uint64 {
 func (x *Meta) GetTrimmedTotal() uint64 {
 	if x != nil {
 		return x.TrimmedTotal
+	}
+	return 0
+}
+
+func (x *Meta) GetLastVersion() uint64 {
+	if x != nil {
+		return x.LastVersion
 	}
 	return 0
 }
@@ -435,6 +443,8 @@ type TaskRecord struct {
 	Superseded        []*SupersededResult    `protobuf:"bytes,37,rep,name=superseded,proto3" json:"superseded,omitempty"`
 	Require           []*Label               `protobuf:"bytes,40,rep,name=require,proto3" json:"require,omitempty"`
 	ConcurrencyKey    string                 `protobuf:"bytes,41,opt,name=concurrency_key,json=concurrencyKey,proto3" json:"concurrency_key,omitempty"`
+	Schedule          string                 `protobuf:"bytes,70,opt,name=schedule,proto3" json:"schedule,omitempty"`
+	FireTime          int64                  `protobuf:"varint,71,opt,name=fire_time,json=fireTime,proto3" json:"fire_time,omitempty"`
 	Batch             uint64                 `protobuf:"varint,55,opt,name=batch,proto3" json:"batch,omitempty"`
 	After             []uint64               `protobuf:"varint,56,rep,packed,name=after,proto3" json:"after,omitempty"`
 	AfterGeneration   []uint32               `protobuf:"varint,57,rep,packed,name=after_generation,json=afterGeneration,proto3" json:"after_generation,omitempty"` // empty: all 1
@@ -749,6 +759,20 @@ func (x *TaskRecord) GetConcurrencyKey() string {
 		return x.ConcurrencyKey
 	}
 	return ""
+}
+
+func (x *TaskRecord) GetSchedule() string {
+	if x != nil {
+		return x.Schedule
+	}
+	return ""
+}
+
+func (x *TaskRecord) GetFireTime() int64 {
+	if x != nil {
+		return x.FireTime
+	}
+	return 0
 }
 
 func (x *TaskRecord) GetBatch() uint64 {
@@ -1763,6 +1787,226 @@ func (x *MemberRecord) GetMember() *SetMember {
 	return nil
 }
 
+type ScheduleRecord struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Cron          string                 `protobuf:"bytes,2,opt,name=cron,proto3" json:"cron,omitempty"`
+	TimeZone      string                 `protobuf:"bytes,3,opt,name=time_zone,json=timeZone,proto3" json:"time_zone,omitempty"`
+	Task          *TaskSpec              `protobuf:"bytes,4,opt,name=task,proto3" json:"task,omitempty"`
+	Misfire       uint32                 `protobuf:"varint,5,opt,name=misfire,proto3" json:"misfire,omitempty"`
+	MaxMisfires   uint32                 `protobuf:"varint,6,opt,name=max_misfires,json=maxMisfires,proto3" json:"max_misfires,omitempty"`
+	Overlap       uint32                 `protobuf:"varint,7,opt,name=overlap,proto3" json:"overlap,omitempty"`
+	Version       uint64                 `protobuf:"varint,8,opt,name=version,proto3" json:"version,omitempty"`
+	Paused        bool                   `protobuf:"varint,9,opt,name=paused,proto3" json:"paused,omitempty"`
+	Planned       bool                   `protobuf:"varint,10,opt,name=planned,proto3" json:"planned,omitempty"`
+	NextFire      int64                  `protobuf:"varint,11,opt,name=next_fire,json=nextFire,proto3" json:"next_fire,omitempty"`
+	PlanFrom      int64                  `protobuf:"varint,12,opt,name=plan_from,json=planFrom,proto3" json:"plan_from,omitempty"`
+	CaughtUp      uint32                 `protobuf:"varint,13,opt,name=caught_up,json=caughtUp,proto3" json:"caught_up,omitempty"`
+	CancelBelow   uint64                 `protobuf:"varint,14,opt,name=cancel_below,json=cancelBelow,proto3" json:"cancel_below,omitempty"`
+	CreatedAt     int64                  `protobuf:"varint,15,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	UpdatedAt     int64                  `protobuf:"varint,16,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
+	LastFire      int64                  `protobuf:"varint,17,opt,name=last_fire,json=lastFire,proto3" json:"last_fire,omitempty"`
+	LastTask      uint64                 `protobuf:"varint,18,opt,name=last_task,json=lastTask,proto3" json:"last_task,omitempty"`
+	LastRefusal   uint32                 `protobuf:"varint,19,opt,name=last_refusal,json=lastRefusal,proto3" json:"last_refusal,omitempty"`
+	FiredTotal    uint64                 `protobuf:"varint,20,opt,name=fired_total,json=firedTotal,proto3" json:"fired_total,omitempty"`
+	MisfiresTotal uint64                 `protobuf:"varint,21,opt,name=misfires_total,json=misfiresTotal,proto3" json:"misfires_total,omitempty"`
+	OverlapsTotal uint64                 `protobuf:"varint,22,opt,name=overlaps_total,json=overlapsTotal,proto3" json:"overlaps_total,omitempty"`
+	RefusedTotal  uint64                 `protobuf:"varint,23,opt,name=refused_total,json=refusedTotal,proto3" json:"refused_total,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ScheduleRecord) Reset() {
+	*x = ScheduleRecord{}
+	mi := &file_snapshot_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ScheduleRecord) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ScheduleRecord) ProtoMessage() {}
+
+func (x *ScheduleRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_snapshot_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ScheduleRecord.ProtoReflect.Descriptor instead.
+func (*ScheduleRecord) Descriptor() ([]byte, []int) {
+	return file_snapshot_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *ScheduleRecord) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ScheduleRecord) GetCron() string {
+	if x != nil {
+		return x.Cron
+	}
+	return ""
+}
+
+func (x *ScheduleRecord) GetTimeZone() string {
+	if x != nil {
+		return x.TimeZone
+	}
+	return ""
+}
+
+func (x *ScheduleRecord) GetTask() *TaskSpec {
+	if x != nil {
+		return x.Task
+	}
+	return nil
+}
+
+func (x *ScheduleRecord) GetMisfire() uint32 {
+	if x != nil {
+		return x.Misfire
+	}
+	return 0
+}
+
+func (x *ScheduleRecord) GetMaxMisfires() uint32 {
+	if x != nil {
+		return x.MaxMisfires
+	}
+	return 0
+}
+
+func (x *ScheduleRecord) GetOverlap() uint32 {
+	if x != nil {
+		return x.Overlap
+	}
+	return 0
+}
+
+func (x *ScheduleRecord) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *ScheduleRecord) GetPaused() bool {
+	if x != nil {
+		return x.Paused
+	}
+	return false
+}
+
+func (x *ScheduleRecord) GetPlanned() bool {
+	if x != nil {
+		return x.Planned
+	}
+	return false
+}
+
+func (x *ScheduleRecord) GetNextFire() int64 {
+	if x != nil {
+		return x.NextFire
+	}
+	return 0
+}
+
+func (x *ScheduleRecord) GetPlanFrom() int64 {
+	if x != nil {
+		return x.PlanFrom
+	}
+	return 0
+}
+
+func (x *ScheduleRecord) GetCaughtUp() uint32 {
+	if x != nil {
+		return x.CaughtUp
+	}
+	return 0
+}
+
+func (x *ScheduleRecord) GetCancelBelow() uint64 {
+	if x != nil {
+		return x.CancelBelow
+	}
+	return 0
+}
+
+func (x *ScheduleRecord) GetCreatedAt() int64 {
+	if x != nil {
+		return x.CreatedAt
+	}
+	return 0
+}
+
+func (x *ScheduleRecord) GetUpdatedAt() int64 {
+	if x != nil {
+		return x.UpdatedAt
+	}
+	return 0
+}
+
+func (x *ScheduleRecord) GetLastFire() int64 {
+	if x != nil {
+		return x.LastFire
+	}
+	return 0
+}
+
+func (x *ScheduleRecord) GetLastTask() uint64 {
+	if x != nil {
+		return x.LastTask
+	}
+	return 0
+}
+
+func (x *ScheduleRecord) GetLastRefusal() uint32 {
+	if x != nil {
+		return x.LastRefusal
+	}
+	return 0
+}
+
+func (x *ScheduleRecord) GetFiredTotal() uint64 {
+	if x != nil {
+		return x.FiredTotal
+	}
+	return 0
+}
+
+func (x *ScheduleRecord) GetMisfiresTotal() uint64 {
+	if x != nil {
+		return x.MisfiresTotal
+	}
+	return 0
+}
+
+func (x *ScheduleRecord) GetOverlapsTotal() uint64 {
+	if x != nil {
+		return x.OverlapsTotal
+	}
+	return 0
+}
+
+func (x *ScheduleRecord) GetRefusedTotal() uint64 {
+	if x != nil {
+		return x.RefusedTotal
+	}
+	return 0
+}
+
 // Record is one record of the stream.
 type Record struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1779,6 +2023,7 @@ type Record struct {
 	//	*Record_Batch
 	//	*Record_Chunk
 	//	*Record_Release
+	//	*Record_Schedule
 	Kind          isRecord_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1786,7 +2031,7 @@ type Record struct {
 
 func (x *Record) Reset() {
 	*x = Record{}
-	mi := &file_snapshot_proto_msgTypes[15]
+	mi := &file_snapshot_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1798,7 +2043,7 @@ func (x *Record) String() string {
 func (*Record) ProtoMessage() {}
 
 func (x *Record) ProtoReflect() protoreflect.Message {
-	mi := &file_snapshot_proto_msgTypes[15]
+	mi := &file_snapshot_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1811,7 +2056,7 @@ func (x *Record) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Record.ProtoReflect.Descriptor instead.
 func (*Record) Descriptor() ([]byte, []int) {
-	return file_snapshot_proto_rawDescGZIP(), []int{15}
+	return file_snapshot_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Record) GetKind() isRecord_Kind {
@@ -1920,6 +2165,15 @@ func (x *Record) GetRelease() *ReleaseRecord {
 	return nil
 }
 
+func (x *Record) GetSchedule() *ScheduleRecord {
+	if x != nil {
+		if x, ok := x.Kind.(*Record_Schedule); ok {
+			return x.Schedule
+		}
+	}
+	return nil
+}
+
 type isRecord_Kind interface {
 	isRecord_Kind()
 }
@@ -1968,6 +2222,10 @@ type Record_Release struct {
 	Release *ReleaseRecord `protobuf:"bytes,13,opt,name=release,proto3,oneof"`
 }
 
+type Record_Schedule struct {
+	Schedule *ScheduleRecord `protobuf:"bytes,14,opt,name=schedule,proto3,oneof"`
+}
+
 func (*Record_Meta) isRecord_Kind() {}
 
 func (*Record_Task) isRecord_Kind() {}
@@ -1990,11 +2248,13 @@ func (*Record_Chunk) isRecord_Kind() {}
 
 func (*Record_Release) isRecord_Kind() {}
 
+func (*Record_Schedule) isRecord_Kind() {}
+
 var File_snapshot_proto protoreflect.FileDescriptor
 
 const file_snapshot_proto_rawDesc = "" +
 	"\n" +
-	"\x0esnapshot.proto\x12\ftaskraft.fsm\x1a\tlog.proto\"\xb7\x02\n" +
+	"\x0esnapshot.proto\x12\ftaskraft.fsm\x1a\tlog.proto\"\xda\x02\n" +
 	"\x04Meta\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x12\n" +
 	"\x04term\x18\x02 \x01(\x04R\x04term\x12\x10\n" +
@@ -2004,7 +2264,8 @@ const file_snapshot_proto_rawDesc = "" +
 	"\n" +
 	"last_fence\x18\x06 \x01(\x04R\tlastFence\x12!\n" +
 	"\flast_session\x18\a \x01(\x04R\vlastSession\x12#\n" +
-	"\rtrimmed_total\x18\b \x01(\x04R\ftrimmedTotal\x12\x1d\n" +
+	"\rtrimmed_total\x18\b \x01(\x04R\ftrimmedTotal\x12!\n" +
+	"\flast_version\x18F \x01(\x04R\vlastVersion\x12\x1d\n" +
 	"\n" +
 	"last_batch\x18\x19 \x01(\x04R\tlastBatch\x12:\n" +
 	"\fdead_retries\x18\x1a \x03(\v2\x17.taskraft.fsm.DeadRetryR\vdeadRetries\"f\n" +
@@ -2030,7 +2291,7 @@ const file_snapshot_proto_rawDesc = "" +
 	"\aoutcome\x18\x03 \x01(\rR\aoutcome\x12\x16\n" +
 	"\x06result\x18\x04 \x01(\fR\x06result\x12\x1c\n" +
 	"\ttruncated\x18\x05 \x01(\bR\ttruncated\x12\x0e\n" +
-	"\x02at\x18\x06 \x01(\x03R\x02at\"\xe3\v\n" +
+	"\x02at\x18\x06 \x01(\x03R\x02at\"\x9c\f\n" +
 	"\n" +
 	"TaskRecord\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x1e\n" +
@@ -2085,7 +2346,9 @@ const file_snapshot_proto_rawDesc = "" +
 	"superseded\x18% \x03(\v2\x1e.taskraft.fsm.SupersededResultR\n" +
 	"superseded\x12-\n" +
 	"\arequire\x18( \x03(\v2\x13.taskraft.fsm.LabelR\arequire\x12'\n" +
-	"\x0fconcurrency_key\x18) \x01(\tR\x0econcurrencyKey\x12\x14\n" +
+	"\x0fconcurrency_key\x18) \x01(\tR\x0econcurrencyKey\x12\x1a\n" +
+	"\bschedule\x18F \x01(\tR\bschedule\x12\x1b\n" +
+	"\tfire_time\x18G \x01(\x03R\bfireTime\x12\x14\n" +
 	"\x05batch\x187 \x01(\x04R\x05batch\x12\x14\n" +
 	"\x05after\x188 \x03(\x04R\x05after\x12)\n" +
 	"\x10after_generation\x189 \x03(\rR\x0fafterGeneration\x12\x1b\n" +
@@ -2196,7 +2459,35 @@ const file_snapshot_proto_rawDesc = "" +
 	"\aused_at\x18\x03 \x01(\x03R\x06usedAt\x12.\n" +
 	"\x05calls\x18\x04 \x03(\v2\x18.taskraft.fsm.CallRecordR\x05calls\"?\n" +
 	"\fMemberRecord\x12/\n" +
-	"\x06member\x18\x01 \x01(\v2\x17.taskraft.fsm.SetMemberR\x06member\"\xd0\x04\n" +
+	"\x06member\x18\x01 \x01(\v2\x17.taskraft.fsm.SetMemberR\x06member\"\xcd\x05\n" +
+	"\x0eScheduleRecord\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04cron\x18\x02 \x01(\tR\x04cron\x12\x1b\n" +
+	"\ttime_zone\x18\x03 \x01(\tR\btimeZone\x12*\n" +
+	"\x04task\x18\x04 \x01(\v2\x16.taskraft.fsm.TaskSpecR\x04task\x12\x18\n" +
+	"\amisfire\x18\x05 \x01(\rR\amisfire\x12!\n" +
+	"\fmax_misfires\x18\x06 \x01(\rR\vmaxMisfires\x12\x18\n" +
+	"\aoverlap\x18\a \x01(\rR\aoverlap\x12\x18\n" +
+	"\aversion\x18\b \x01(\x04R\aversion\x12\x16\n" +
+	"\x06paused\x18\t \x01(\bR\x06paused\x12\x18\n" +
+	"\aplanned\x18\n" +
+	" \x01(\bR\aplanned\x12\x1b\n" +
+	"\tnext_fire\x18\v \x01(\x03R\bnextFire\x12\x1b\n" +
+	"\tplan_from\x18\f \x01(\x03R\bplanFrom\x12\x1b\n" +
+	"\tcaught_up\x18\r \x01(\rR\bcaughtUp\x12!\n" +
+	"\fcancel_below\x18\x0e \x01(\x04R\vcancelBelow\x12\x1d\n" +
+	"\n" +
+	"created_at\x18\x0f \x01(\x03R\tcreatedAt\x12\x1d\n" +
+	"\n" +
+	"updated_at\x18\x10 \x01(\x03R\tupdatedAt\x12\x1b\n" +
+	"\tlast_fire\x18\x11 \x01(\x03R\blastFire\x12\x1b\n" +
+	"\tlast_task\x18\x12 \x01(\x04R\blastTask\x12!\n" +
+	"\flast_refusal\x18\x13 \x01(\rR\vlastRefusal\x12\x1f\n" +
+	"\vfired_total\x18\x14 \x01(\x04R\n" +
+	"firedTotal\x12%\n" +
+	"\x0emisfires_total\x18\x15 \x01(\x04R\rmisfiresTotal\x12%\n" +
+	"\x0eoverlaps_total\x18\x16 \x01(\x04R\roverlapsTotal\x12#\n" +
+	"\rrefused_total\x18\x17 \x01(\x04R\frefusedTotal\"\x8c\x05\n" +
 	"\x06Record\x12(\n" +
 	"\x04meta\x18\x01 \x01(\v2\x12.taskraft.fsm.MetaH\x00R\x04meta\x12.\n" +
 	"\x04task\x18\x02 \x01(\v2\x18.taskraft.fsm.TaskRecordH\x00R\x04task\x121\n" +
@@ -2208,7 +2499,8 @@ const file_snapshot_proto_rawDesc = "" +
 	"\x06member\x18\b \x01(\v2\x1a.taskraft.fsm.MemberRecordH\x00R\x06member\x121\n" +
 	"\x05batch\x18\v \x01(\v2\x19.taskraft.fsm.BatchRecordH\x00R\x05batch\x121\n" +
 	"\x05chunk\x18\f \x01(\v2\x19.taskraft.fsm.ChunkRecordH\x00R\x05chunk\x127\n" +
-	"\arelease\x18\r \x01(\v2\x1b.taskraft.fsm.ReleaseRecordH\x00R\areleaseB\x06\n" +
+	"\arelease\x18\r \x01(\v2\x1b.taskraft.fsm.ReleaseRecordH\x00R\arelease\x12:\n" +
+	"\bschedule\x18\x0e \x01(\v2\x1c.taskraft.fsm.ScheduleRecordH\x00R\bscheduleB\x06\n" +
 	"\x04kindB(Z&github.com/taskraft/taskraft/fsm/fsmpbb\x06proto3"
 
 var (
@@ -2223,7 +2515,7 @@ func file_snapshot_proto_rawDescGZIP() []byte {
 	return file_snapshot_proto_rawDescData
 }
 
-var file_snapshot_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_snapshot_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_snapshot_proto_goTypes = []any{
 	(*Meta)(nil),             // 0: taskraft.fsm.Meta
 	(*DeadRetry)(nil),        // 1: taskraft.fsm.DeadRetry
@@ -2240,47 +2532,50 @@ var file_snapshot_proto_goTypes = []any{
 	(*CallRecord)(nil),       // 12: taskraft.fsm.CallRecord
 	(*ClientRecord)(nil),     // 13: taskraft.fsm.ClientRecord
 	(*MemberRecord)(nil),     // 14: taskraft.fsm.MemberRecord
-	(*Record)(nil),           // 15: taskraft.fsm.Record
-	nil,                      // 16: taskraft.fsm.SessionRecord.LabelsEntry
-	(*RetryDead)(nil),        // 17: taskraft.fsm.RetryDead
-	(*Label)(nil),            // 18: taskraft.fsm.Label
-	(*TaskSpec)(nil),         // 19: taskraft.fsm.TaskSpec
-	(*QueueSettings)(nil),    // 20: taskraft.fsm.QueueSettings
-	(*QueueWeight)(nil),      // 21: taskraft.fsm.QueueWeight
-	(*SetMember)(nil),        // 22: taskraft.fsm.SetMember
+	(*ScheduleRecord)(nil),   // 15: taskraft.fsm.ScheduleRecord
+	(*Record)(nil),           // 16: taskraft.fsm.Record
+	nil,                      // 17: taskraft.fsm.SessionRecord.LabelsEntry
+	(*RetryDead)(nil),        // 18: taskraft.fsm.RetryDead
+	(*Label)(nil),            // 19: taskraft.fsm.Label
+	(*TaskSpec)(nil),         // 20: taskraft.fsm.TaskSpec
+	(*QueueSettings)(nil),    // 21: taskraft.fsm.QueueSettings
+	(*QueueWeight)(nil),      // 22: taskraft.fsm.QueueWeight
+	(*SetMember)(nil),        // 23: taskraft.fsm.SetMember
 }
 var file_snapshot_proto_depIdxs = []int32{
 	1,  // 0: taskraft.fsm.Meta.dead_retries:type_name -> taskraft.fsm.DeadRetry
-	17, // 1: taskraft.fsm.DeadRetry.what:type_name -> taskraft.fsm.RetryDead
+	18, // 1: taskraft.fsm.DeadRetry.what:type_name -> taskraft.fsm.RetryDead
 	2,  // 2: taskraft.fsm.TaskRecord.ended:type_name -> taskraft.fsm.EndedFence
 	3,  // 3: taskraft.fsm.TaskRecord.superseded:type_name -> taskraft.fsm.SupersededResult
-	18, // 4: taskraft.fsm.TaskRecord.require:type_name -> taskraft.fsm.Label
-	19, // 5: taskraft.fsm.TaskRecord.on_success:type_name -> taskraft.fsm.TaskSpec
-	19, // 6: taskraft.fsm.TaskRecord.on_dead:type_name -> taskraft.fsm.TaskSpec
-	19, // 7: taskraft.fsm.BatchRecord.follow_up:type_name -> taskraft.fsm.TaskSpec
-	19, // 8: taskraft.fsm.BatchRecord.on_success:type_name -> taskraft.fsm.TaskSpec
-	19, // 9: taskraft.fsm.ChunkRecord.tasks:type_name -> taskraft.fsm.TaskSpec
-	20, // 10: taskraft.fsm.QueueRecord.settings:type_name -> taskraft.fsm.QueueSettings
-	21, // 11: taskraft.fsm.SessionRecord.queues:type_name -> taskraft.fsm.QueueWeight
-	16, // 12: taskraft.fsm.SessionRecord.labels:type_name -> taskraft.fsm.SessionRecord.LabelsEntry
+	19, // 4: taskraft.fsm.TaskRecord.require:type_name -> taskraft.fsm.Label
+	20, // 5: taskraft.fsm.TaskRecord.on_success:type_name -> taskraft.fsm.TaskSpec
+	20, // 6: taskraft.fsm.TaskRecord.on_dead:type_name -> taskraft.fsm.TaskSpec
+	20, // 7: taskraft.fsm.BatchRecord.follow_up:type_name -> taskraft.fsm.TaskSpec
+	20, // 8: taskraft.fsm.BatchRecord.on_success:type_name -> taskraft.fsm.TaskSpec
+	20, // 9: taskraft.fsm.ChunkRecord.tasks:type_name -> taskraft.fsm.TaskSpec
+	21, // 10: taskraft.fsm.QueueRecord.settings:type_name -> taskraft.fsm.QueueSettings
+	22, // 11: taskraft.fsm.SessionRecord.queues:type_name -> taskraft.fsm.QueueWeight
+	17, // 12: taskraft.fsm.SessionRecord.labels:type_name -> taskraft.fsm.SessionRecord.LabelsEntry
 	12, // 13: taskraft.fsm.ClientRecord.calls:type_name -> taskraft.fsm.CallRecord
-	22, // 14: taskraft.fsm.MemberRecord.member:type_name -> taskraft.fsm.SetMember
-	0,  // 15: taskraft.fsm.Record.meta:type_name -> taskraft.fsm.Meta
-	4,  // 16: taskraft.fsm.Record.task:type_name -> taskraft.fsm.TaskRecord
-	8,  // 17: taskraft.fsm.Record.queue:type_name -> taskraft.fsm.QueueRecord
-	9,  // 18: taskraft.fsm.Record.session:type_name -> taskraft.fsm.SessionRecord
-	10, // 19: taskraft.fsm.Record.worker:type_name -> taskraft.fsm.WorkerRecord
-	11, // 20: taskraft.fsm.Record.request:type_name -> taskraft.fsm.RequestRecord
-	13, // 21: taskraft.fsm.Record.client:type_name -> taskraft.fsm.ClientRecord
-	14, // 22: taskraft.fsm.Record.member:type_name -> taskraft.fsm.MemberRecord
-	5,  // 23: taskraft.fsm.Record.batch:type_name -> taskraft.fsm.BatchRecord
-	6,  // 24: taskraft.fsm.Record.chunk:type_name -> taskraft.fsm.ChunkRecord
-	7,  // 25: taskraft.fsm.Record.release:type_name -> taskraft.fsm.ReleaseRecord
-	26, // [26:26] is the sub-list for method output_type
-	26, // [26:26] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	23, // 14: taskraft.fsm.MemberRecord.member:type_name -> taskraft.fsm.SetMember
+	20, // 15: taskraft.fsm.ScheduleRecord.task:type_name -> taskraft.fsm.TaskSpec
+	0,  // 16: taskraft.fsm.Record.meta:type_name -> taskraft.fsm.Meta
+	4,  // 17: taskraft.fsm.Record.task:type_name -> taskraft.fsm.TaskRecord
+	8,  // 18: taskraft.fsm.Record.queue:type_name -> taskraft.fsm.QueueRecord
+	9,  // 19: taskraft.fsm.Record.session:type_name -> taskraft.fsm.SessionRecord
+	10, // 20: taskraft.fsm.Record.worker:type_name -> taskraft.fsm.WorkerRecord
+	11, // 21: taskraft.fsm.Record.request:type_name -> taskraft.fsm.RequestRecord
+	13, // 22: taskraft.fsm.Record.client:type_name -> taskraft.fsm.ClientRecord
+	14, // 23: taskraft.fsm.Record.member:type_name -> taskraft.fsm.MemberRecord
+	5,  // 24: taskraft.fsm.Record.batch:type_name -> taskraft.fsm.BatchRecord
+	6,  // 25: taskraft.fsm.Record.chunk:type_name -> taskraft.fsm.ChunkRecord
+	7,  // 26: taskraft.fsm.Record.release:type_name -> taskraft.fsm.ReleaseRecord
+	15, // 27: taskraft.fsm.Record.schedule:type_name -> taskraft.fsm.ScheduleRecord
+	28, // [28:28] is the sub-list for method output_type
+	28, // [28:28] is the sub-list for method input_type
+	28, // [28:28] is the sub-list for extension type_name
+	28, // [28:28] is the sub-list for extension extendee
+	0,  // [0:28] is the sub-list for field type_name
 }
 
 func init() { file_snapshot_proto_init() }
@@ -2289,7 +2584,7 @@ func file_snapshot_proto_init() {
 		return
 	}
 	file_log_proto_init()
-	file_snapshot_proto_msgTypes[15].OneofWrappers = []any{
+	file_snapshot_proto_msgTypes[16].OneofWrappers = []any{
 		(*Record_Meta)(nil),
 		(*Record_Task)(nil),
 		(*Record_Queue)(nil),
@@ -2301,6 +2596,7 @@ func file_snapshot_proto_init() {
 		(*Record_Batch)(nil),
 		(*Record_Chunk)(nil),
 		(*Record_Release)(nil),
+		(*Record_Schedule)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2308,7 +2604,7 @@ func file_snapshot_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_snapshot_proto_rawDesc), len(file_snapshot_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   17,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -44,7 +44,7 @@ var Rows = []Row{
 	{ID: "A23", Input: "env typo TASKRAFT_DATADIR", Tests: []string{cli}},
 	{ID: "A24", Input: "secret passed as flag --token abc", Waits: "tokens"},
 	{ID: "A25", Input: "token file world-readable / empty / trailing newline / 10 MiB", Waits: "tokens"},
-	{ID: "A26", Input: "--cron-timezone Mars/Base", Waits: "schedules"},
+	{ID: "A26", Input: "--cron-timezone Mars/Base", Tests: []string{cli, "cluster/cron", "rpc"}},
 	{ID: "A27", Input: "GOMEMLIMIT=abc, GOMAXPROCS=0", Tests: []string{program}},
 	{ID: "A28", Input: "RLIMIT_NOFILE 64, no /tmp, HOME unset, TZ=:bad, LANG=C", Tests: []string{program}},
 	{ID: "A30", Input: "a worker that runs commands as root", Waits: "worker --user"},
@@ -123,7 +123,7 @@ var Rows = []Row{
 	{ID: "E19", Input: "Lease max=0, 1e6; empty queue list; unknown queue; wait > 60 s", Tests: []string{"rpc"}},
 	{ID: "E22", Input: "metadata 16 KiB+, 10k keys, binary junk in -bin", Tests: []string{"rpc"}},
 	{ID: "E23", Input: ":path without slash, //, unknown service, reflection off", Tests: []string{"rpc"}},
-	{ID: "E24", Input: "cron * * * * * * (6 fields), 61 * * * *, @every 1ns, 0 0 30 2 * (never), @reboot", Waits: "schedules"},
+	{ID: "E24", Input: "cron * * * * * * (6 fields), 61 * * * *, @every 1ns, 0 0 30 2 * (never), @reboot", Tests: []string{"cluster/cron", "rpc"}},
 	{ID: "E25", Input: "dependency on self, cycle of 3, 10,001 parents, missing parent", Tests: []string{"rpc"}},
 	{ID: "E26", Input: "labels 65+, key dup, value 64 KiB, NUL", Tests: []string{"rpc"}},
 	{ID: "E27", Input: "page_size −1/1e9, bad/foreign/expired page token, filter ((((… 10k, regex ReDoS", Tests: []string{"rpc"}},
@@ -148,7 +148,7 @@ var Rows = []Row{
 	// G: time
 	{ID: "G01", Input: "master clock +10 y / −10 y at start", Tests: []string{"cluster"}},
 	{ID: "G03", Input: "worker clock wrong by a day", Waits: "a case in e2e"},
-	{ID: "G04", Input: "DST gap/overlap, leap second 23:59:60, 29 Feb, zone rule change", Waits: "schedules"},
+	{ID: "G04", Input: "DST gap/overlap, leap second 23:59:60, 29 Feb, zone rule change", Tests: []string{"cluster/cron"}},
 	{ID: "G05", Input: "suspend/resume 10 min of leader; of worker", Waits: "the simulator"},
 	{ID: "G06", Input: "strobe, slow/fast rate ±20 %", Waits: "the simulator"},
 

@@ -39,7 +39,7 @@ var layers = []layer{
 	},
 	{dir: "fsm/fsmpb", foreign: []string{"google.golang.org/protobuf"}, why: "log and snapshot messages stand alone"},
 	{dir: "cluster", mine: []string{"fsm", "fsm/fsmpb", "cluster/…"}, why: "the cluster orders commands; it knows nothing of its users"},
-	{dir: "rpc", mine: []string{"cluster", "fsm", "fsm/fsmpb", "rpc/…"}, why: "the edge validates, calls the cluster once and converts back"},
+	{dir: "rpc", mine: []string{"cluster", "cluster/cron", "fsm", "fsm/fsmpb", "rpc/…"}, why: "the edge validates, calls the cluster once and converts back"},
 	{dir: "rpc/taskraftv1", foreign: grpcModules, why: "the API's messages stand alone"},
 	{dir: "rpc/reason", foreign: []string{}, why: "SDKs and the command line import the reasons without our servers"},
 	{dir: "client", mine: []string{"internal/follow", "rpc/taskraftv1", "rpc/reason"}, foreign: grpcModules, why: grpcOnly},
@@ -79,6 +79,7 @@ var layers = []layer{
 // fenced are foreign modules with one home.
 var fenced = []struct{ prefix, home, why string }{
 	{"github.com/hashicorp/", "cluster", "only cluster hides Raft, so that it can be replaced or repaired in one place"},
+	{"github.com/adhocore/", "cluster", "rules are evaluated on the leader, never where the table is decided"},
 	{"go.etcd.io/bbolt", "cluster", "only cluster touches the stores"},
 	{"github.com/boltdb/bolt", "nowhere", "use go.etcd.io/bbolt: the old one has known corruption bugs"},
 	{"github.com/spf13/", "cmd", "flags are read in one place"},

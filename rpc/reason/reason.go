@@ -81,6 +81,16 @@ const (
 	// cluster carries out at a time are under way.
 	RetriesFull = "RETRIES_FULL"
 
+	// ScheduleNotFound: NOT_FOUND. No schedule has this name.
+	ScheduleNotFound = "SCHEDULE_NOT_FOUND"
+	// ScheduleExists: ALREADY_EXISTS. A schedule of this name says something else.
+	ScheduleExists = "SCHEDULE_EXISTS"
+	// SchedulesFull: RESOURCE_EXHAUSTED. The cluster has as many schedules as it can.
+	SchedulesFull = "SCHEDULES_FULL"
+	// ScheduleBusy: FAILED_PRECONDITION. An earlier task of the schedule has not
+	// ended, and its overlap policy is skip; the metadata has the task's id.
+	ScheduleBusy = "SCHEDULE_BUSY"
+
 	// MemberNotFound: NOT_FOUND. No other voter has the name that leadership
 	// should go to.
 	MemberNotFound = "MEMBER_NOT_FOUND"

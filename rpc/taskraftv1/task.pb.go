@@ -1006,6 +1006,8 @@ type Task struct {
 	WaitsFor          uint32                 `protobuf:"varint,31,opt,name=waits_for,json=waitsFor,proto3" json:"waits_for,omitempty"`             // parents that have not ended
 	Follows           uint64                 `protobuf:"varint,32,opt,name=follows,proto3" json:"follows,omitempty"`                               // the task whose end submitted it
 	FollowsBatch      uint64                 `protobuf:"varint,33,opt,name=follows_batch,json=followsBatch,proto3" json:"follows_batch,omitempty"` // the batch whose end submitted it
+	Schedule          string                 `protobuf:"bytes,41,opt,name=schedule,proto3" json:"schedule,omitempty"`                              // the schedule that submitted it
+	FireTime          *timestamppb.Timestamp `protobuf:"bytes,42,opt,name=fire_time,json=fireTime,proto3" json:"fire_time,omitempty"`              // the nominal time for which it did; unset when triggered
 	Progress          *Progress              `protobuf:"bytes,60,opt,name=progress,proto3" json:"progress,omitempty"`                              // of the present attempt, if it said any; only the leader knows
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
@@ -1193,6 +1195,20 @@ func (x *Task) GetFollowsBatch() uint64 {
 		return x.FollowsBatch
 	}
 	return 0
+}
+
+func (x *Task) GetSchedule() string {
+	if x != nil {
+		return x.Schedule
+	}
+	return ""
+}
+
+func (x *Task) GetFireTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.FireTime
+	}
+	return nil
 }
 
 func (x *Task) GetProgress() *Progress {
@@ -2555,7 +2571,7 @@ const file_task_proto_rawDesc = "" +
 	"\aoutcome\x18\x03 \x01(\tR\aoutcome\x12\x16\n" +
 	"\x06result\x18\x04 \x01(\fR\x06result\x12\x1c\n" +
 	"\ttruncated\x18\x05 \x01(\bR\ttruncated\x12.\n" +
-	"\x04time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\"\x8e\a\n" +
+	"\x04time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\"\xe3\a\n" +
 	"\x04Task\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x1e\n" +
 	"\n" +
@@ -2586,7 +2602,9 @@ const file_task_proto_rawDesc = "" +
 	"\x05batch\x18\x1e \x01(\x04R\x05batch\x12\x1b\n" +
 	"\twaits_for\x18\x1f \x01(\rR\bwaitsFor\x12\x18\n" +
 	"\afollows\x18  \x01(\x04R\afollows\x12#\n" +
-	"\rfollows_batch\x18! \x01(\x04R\ffollowsBatch\x121\n" +
+	"\rfollows_batch\x18! \x01(\x04R\ffollowsBatch\x12\x1a\n" +
+	"\bschedule\x18) \x01(\tR\bschedule\x127\n" +
+	"\tfire_time\x18* \x01(\v2\x1a.google.protobuf.TimestampR\bfireTime\x121\n" +
 	"\bprogress\x18< \x01(\v2\x15.taskraft.v1.ProgressR\bprogress\"\xc4\x01\n" +
 	"\bProgress\x12\x12\n" +
 	"\x04task\x18\x01 \x01(\x04R\x04task\x12\x14\n" +
@@ -2807,60 +2825,61 @@ var file_task_proto_depIdxs = []int32{
 	9,  // 24: taskraft.v1.Task.attempt:type_name -> taskraft.v1.Attempt
 	10, // 25: taskraft.v1.Task.ended:type_name -> taskraft.v1.EndedAttempt
 	11, // 26: taskraft.v1.Task.superseded:type_name -> taskraft.v1.Superseded
-	13, // 27: taskraft.v1.Task.progress:type_name -> taskraft.v1.Progress
-	35, // 28: taskraft.v1.Progress.time:type_name -> google.protobuf.Timestamp
-	2,  // 29: taskraft.v1.OutputChunk.stream:type_name -> taskraft.v1.OutputStream
-	8,  // 30: taskraft.v1.SubmitTaskRequest.task:type_name -> taskraft.v1.TaskSpec
-	6,  // 31: taskraft.v1.SubmitTaskRequest.call:type_name -> taskraft.v1.Call
-	5,  // 32: taskraft.v1.SubmitTaskResponse.position:type_name -> taskraft.v1.Position
-	8,  // 33: taskraft.v1.SubmitTasksRequest.tasks:type_name -> taskraft.v1.TaskSpec
-	6,  // 34: taskraft.v1.SubmitTasksRequest.call:type_name -> taskraft.v1.Call
-	5,  // 35: taskraft.v1.SubmitTasksResponse.position:type_name -> taskraft.v1.Position
-	3,  // 36: taskraft.v1.GetTaskRequest.consistency:type_name -> taskraft.v1.Consistency
-	12, // 37: taskraft.v1.GetTaskResponse.task:type_name -> taskraft.v1.Task
-	5,  // 38: taskraft.v1.GetTaskResponse.position:type_name -> taskraft.v1.Position
-	3,  // 39: taskraft.v1.ListTasksRequest.consistency:type_name -> taskraft.v1.Consistency
-	12, // 40: taskraft.v1.ListTasksResponse.tasks:type_name -> taskraft.v1.Task
-	5,  // 41: taskraft.v1.ListTasksResponse.position:type_name -> taskraft.v1.Position
-	6,  // 42: taskraft.v1.CancelTaskRequest.call:type_name -> taskraft.v1.Call
-	4,  // 43: taskraft.v1.CancelTaskResponse.outcome:type_name -> taskraft.v1.Outcome
-	12, // 44: taskraft.v1.CancelTaskResponse.task:type_name -> taskraft.v1.Task
-	5,  // 45: taskraft.v1.CancelTaskResponse.position:type_name -> taskraft.v1.Position
-	6,  // 46: taskraft.v1.RetryTaskRequest.call:type_name -> taskraft.v1.Call
-	12, // 47: taskraft.v1.RetryTaskResponse.task:type_name -> taskraft.v1.Task
-	5,  // 48: taskraft.v1.RetryTaskResponse.position:type_name -> taskraft.v1.Position
-	34, // 49: taskraft.v1.WaitTaskRequest.timeout:type_name -> google.protobuf.Duration
-	12, // 50: taskraft.v1.WaitTaskResponse.task:type_name -> taskraft.v1.Task
-	5,  // 51: taskraft.v1.WaitTaskResponse.position:type_name -> taskraft.v1.Position
-	12, // 52: taskraft.v1.WatchTasksResponse.ended:type_name -> taskraft.v1.Task
-	5,  // 53: taskraft.v1.WatchTasksResponse.position:type_name -> taskraft.v1.Position
-	12, // 54: taskraft.v1.FollowTaskResponse.task:type_name -> taskraft.v1.Task
-	14, // 55: taskraft.v1.FollowTaskResponse.output:type_name -> taskraft.v1.OutputChunk
-	13, // 56: taskraft.v1.FollowTaskResponse.progress:type_name -> taskraft.v1.Progress
-	5,  // 57: taskraft.v1.FollowTaskResponse.position:type_name -> taskraft.v1.Position
-	15, // 58: taskraft.v1.TaskService.SubmitTask:input_type -> taskraft.v1.SubmitTaskRequest
-	17, // 59: taskraft.v1.TaskService.SubmitTasks:input_type -> taskraft.v1.SubmitTasksRequest
-	19, // 60: taskraft.v1.TaskService.GetTask:input_type -> taskraft.v1.GetTaskRequest
-	21, // 61: taskraft.v1.TaskService.ListTasks:input_type -> taskraft.v1.ListTasksRequest
-	23, // 62: taskraft.v1.TaskService.CancelTask:input_type -> taskraft.v1.CancelTaskRequest
-	25, // 63: taskraft.v1.TaskService.RetryTask:input_type -> taskraft.v1.RetryTaskRequest
-	27, // 64: taskraft.v1.TaskService.WaitTask:input_type -> taskraft.v1.WaitTaskRequest
-	29, // 65: taskraft.v1.TaskService.WatchTasks:input_type -> taskraft.v1.WatchTasksRequest
-	31, // 66: taskraft.v1.TaskService.FollowTask:input_type -> taskraft.v1.FollowTaskRequest
-	16, // 67: taskraft.v1.TaskService.SubmitTask:output_type -> taskraft.v1.SubmitTaskResponse
-	18, // 68: taskraft.v1.TaskService.SubmitTasks:output_type -> taskraft.v1.SubmitTasksResponse
-	20, // 69: taskraft.v1.TaskService.GetTask:output_type -> taskraft.v1.GetTaskResponse
-	22, // 70: taskraft.v1.TaskService.ListTasks:output_type -> taskraft.v1.ListTasksResponse
-	24, // 71: taskraft.v1.TaskService.CancelTask:output_type -> taskraft.v1.CancelTaskResponse
-	26, // 72: taskraft.v1.TaskService.RetryTask:output_type -> taskraft.v1.RetryTaskResponse
-	28, // 73: taskraft.v1.TaskService.WaitTask:output_type -> taskraft.v1.WaitTaskResponse
-	30, // 74: taskraft.v1.TaskService.WatchTasks:output_type -> taskraft.v1.WatchTasksResponse
-	32, // 75: taskraft.v1.TaskService.FollowTask:output_type -> taskraft.v1.FollowTaskResponse
-	67, // [67:76] is the sub-list for method output_type
-	58, // [58:67] is the sub-list for method input_type
-	58, // [58:58] is the sub-list for extension type_name
-	58, // [58:58] is the sub-list for extension extendee
-	0,  // [0:58] is the sub-list for field type_name
+	35, // 27: taskraft.v1.Task.fire_time:type_name -> google.protobuf.Timestamp
+	13, // 28: taskraft.v1.Task.progress:type_name -> taskraft.v1.Progress
+	35, // 29: taskraft.v1.Progress.time:type_name -> google.protobuf.Timestamp
+	2,  // 30: taskraft.v1.OutputChunk.stream:type_name -> taskraft.v1.OutputStream
+	8,  // 31: taskraft.v1.SubmitTaskRequest.task:type_name -> taskraft.v1.TaskSpec
+	6,  // 32: taskraft.v1.SubmitTaskRequest.call:type_name -> taskraft.v1.Call
+	5,  // 33: taskraft.v1.SubmitTaskResponse.position:type_name -> taskraft.v1.Position
+	8,  // 34: taskraft.v1.SubmitTasksRequest.tasks:type_name -> taskraft.v1.TaskSpec
+	6,  // 35: taskraft.v1.SubmitTasksRequest.call:type_name -> taskraft.v1.Call
+	5,  // 36: taskraft.v1.SubmitTasksResponse.position:type_name -> taskraft.v1.Position
+	3,  // 37: taskraft.v1.GetTaskRequest.consistency:type_name -> taskraft.v1.Consistency
+	12, // 38: taskraft.v1.GetTaskResponse.task:type_name -> taskraft.v1.Task
+	5,  // 39: taskraft.v1.GetTaskResponse.position:type_name -> taskraft.v1.Position
+	3,  // 40: taskraft.v1.ListTasksRequest.consistency:type_name -> taskraft.v1.Consistency
+	12, // 41: taskraft.v1.ListTasksResponse.tasks:type_name -> taskraft.v1.Task
+	5,  // 42: taskraft.v1.ListTasksResponse.position:type_name -> taskraft.v1.Position
+	6,  // 43: taskraft.v1.CancelTaskRequest.call:type_name -> taskraft.v1.Call
+	4,  // 44: taskraft.v1.CancelTaskResponse.outcome:type_name -> taskraft.v1.Outcome
+	12, // 45: taskraft.v1.CancelTaskResponse.task:type_name -> taskraft.v1.Task
+	5,  // 46: taskraft.v1.CancelTaskResponse.position:type_name -> taskraft.v1.Position
+	6,  // 47: taskraft.v1.RetryTaskRequest.call:type_name -> taskraft.v1.Call
+	12, // 48: taskraft.v1.RetryTaskResponse.task:type_name -> taskraft.v1.Task
+	5,  // 49: taskraft.v1.RetryTaskResponse.position:type_name -> taskraft.v1.Position
+	34, // 50: taskraft.v1.WaitTaskRequest.timeout:type_name -> google.protobuf.Duration
+	12, // 51: taskraft.v1.WaitTaskResponse.task:type_name -> taskraft.v1.Task
+	5,  // 52: taskraft.v1.WaitTaskResponse.position:type_name -> taskraft.v1.Position
+	12, // 53: taskraft.v1.WatchTasksResponse.ended:type_name -> taskraft.v1.Task
+	5,  // 54: taskraft.v1.WatchTasksResponse.position:type_name -> taskraft.v1.Position
+	12, // 55: taskraft.v1.FollowTaskResponse.task:type_name -> taskraft.v1.Task
+	14, // 56: taskraft.v1.FollowTaskResponse.output:type_name -> taskraft.v1.OutputChunk
+	13, // 57: taskraft.v1.FollowTaskResponse.progress:type_name -> taskraft.v1.Progress
+	5,  // 58: taskraft.v1.FollowTaskResponse.position:type_name -> taskraft.v1.Position
+	15, // 59: taskraft.v1.TaskService.SubmitTask:input_type -> taskraft.v1.SubmitTaskRequest
+	17, // 60: taskraft.v1.TaskService.SubmitTasks:input_type -> taskraft.v1.SubmitTasksRequest
+	19, // 61: taskraft.v1.TaskService.GetTask:input_type -> taskraft.v1.GetTaskRequest
+	21, // 62: taskraft.v1.TaskService.ListTasks:input_type -> taskraft.v1.ListTasksRequest
+	23, // 63: taskraft.v1.TaskService.CancelTask:input_type -> taskraft.v1.CancelTaskRequest
+	25, // 64: taskraft.v1.TaskService.RetryTask:input_type -> taskraft.v1.RetryTaskRequest
+	27, // 65: taskraft.v1.TaskService.WaitTask:input_type -> taskraft.v1.WaitTaskRequest
+	29, // 66: taskraft.v1.TaskService.WatchTasks:input_type -> taskraft.v1.WatchTasksRequest
+	31, // 67: taskraft.v1.TaskService.FollowTask:input_type -> taskraft.v1.FollowTaskRequest
+	16, // 68: taskraft.v1.TaskService.SubmitTask:output_type -> taskraft.v1.SubmitTaskResponse
+	18, // 69: taskraft.v1.TaskService.SubmitTasks:output_type -> taskraft.v1.SubmitTasksResponse
+	20, // 70: taskraft.v1.TaskService.GetTask:output_type -> taskraft.v1.GetTaskResponse
+	22, // 71: taskraft.v1.TaskService.ListTasks:output_type -> taskraft.v1.ListTasksResponse
+	24, // 72: taskraft.v1.TaskService.CancelTask:output_type -> taskraft.v1.CancelTaskResponse
+	26, // 73: taskraft.v1.TaskService.RetryTask:output_type -> taskraft.v1.RetryTaskResponse
+	28, // 74: taskraft.v1.TaskService.WaitTask:output_type -> taskraft.v1.WaitTaskResponse
+	30, // 75: taskraft.v1.TaskService.WatchTasks:output_type -> taskraft.v1.WatchTasksResponse
+	32, // 76: taskraft.v1.TaskService.FollowTask:output_type -> taskraft.v1.FollowTaskResponse
+	68, // [68:77] is the sub-list for method output_type
+	59, // [59:68] is the sub-list for method input_type
+	59, // [59:59] is the sub-list for extension type_name
+	59, // [59:59] is the sub-list for extension extendee
+	0,  // [0:59] is the sub-list for field type_name
 }
 
 func init() { file_task_proto_init() }

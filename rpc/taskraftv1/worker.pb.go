@@ -613,6 +613,8 @@ type Assignment struct {
 	Attempt       uint32                 `protobuf:"varint,7,opt,name=attempt,proto3" json:"attempt,omitempty"` // from 1
 	Timeout       *durationpb.Duration   `protobuf:"bytes,8,opt,name=timeout,proto3" json:"timeout,omitempty"`  // left of the attempt's limit when sent
 	SubmitTime    *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=submit_time,json=submitTime,proto3" json:"submit_time,omitempty"`
+	Schedule      string                 `protobuf:"bytes,30,opt,name=schedule,proto3" json:"schedule,omitempty"`                 // the schedule that submitted the task
+	FireTime      *timestamppb.Timestamp `protobuf:"bytes,31,opt,name=fire_time,json=fireTime,proto3" json:"fire_time,omitempty"` // the nominal time for which it did
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -706,6 +708,20 @@ func (x *Assignment) GetTimeout() *durationpb.Duration {
 func (x *Assignment) GetSubmitTime() *timestamppb.Timestamp {
 	if x != nil {
 		return x.SubmitTime
+	}
+	return nil
+}
+
+func (x *Assignment) GetSchedule() string {
+	if x != nil {
+		return x.Schedule
+	}
+	return ""
+}
+
+func (x *Assignment) GetFireTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.FireTime
 	}
 	return nil
 }
@@ -1731,7 +1747,7 @@ const file_worker_proto_rawDesc = "" +
 	"\bdraining\x18\x06 \x01(\bR\bdraining\x12\x18\n" +
 	"\agoodbye\x18\a \x01(\bR\agoodbye\x121\n" +
 	"\bprogress\x18- \x03(\v2\x15.taskraft.v1.ProgressR\bprogress\x120\n" +
-	"\x06output\x18. \x03(\v2\x18.taskraft.v1.OutputChunkR\x06output\"\xa9\x02\n" +
+	"\x06output\x18. \x03(\v2\x18.taskraft.v1.OutputChunkR\x06output\"\xfe\x02\n" +
 	"\n" +
 	"Assignment\x12\x12\n" +
 	"\x04task\x18\x01 \x01(\x04R\x04task\x12\x14\n" +
@@ -1743,7 +1759,9 @@ const file_worker_proto_rawDesc = "" +
 	"\aattempt\x18\a \x01(\rR\aattempt\x123\n" +
 	"\atimeout\x18\b \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12;\n" +
 	"\vsubmit_time\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"submitTime\"h\n" +
+	"submitTime\x12\x1a\n" +
+	"\bschedule\x18\x1e \x01(\tR\bschedule\x127\n" +
+	"\tfire_time\x18\x1f \x01(\v2\x1a.google.protobuf.TimestampR\bfireTime\"h\n" +
 	"\fOutcomeReply\x12\x12\n" +
 	"\x04task\x18\x01 \x01(\x04R\x04task\x12\x14\n" +
 	"\x05fence\x18\x02 \x01(\x04R\x05fence\x12.\n" +
@@ -1890,49 +1908,50 @@ var file_worker_proto_depIdxs = []int32{
 	27, // 11: taskraft.v1.WorkerMessage.output:type_name -> taskraft.v1.OutputChunk
 	24, // 12: taskraft.v1.Assignment.timeout:type_name -> google.protobuf.Duration
 	28, // 13: taskraft.v1.Assignment.submit_time:type_name -> google.protobuf.Timestamp
-	29, // 14: taskraft.v1.OutcomeReply.outcome:type_name -> taskraft.v1.Outcome
-	24, // 15: taskraft.v1.Attached.ttl:type_name -> google.protobuf.Duration
-	24, // 16: taskraft.v1.Attached.heartbeat_every:type_name -> google.protobuf.Duration
-	30, // 17: taskraft.v1.Attached.position:type_name -> taskraft.v1.Position
-	30, // 18: taskraft.v1.HeartbeatAck.position:type_name -> taskraft.v1.Position
-	10, // 19: taskraft.v1.MasterMessage.attached:type_name -> taskraft.v1.Attached
-	7,  // 20: taskraft.v1.MasterMessage.assignments:type_name -> taskraft.v1.Assignment
-	8,  // 21: taskraft.v1.MasterMessage.outcomes:type_name -> taskraft.v1.OutcomeReply
-	9,  // 22: taskraft.v1.MasterMessage.aborts:type_name -> taskraft.v1.Abort
-	11, // 23: taskraft.v1.MasterMessage.heartbeat:type_name -> taskraft.v1.HeartbeatAck
-	12, // 24: taskraft.v1.MasterMessage.moved:type_name -> taskraft.v1.LeaderInfo
-	0,  // 25: taskraft.v1.RequestTaskRequest.queues:type_name -> taskraft.v1.QueueWeight
-	23, // 26: taskraft.v1.RequestTaskRequest.labels:type_name -> taskraft.v1.RequestTaskRequest.LabelsEntry
-	24, // 27: taskraft.v1.RequestTaskRequest.wait:type_name -> google.protobuf.Duration
-	7,  // 28: taskraft.v1.RequestTaskResponse.assignments:type_name -> taskraft.v1.Assignment
-	24, // 29: taskraft.v1.RequestTaskResponse.ttl:type_name -> google.protobuf.Duration
-	30, // 30: taskraft.v1.RequestTaskResponse.position:type_name -> taskraft.v1.Position
-	2,  // 31: taskraft.v1.CompleteTaskRequest.completion:type_name -> taskraft.v1.Completion
-	29, // 32: taskraft.v1.CompleteTaskResponse.outcome:type_name -> taskraft.v1.Outcome
-	30, // 33: taskraft.v1.CompleteTaskResponse.position:type_name -> taskraft.v1.Position
-	3,  // 34: taskraft.v1.FailTaskRequest.failure:type_name -> taskraft.v1.Failure
-	29, // 35: taskraft.v1.FailTaskResponse.outcome:type_name -> taskraft.v1.Outcome
-	30, // 36: taskraft.v1.FailTaskResponse.position:type_name -> taskraft.v1.Position
-	26, // 37: taskraft.v1.HeartbeatRequest.progress:type_name -> taskraft.v1.Progress
-	27, // 38: taskraft.v1.HeartbeatRequest.output:type_name -> taskraft.v1.OutputChunk
-	9,  // 39: taskraft.v1.HeartbeatResponse.aborts:type_name -> taskraft.v1.Abort
-	24, // 40: taskraft.v1.HeartbeatResponse.ttl:type_name -> google.protobuf.Duration
-	30, // 41: taskraft.v1.HeartbeatResponse.position:type_name -> taskraft.v1.Position
-	6,  // 42: taskraft.v1.WorkerService.Work:input_type -> taskraft.v1.WorkerMessage
-	14, // 43: taskraft.v1.WorkerService.RequestTask:input_type -> taskraft.v1.RequestTaskRequest
-	16, // 44: taskraft.v1.WorkerService.CompleteTask:input_type -> taskraft.v1.CompleteTaskRequest
-	18, // 45: taskraft.v1.WorkerService.FailTask:input_type -> taskraft.v1.FailTaskRequest
-	20, // 46: taskraft.v1.WorkerService.Heartbeat:input_type -> taskraft.v1.HeartbeatRequest
-	13, // 47: taskraft.v1.WorkerService.Work:output_type -> taskraft.v1.MasterMessage
-	15, // 48: taskraft.v1.WorkerService.RequestTask:output_type -> taskraft.v1.RequestTaskResponse
-	17, // 49: taskraft.v1.WorkerService.CompleteTask:output_type -> taskraft.v1.CompleteTaskResponse
-	19, // 50: taskraft.v1.WorkerService.FailTask:output_type -> taskraft.v1.FailTaskResponse
-	21, // 51: taskraft.v1.WorkerService.Heartbeat:output_type -> taskraft.v1.HeartbeatResponse
-	47, // [47:52] is the sub-list for method output_type
-	42, // [42:47] is the sub-list for method input_type
-	42, // [42:42] is the sub-list for extension type_name
-	42, // [42:42] is the sub-list for extension extendee
-	0,  // [0:42] is the sub-list for field type_name
+	28, // 14: taskraft.v1.Assignment.fire_time:type_name -> google.protobuf.Timestamp
+	29, // 15: taskraft.v1.OutcomeReply.outcome:type_name -> taskraft.v1.Outcome
+	24, // 16: taskraft.v1.Attached.ttl:type_name -> google.protobuf.Duration
+	24, // 17: taskraft.v1.Attached.heartbeat_every:type_name -> google.protobuf.Duration
+	30, // 18: taskraft.v1.Attached.position:type_name -> taskraft.v1.Position
+	30, // 19: taskraft.v1.HeartbeatAck.position:type_name -> taskraft.v1.Position
+	10, // 20: taskraft.v1.MasterMessage.attached:type_name -> taskraft.v1.Attached
+	7,  // 21: taskraft.v1.MasterMessage.assignments:type_name -> taskraft.v1.Assignment
+	8,  // 22: taskraft.v1.MasterMessage.outcomes:type_name -> taskraft.v1.OutcomeReply
+	9,  // 23: taskraft.v1.MasterMessage.aborts:type_name -> taskraft.v1.Abort
+	11, // 24: taskraft.v1.MasterMessage.heartbeat:type_name -> taskraft.v1.HeartbeatAck
+	12, // 25: taskraft.v1.MasterMessage.moved:type_name -> taskraft.v1.LeaderInfo
+	0,  // 26: taskraft.v1.RequestTaskRequest.queues:type_name -> taskraft.v1.QueueWeight
+	23, // 27: taskraft.v1.RequestTaskRequest.labels:type_name -> taskraft.v1.RequestTaskRequest.LabelsEntry
+	24, // 28: taskraft.v1.RequestTaskRequest.wait:type_name -> google.protobuf.Duration
+	7,  // 29: taskraft.v1.RequestTaskResponse.assignments:type_name -> taskraft.v1.Assignment
+	24, // 30: taskraft.v1.RequestTaskResponse.ttl:type_name -> google.protobuf.Duration
+	30, // 31: taskraft.v1.RequestTaskResponse.position:type_name -> taskraft.v1.Position
+	2,  // 32: taskraft.v1.CompleteTaskRequest.completion:type_name -> taskraft.v1.Completion
+	29, // 33: taskraft.v1.CompleteTaskResponse.outcome:type_name -> taskraft.v1.Outcome
+	30, // 34: taskraft.v1.CompleteTaskResponse.position:type_name -> taskraft.v1.Position
+	3,  // 35: taskraft.v1.FailTaskRequest.failure:type_name -> taskraft.v1.Failure
+	29, // 36: taskraft.v1.FailTaskResponse.outcome:type_name -> taskraft.v1.Outcome
+	30, // 37: taskraft.v1.FailTaskResponse.position:type_name -> taskraft.v1.Position
+	26, // 38: taskraft.v1.HeartbeatRequest.progress:type_name -> taskraft.v1.Progress
+	27, // 39: taskraft.v1.HeartbeatRequest.output:type_name -> taskraft.v1.OutputChunk
+	9,  // 40: taskraft.v1.HeartbeatResponse.aborts:type_name -> taskraft.v1.Abort
+	24, // 41: taskraft.v1.HeartbeatResponse.ttl:type_name -> google.protobuf.Duration
+	30, // 42: taskraft.v1.HeartbeatResponse.position:type_name -> taskraft.v1.Position
+	6,  // 43: taskraft.v1.WorkerService.Work:input_type -> taskraft.v1.WorkerMessage
+	14, // 44: taskraft.v1.WorkerService.RequestTask:input_type -> taskraft.v1.RequestTaskRequest
+	16, // 45: taskraft.v1.WorkerService.CompleteTask:input_type -> taskraft.v1.CompleteTaskRequest
+	18, // 46: taskraft.v1.WorkerService.FailTask:input_type -> taskraft.v1.FailTaskRequest
+	20, // 47: taskraft.v1.WorkerService.Heartbeat:input_type -> taskraft.v1.HeartbeatRequest
+	13, // 48: taskraft.v1.WorkerService.Work:output_type -> taskraft.v1.MasterMessage
+	15, // 49: taskraft.v1.WorkerService.RequestTask:output_type -> taskraft.v1.RequestTaskResponse
+	17, // 50: taskraft.v1.WorkerService.CompleteTask:output_type -> taskraft.v1.CompleteTaskResponse
+	19, // 51: taskraft.v1.WorkerService.FailTask:output_type -> taskraft.v1.FailTaskResponse
+	21, // 52: taskraft.v1.WorkerService.Heartbeat:output_type -> taskraft.v1.HeartbeatResponse
+	48, // [48:53] is the sub-list for method output_type
+	43, // [43:48] is the sub-list for method input_type
+	43, // [43:43] is the sub-list for extension type_name
+	43, // [43:43] is the sub-list for extension extendee
+	0,  // [0:43] is the sub-list for field type_name
 }
 
 func init() { file_worker_proto_init() }

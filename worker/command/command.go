@@ -141,6 +141,12 @@ func (r *runner) environ(p *payload, t *worker.Task) []string {
 	for name, value := range p.Env {
 		env = append(env, name+"="+value)
 	}
+	if t.Schedule != "" {
+		env = append(env, "TASKRAFT_SCHEDULE="+t.Schedule)
+	}
+	if !t.FireTime.IsZero() {
+		env = append(env, "TASKRAFT_FIRE_TIME="+t.FireTime.Format(time.RFC3339))
+	}
 	return append(env,
 		"TASKRAFT_TASK="+strconv.FormatUint(t.ID, 10),
 		"TASKRAFT_FENCE="+strconv.FormatUint(t.Fence, 10),

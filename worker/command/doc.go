@@ -15,7 +15,9 @@
 // No shell is involved: argv reaches the program byte for byte. Which programs may
 // run is decided when the worker starts. The child gets PATH, HOME, LANG and a few
 // more of the worker's variables, the payload's, and TASKRAFT_TASK,
-// TASKRAFT_FENCE, TASKRAFT_ATTEMPT and TASKRAFT_WORKER (and TASKRAFT_RUN, see below).
+// TASKRAFT_FENCE, TASKRAFT_ATTEMPT and TASKRAFT_WORKER (and TASKRAFT_RUN, see
+// below); a schedule's task also has TASKRAFT_SCHEDULE and its nominal time as
+// TASKRAFT_FIRE_TIME.
 //
 // What the exit says:
 //

@@ -94,6 +94,7 @@ func TestBadFlags(t *testing.T) {
 		{"A18", "hexadecimal", with(t, "--snapshot-bytes", "0x10"), sizeWanted},
 		{"A20", "level", with(t, "--log-level", "verbos"), []string{"--log-level", "debug, info, warn, error"}},
 		{"A20", "format", with(t, "--log-format", "xml"), []string{"--log-format", "text, json"}},
+		{"A26", "time zone", []string{"schedule", "create", "s", "--time-zone", "Mars/Base"}, []string{"--time-zone", "Mars/Base", "Europe/Berlin"}},
 		{"H01", "worker without programs", []string{"worker", "run"}, []string{"--allow-command", "no task could run here"}},
 		{"H01", "missing program", []string{"worker", "run", "--allow-command", "/no/such/program"}, []string{"--allow-command", "/no/such/program"}},
 		{"", "two worker queues alike", []string{"worker", "run", "--allow-command", "*", "--queue", "a", "--queue", "a=2"}, []string{"--queue", "listed twice"}},

@@ -93,6 +93,10 @@ var reasonExits = map[string]struct {
 	reason.StagingFull:       {exitError, "the same a little later"},
 	reason.RetriesFull:       {exitError, "the same a little later"},
 	reason.QueueNotFound:     {exitNotFound, "taskraft queue list"},
+	reason.ScheduleNotFound:  {exitNotFound, "taskraft schedule list"},
+	reason.ScheduleExists:    {exitConflict, "taskraft schedule get, to see what it says; --replace gives it the new rule"},
+	reason.SchedulesFull:     {exitError, "taskraft schedule list, and delete some"},
+	reason.ScheduleBusy:      {exitConflict, "taskraft schedule get, to see its last task"},
 	reason.WorkerIDInUse:     {exitConflict, "another --id, or stop the worker that has it"},
 	reason.BootReplaced:      {exitConflict, "another --id: a newer process has this one"},
 }

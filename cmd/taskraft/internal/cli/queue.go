@@ -88,17 +88,23 @@ func (a *app) queueGetCommand() *cobra.Command {
 
 // queueArgs checks the names of at most most queues.
 func queueArgs(verb string, most int) func(*cobra.Command, []string) []settings.Problem {
+	return nameArgs("QUEUE", "queue", "taskraft queue "+verb+" mail", "taskraft queue list", most)
+}
+
+// nameArgs checks the names of at most most things of a kind, which have the form
+// of queues' names.
+func nameArgs(arg, kind, example, list string, most int) func(*cobra.Command, []string) []settings.Problem {
 	return func(_ *cobra.Command, args []string) []settings.Problem {
 		if len(args) == 0 {
-			return missing("QUEUE", "taskraft queue "+verb+" mail")
+			return missing(arg, example)
 		}
 		var bad []settings.Problem
 		for i, name := range args {
 			switch {
 			case i >= most:
-				bad = append(bad, settings.Problem{Where: "argument QUEUE", Problem: "too many", Got: quoted(name), Want: plural(most, "queue"), Do: "leave it out"})
+				bad = append(bad, settings.Problem{Where: "argument " + arg, Problem: "too many", Got: quoted(name), Want: plural(most, kind), Do: "leave it out"})
 			case checkQueue(name) != nil:
-				bad = append(bad, settings.Problem{Where: "argument QUEUE", Problem: "not a queue's name", Got: quoted(name), Want: queueForm, Do: "see taskraft queue list"})
+				bad = append(bad, settings.Problem{Where: "argument " + arg, Problem: "not a " + kind + "'s name", Got: quoted(name), Want: queueForm, Do: "see " + list})
 			}
 		}
 		return bad

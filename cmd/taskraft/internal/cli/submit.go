@@ -119,23 +119,29 @@ func (f *submitFlags) checkArgs(cmd *cobra.Command, args []string) []settings.Pr
 			Do: "put -- before the program, as in taskraft submit -- echo hello",
 		}}
 	}
+	if dash < 0 {
+		return nil
+	}
+	return f.takeProgram(args)
+}
+
+// takeProgram takes the program to run, which stood behind --.
+func (f *submitFlags) takeProgram(args []string) []settings.Problem {
 	f.argv = args
-	if dash >= 0 && len(args) == 0 {
+	if len(args) == 0 {
 		return missing("PROGRAM", "taskraft submit -- echo hello")
 	}
 	var out []settings.Problem
 	exclude := func(flag, why string) {
 		out = append(out, settings.Problem{Where: "--" + flag, Problem: why, Want: "one of them", Do: "choose one"})
 	}
-	if len(args) > 0 {
-		for flag, given := range map[string]bool{"payload": f.payload != "", "payload-file": f.payloadFile != "", "file": f.file != ""} {
-			if given {
-				exclude(flag, "given together with -- PROGRAM")
-			}
+	for flag, given := range map[string]bool{"payload": f.payload != "", "payload-file": f.payloadFile != "", "file": f.file != ""} {
+		if given {
+			exclude(flag, "given together with -- PROGRAM")
 		}
-		if f.kind != "" && f.kind != programKind {
-			out = append(out, settings.Problem{Where: "--kind", Problem: "-- PROGRAM makes a task of kind " + programKind, Got: quoted(f.kind), Want: programKind, Do: "leave it out"})
-		}
+	}
+	if f.kind != "" && f.kind != programKind {
+		out = append(out, settings.Problem{Where: "--kind", Problem: "-- PROGRAM makes a task of kind " + programKind, Got: quoted(f.kind), Want: programKind, Do: "leave it out"})
 	}
 	return out
 }

@@ -134,6 +134,8 @@ func describeTask(w io.Writer, t *taskraftv1.Task) error {
 		"request id", show.Clean(spec.GetRequestId()),
 		"requires", show.Clean(labelsText(spec.GetRequire())),
 		"concurrency key", show.Clean(spec.GetConcurrencyKey()),
+		"schedule", t.GetSchedule(),
+		"nominal time", stamp(t.GetFireTime()),
 		"submitted", stamp(t.GetSubmitTime()),
 		"batch", nonZero(t.GetBatch()),
 		"after", after(t),
