@@ -41,6 +41,8 @@ func TestBadSchedules(t *testing.T) {
 			s.Task.Start = &taskraftv1.TaskSpec_RunAt{RunAt: timestamppb.Now()}
 		})},
 		{"", "request id", "spec.task.request_id", with(func(s *taskraftv1.ScheduleSpec) { s.Task.RequestId = "r" })},
+		{"", "parents", "spec.task.after", with(func(s *taskraftv1.ScheduleSpec) { s.Task.After = []uint64{1} })},
+		{"", "follow-ups", "spec.task.on_success", with(func(s *taskraftv1.ScheduleSpec) { s.Task.OnSuccess = []*taskraftv1.TaskSpec{{}} })},
 		{"E12", "misfire policy", "spec.misfire", with(func(s *taskraftv1.ScheduleSpec) { s.Misfire = 99 })},
 		{"E12", "overlap policy", "spec.overlap", with(func(s *taskraftv1.ScheduleSpec) { s.Overlap = 99 })},
 		{"", "max without all", "spec.max_misfires", with(func(s *taskraftv1.ScheduleSpec) { s.MaxMisfires = 3 })},

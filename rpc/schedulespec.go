@@ -74,6 +74,12 @@ func (s *Server) scheduleSpec(v *violations, in *taskraftv1.ScheduleSpec) *fsmpb
 	if out.Task.GetRequestId() != "" {
 		v.add("spec.task.request_id", "schedule and time identify each task: want none")
 	}
+	if t := out.Task; len(t.GetAfter())+len(t.GetAfterItems()) > 0 {
+		v.add("spec.task.after", "a schedule's task waits for nothing else")
+	}
+	if t := out.Task; len(t.GetOnSuccess())+len(t.GetOnDead()) > 0 {
+		v.add("spec.task.on_success", "a schedule's task has no follow-ups: have its worker send them with the completion")
+	}
 	return out
 }
 
