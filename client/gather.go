@@ -16,10 +16,21 @@ const (
 
 // offer is a task that somebody wants submitted.
 type offer interface {
-	offered() *Task
-	sending() bool // it is still wanted, and counts as sent from now on
+	sending() (Task, bool) // it is still wanted, and counts as sent from now on
 	accept(Receipt)
 	refuse(error)
+}
+
+// waiter is an offer in the queue, with the bytes that it counts for.
+type waiter struct {
+	offer
+	size int
+}
+
+// parcel is an offer whose task is on its way: the offer may end before that.
+type parcel struct {
+	offer
+	task Task
 }
 
 // gather makes few calls of many submits. There is no timer: a call takes
@@ -29,15 +40,16 @@ type gather struct {
 	c *Client
 
 	mu     sync.Mutex
-	queue  []offer
+	queue  []waiter
 	flying int
 	closed bool
 	wg     sync.WaitGroup
 }
 
-// submit sends a task, together with others if there are any.
-func (g *gather) submit(o offer) {
-	if !g.enqueue(o) {
+// submit sends a task with that many bytes of payload, together with others if
+// there are any.
+func (g *gather) submit(o offer, payload int) {
+	if !g.enqueue(waiter{o, payload + taskBytes}) {
 		o.refuse(errClosed)
 	}
 }
@@ -65,13 +77,13 @@ func (g *gather) landed() {
 	}
 }
 
-func (g *gather) enqueue(o offer) bool {
+func (g *gather) enqueue(w waiter) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.closed {
 		return false
 	}
-	g.queue = append(g.queue, o)
+	g.queue = append(g.queue, w)
 	if g.flying < maxGathers {
 		g.flying++
 		g.wg.Go(g.fly)
@@ -105,21 +117,20 @@ func (g *gather) fly() {
 
 // take returns the next batch, without those whose context has ended; nil: there
 // is nothing left, and this goroutine no longer counts.
-func (g *gather) take() []offer {
+func (g *gather) take() []parcel {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for len(g.queue) > 0 {
-		var batch []offer
+		var batch []parcel
 		n, bytes := 0, 0
 		for ; n < len(g.queue) && len(batch) < maxBatch; n++ {
-			o := g.queue[n]
-			size := len(o.offered().Payload) + taskBytes
-			if len(batch) > 0 && bytes+size > gatherBytes {
+			w := g.queue[n]
+			if len(batch) > 0 && bytes+w.size > gatherBytes {
 				break
 			}
-			if o.sending() {
-				batch = append(batch, o)
-				bytes += size
+			if t, wanted := w.sending(); wanted {
+				batch = append(batch, parcel{w.offer, t})
+				bytes += w.size
 			}
 		}
 		clear(g.queue[:n])
@@ -135,14 +146,14 @@ func (g *gather) take() []offer {
 
 // send submits a batch. A batch is accepted whole or not at all, so one that is
 // refused is cut in two, until the refusal meets only whom it concerns.
-func (g *gather) send(batch []offer) {
+func (g *gather) send(batch []parcel) {
 	receipts, err := g.submitAll(batch)
 	switch {
 	case err == nil:
 		var handles []*Handle
 		for i, o := range batch {
 			o.accept(receipts[i])
-			if h, ok := o.(*Handle); ok {
+			if h, ok := o.offer.(*Handle); ok {
 				handles = append(handles, h)
 			}
 		}
@@ -160,17 +171,17 @@ func (g *gather) send(batch []offer) {
 	}
 }
 
-func (g *gather) submitAll(batch []offer) ([]Receipt, error) {
+func (g *gather) submitAll(batch []parcel) ([]Receipt, error) {
 	if len(batch) == 1 { // errors then name its fields without a place
-		if bad := batch[0].offered().check(""); bad != nil {
+		if bad := batch[0].task.check(""); bad != nil {
 			return nil, invalid("submit", bad...)
 		}
-		r, err := g.c.submitOne(g.c.life, batch[0].offered())
+		r, err := g.c.submitOne(g.c.life, &batch[0].task)
 		return []Receipt{r}, g.known(err)
 	}
 	tasks := make([]Task, len(batch))
 	for i, o := range batch {
-		tasks[i] = *o.offered()
+		tasks[i] = o.task
 	}
 	receipts, err := g.c.SubmitMany(g.c.life, tasks)
 	return receipts, g.known(err)

@@ -56,6 +56,7 @@ func (c *Client) begin(ctx context.Context, h *Handle) {
 		h.finish(nil, context.Cause(ctx))
 		return
 	}
+	payload := len(h.task.Payload)
 	unbind := context.AfterFunc(ctx, func() { c.abandon(h, context.Cause(ctx)) })
 	h.mu.Lock()
 	if h.stage == over {
@@ -64,7 +65,7 @@ func (c *Client) begin(ctx context.Context, h *Handle) {
 	}
 	h.unbind = unbind
 	h.mu.Unlock()
-	c.gather.submit(h)
+	c.gather.submit(h, payload)
 }
 
 // abandon finishes a handle whose context has ended.
@@ -80,18 +81,16 @@ func (c *Client) abandon(h *Handle, cause error) {
 	}
 }
 
-// sending reports whether the task is still to be sent, which it is from now on.
-func (h *Handle) sending() bool {
+// sending returns the task if it is still to be sent, which it is from now on.
+func (h *Handle) sending() (Task, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.stage != queued {
-		return false
+		return Task{}, false
 	}
 	h.stage = sent
-	return true
+	return h.task, true
 }
-
-func (h *Handle) offered() *Task { return &h.task }
 
 func (h *Handle) refuse(err error) { h.finish(nil, err) }
 

@@ -20,7 +20,7 @@ func (c *Client) Submit(ctx context.Context, t Task) (Receipt, error) {
 		return c.submitOne(ctx, &t)
 	}
 	s := newSubmission(t)
-	c.gather.submit(s)
+	c.gather.submit(s, len(t.Payload))
 	select {
 	case a := <-s.done:
 		s.recycle()
@@ -57,9 +57,9 @@ func (s *submission) recycle() {
 	submissions.Put(s)
 }
 
-func (s *submission) offered() *Task { return &s.task }
-
-func (s *submission) sending() bool { return s.state.CompareAndSwap(uint32(queued), uint32(sent)) }
+func (s *submission) sending() (Task, bool) {
+	return s.task, s.state.CompareAndSwap(uint32(queued), uint32(sent))
+}
 
 func (s *submission) accept(r Receipt) { s.done <- submitted{receipt: r} }
 

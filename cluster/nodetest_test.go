@@ -89,12 +89,18 @@ func (o *testOutput) close() {
 	o.w = io.Discard
 }
 
+// given are the ports that freeAddr has returned: nobody may listen yet.
+var given sync.Map
+
 // freeAddr returns a loopback address that nobody listens on, below the ports
-// that outgoing connections get.
+// that outgoing connections get. It returns none twice.
 func freeAddr(t *testing.T) string {
 	t.Helper()
 	for range 100 {
 		addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(12000+rand.IntN(20000)))
+		if _, twice := given.LoadOrStore(addr, true); twice {
+			continue
+		}
 		l, err := net.Listen("tcp", addr)
 		if err != nil {
 			continue
