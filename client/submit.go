@@ -19,19 +19,20 @@ func (c *Client) Submit(ctx context.Context, t Task) (Receipt, error) {
 		defer c.gather.landed()
 		return c.submitOne(ctx, &t)
 	}
-	s := newSubmission(t)
+	s := newSubmission(ctx, t)
 	c.gather.submit(s, len(t.Payload))
 	select {
 	case a := <-s.done:
 		s.recycle()
 		return a.receipt, a.err
 	case <-ctx.Done():
-		return s.abandon(ctx, c.follow.Leader() == nil)
+		return s.abandon(ctx, c.follow.Leader().GetGrpc() == "")
 	}
 }
 
 // submission is the task of one Submit that travels with others.
 type submission struct {
+	ctx   context.Context // the caller's
 	task  Task
 	state atomic.Uint32 // a stage: queued, sent, or over when nobody waits
 	done  chan submitted
@@ -44,21 +45,21 @@ type submitted struct {
 
 var submissions = sync.Pool{New: func() any { return &submission{done: make(chan submitted, 1)} }}
 
-func newSubmission(t Task) *submission {
+func newSubmission(ctx context.Context, t Task) *submission {
 	s := submissions.Get().(*submission)
-	s.task = t
+	s.ctx, s.task = ctx, t
 	s.state.Store(uint32(queued))
 	return s
 }
 
 // recycle takes back a submission whose answer was received.
 func (s *submission) recycle() {
-	s.task = Task{}
+	s.ctx, s.task = nil, Task{}
 	submissions.Put(s)
 }
 
 func (s *submission) sending() (Task, bool) {
-	return s.task, s.state.CompareAndSwap(uint32(queued), uint32(sent))
+	return s.task, s.ctx.Err() == nil && s.state.CompareAndSwap(uint32(queued), uint32(sent))
 }
 
 func (s *submission) accept(r Receipt) { s.done <- submitted{receipt: r} }

@@ -4,8 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"sync"
 
 	"github.com/hashicorp/raft"
@@ -306,12 +304,4 @@ func (l *Log) Close() error {
 		errs = append(errs, s.file.Close())
 	}
 	return errors.Join(errs...)
-}
-
-// Remove deletes the directory of a log that is not open.
-func Remove(dir string) error {
-	if err := os.RemoveAll(dir); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(dir))
 }
