@@ -22,7 +22,8 @@ type applier struct {
 	newTerm func()             // the first entry of a term was applied; must not block
 	fatal   func(*Fault)
 
-	failed bool
+	failed  bool
+	decoder fsm.Decoder
 
 	// oldest is the lowest snapshot index that leaves no hole before the log. Set
 	// while Raft starts, 0 afterwards.
@@ -48,7 +49,8 @@ func (a *applier) ApplyBatch(logs []*raft.Log) []any {
 	if a.failed {
 		return out
 	}
-	entries, err := decodeAll(logs)
+	entries, err := a.decode(logs)
+	defer a.decoder.Reset()
 	a.commit(logs[:len(entries)], entries, out)
 	if err != nil {
 		a.fail(logs[len(entries)].Index, err)
@@ -56,15 +58,15 @@ func (a *applier) ApplyBatch(logs []*raft.Log) []any {
 	return out
 }
 
-// decodeAll decodes up to the first entry that cannot be; configuration entries
-// are nil.
-func decodeAll(logs []*raft.Log) ([]*fsm.Entry, error) {
+// decode decodes up to the first entry that cannot be; configuration entries are
+// nil.
+func (a *applier) decode(logs []*raft.Log) ([]*fsm.Entry, error) {
 	entries := make([]*fsm.Entry, 0, len(logs))
 	for _, l := range logs {
 		var e *fsm.Entry
 		if l.Type == raft.LogCommand {
 			var err error
-			if e, err = fsm.DecodeEntry(l.Data); err != nil {
+			if e, err = a.decoder.Entry(l.Data); err != nil {
 				return entries, err
 			}
 		}
@@ -87,6 +89,7 @@ func (a *applier) commit(logs []*raft.Log, entries []*fsm.Entry, out []any) {
 		}
 		done := a.table.m.Apply(l.Index, l.Term, entries[i])
 		a.applied(done)
+		done.Events = nil // the table uses them again
 		out[i] = done
 	}
 	last := logs[len(logs)-1]

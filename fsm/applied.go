@@ -6,7 +6,7 @@ type Applied struct {
 	Stamp       int64 // the entry's own time; the table's now may be beyond it
 	NotLeader   bool  // header term ≠ raft term: nothing was done
 	Results     []Result
-	Events      []Event
+	Events      []Event // valid until the next entry is applied
 }
 
 // Result answers one command.

@@ -10,14 +10,27 @@ import (
 	"github.com/taskraft/taskraft/fsm/fsmpb"
 )
 
-// Every master decodes every entry, so the three commands of a task's ordinary
-// life have a decoder of their own, which allocates less than half as often. It
-// knows their common fields only; whatever else it meets (another kind, a rarer
-// field, a field twice) it leaves to protobuf. What it accepts, it decodes as
-// protobuf does: FuzzDecodeCommands compares the two.
+// Decoder decodes entries. Every master decodes every entry, so the three commands
+// of a task's ordinary life have a decoder of their own, which allocates less than
+// half as often and puts a command's items where Reset finds them again. It knows
+// their common fields only; whatever else it meets (another kind, a rarer field, a
+// field twice) it leaves to protobuf. What it accepts, it decodes as protobuf does:
+// FuzzDecodeCommands compares the two. The zero value is ready for use.
+type Decoder struct {
+	specs       slab[fsmpb.TaskSpec]
+	completions slab[fsmpb.Completion]
+}
 
-// decodeCommands decodes the body of an entry.
-func decodeCommands(b []byte) ([]*fsmpb.Command, error) {
+// Reset takes back the memory of all entries decoded so far. They may have been
+// applied: the table keeps strings, payloads and results of them, never the items
+// themselves.
+func (d *Decoder) Reset() {
+	d.specs.reset()
+	d.completions.reset()
+}
+
+// commands decodes the body of an entry.
+func (d *Decoder) commands(b []byte) ([]*fsmpb.Command, error) {
 	n, ok := countField(b, 1)
 	if !ok {
 		return decodeSlowly(b)
@@ -29,7 +42,7 @@ func decodeCommands(b []byte) ([]*fsmpb.Command, error) {
 		body, size := protowire.ConsumeBytes(b[tag:])
 		b = b[tag+size:]
 		cmds[i] = &all[i]
-		if quickCommand(body, &all[i]) {
+		if d.command(body, &all[i]) {
 			continue
 		}
 		all[i].Reset()
@@ -150,8 +163,8 @@ const (
 	kindComplete = 18
 )
 
-// quickCommand decodes a Submit, an Assign or a Complete.
-func quickCommand(b []byte, c *fsmpb.Command) bool {
+// command decodes a Submit, an Assign or a Complete.
+func (d *Decoder) command(b []byte, c *fsmpb.Command) bool {
 	f := fields{rest: b}
 	for f.next() {
 		switch f.num {
@@ -161,7 +174,7 @@ func quickCommand(b []byte, c *fsmpb.Command) bool {
 			c.Call = new(fsmpb.Call)
 			f.bad = f.bad || f.typ != protowire.BytesType || !quickCall(f.bytes, c.Call)
 		case kindSubmit, kindAssign, kindComplete:
-			f.bad = f.bad || f.typ != protowire.BytesType || c.Kind != nil || !quickKind(f.num, f.bytes, c)
+			f.bad = f.bad || f.typ != protowire.BytesType || c.Kind != nil || !d.kind(f.num, f.bytes, c)
 		default:
 			return false
 		}
@@ -169,7 +182,7 @@ func quickCommand(b []byte, c *fsmpb.Command) bool {
 	return !f.bad && c.Kind != nil
 }
 
-func quickKind(num protowire.Number, b []byte, c *fsmpb.Command) bool {
+func (d *Decoder) kind(num protowire.Number, b []byte, c *fsmpb.Command) bool {
 	switch num {
 	case kindSubmit:
 		k := &struct {
@@ -177,7 +190,7 @@ func quickKind(num protowire.Number, b []byte, c *fsmpb.Command) bool {
 			message fsmpb.Submit
 		}{}
 		k.Submit, c.Kind = &k.message, &k.Command_Submit
-		return quickSubmit(b, &k.message)
+		return d.submit(b, &k.message)
 	case kindAssign:
 		k := &struct {
 			fsmpb.Command_Assign
@@ -191,7 +204,7 @@ func quickKind(num protowire.Number, b []byte, c *fsmpb.Command) bool {
 			message fsmpb.Complete
 		}{}
 		k.Complete, c.Kind = &k.message, &k.Command_Complete
-		return quickComplete(b, &k.message)
+		return d.complete(b, &k.message)
 	}
 }
 
@@ -231,12 +244,12 @@ func quickAssign(b []byte, a *fsmpb.Assign) bool {
 	return !f.bad
 }
 
-func quickSubmit(b []byte, s *fsmpb.Submit) bool {
+func (d *Decoder) submit(b []byte, s *fsmpb.Submit) bool {
 	n, ok := countField(b, 1)
 	if !ok {
 		return false
 	}
-	all := make([]fsmpb.TaskSpec, n)
+	all := d.specs.take(n)
 	s.Tasks = make([]*fsmpb.TaskSpec, n)
 	var last *fsmpb.TaskSpec
 	for i := range s.Tasks {
@@ -291,7 +304,7 @@ func quickSpec(b []byte, t, last *fsmpb.TaskSpec) bool {
 	return !f.bad
 }
 
-func quickComplete(b []byte, c *fsmpb.Complete) bool {
+func (d *Decoder) complete(b []byte, c *fsmpb.Complete) bool {
 	items := 0
 	for rest := b; len(rest) > 0; items++ { // about: worker and boot are counted, too
 		n := protowire.ConsumeFieldValue(3, protowire.BytesType, rest[1:])
@@ -300,7 +313,7 @@ func quickComplete(b []byte, c *fsmpb.Complete) bool {
 		}
 		rest = rest[1+n:]
 	}
-	all := make([]fsmpb.Completion, items)
+	all := d.completions.take(items)
 	c.Items = make([]*fsmpb.Completion, 0, items)
 	f := fields{rest: b}
 	var last *fsmpb.Completion

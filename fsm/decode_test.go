@@ -33,7 +33,7 @@ func TestQuickDecoder(t *testing.T) {
 			t.Fatal(err)
 		}
 		var got fsmpb.Command
-		if !quickCommand(b, &got) {
+		if !new(Decoder).command(b, &got) {
 			t.Errorf("not decoded quickly: %v", want)
 		} else if !proto.Equal(&got, want) {
 			t.Errorf("decoded %v, want %v", &got, want)
@@ -57,7 +57,7 @@ func FuzzDecodeCommands(f *testing.F) {
 		add(append(ordinary(), c)...)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		quick, err := decodeCommands(b)
+		quick, err := new(Decoder).commands(b)
 		slow, slowErr := decodeSlowly(b)
 		if (err == nil) != (slowErr == nil) {
 			t.Fatalf("error = %v, protobuf's %v", err, slowErr)
@@ -69,4 +69,38 @@ func FuzzDecodeCommands(f *testing.F) {
 			t.Fatalf("decoded %v, protobuf has %v", quick, slow)
 		}
 	})
+}
+
+// TestDecoderReuse: what is taken back is given out again, zeroed, and what was
+// given out before a slab grew stays as it was.
+func TestDecoderReuse(t *testing.T) {
+	var d Decoder
+	for round := range 3 {
+		for _, want := range ordinary() {
+			var decoded []*fsmpb.Command
+			for range 40 { // more than slabLeast specs
+				b, err := proto.Marshal(&fsmpb.Commands{Commands: []*fsmpb.Command{want}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				got, err := d.commands(b)
+				if err != nil {
+					t.Fatal(err)
+				}
+				decoded = append(decoded, got...)
+			}
+			for _, got := range decoded {
+				if !proto.Equal(got, want) {
+					t.Fatalf("round %d: decoded %v, want %v", round, got, want)
+				}
+			}
+			d.scribble()
+			d.Reset()
+		}
+	}
+	var s slab[int]
+	s.take(slabMost + 1)
+	if s.reset(); cap(s.items) != 0 {
+		t.Errorf("%d items are kept, want none after one large entry", cap(s.items))
+	}
 }

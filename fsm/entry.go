@@ -69,7 +69,10 @@ func EncodeEntry(dst []byte, e *Entry) ([]byte, error) {
 // DecodeEntry reads an entry. It refuses unknown formats, levels, kinds, enum
 // values and fields with ErrNewer, anything else with ErrCorrupt. The entry does
 // not alias b.
-func DecodeEntry(b []byte) (*Entry, error) {
+func DecodeEntry(b []byte) (*Entry, error) { return new(Decoder).Entry(b) }
+
+// Entry reads an entry as DecodeEntry does; it is valid until Reset.
+func (d *Decoder) Entry(b []byte) (*Entry, error) {
 	if len(b) == 0 || b[0] == 0 {
 		return nil, fmt.Errorf("entry of %d bytes: %w", len(b), ErrCorrupt)
 	}
@@ -90,7 +93,7 @@ func DecodeEntry(b []byte) (*Entry, error) {
 	if e.Level == 0 || e.Now <= 0 { // a time of zero means none
 		return nil, fmt.Errorf("entry header: %w", ErrCorrupt)
 	}
-	cmds, err := decodeCommands(b[headerSize:])
+	cmds, err := d.commands(b[headerSize:])
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/tidwall/btree"
 
@@ -66,8 +67,8 @@ type Machine struct {
 	deadIDs *btree.Map[uint64, uint64] // task → group
 
 	// The entry being applied.
-	budget int // transitions left
-	events []Event
+	budget int     // transitions left
+	events []Event // their memory serves the next entry, too
 }
 
 // New returns an empty table.
@@ -112,7 +113,7 @@ func New() *Machine {
 // Apply carries out one entry at its Raft index and term. It panics only on a
 // programmer's error: an index that was applied before, or a command without a
 // kind, which DecodeEntry never returns. The table keeps what the entry points
-// to: the caller must not change it afterwards.
+// to (see Decoder.Reset): the caller must not change it afterwards.
 func (m *Machine) Apply(index, term uint64, e *Entry) *Applied {
 	if index <= m.index {
 		panic(fmt.Sprintf("apply index %d after index %d", index, m.index))
@@ -125,7 +126,8 @@ func (m *Machine) Apply(index, term uint64, e *Entry) *Applied {
 	}
 	m.now = max(m.now, e.Now)
 	m.budget = MaxTransitions
-	m.events = make([]Event, 0, expectedEvents(e))
+	clear(m.events)
+	m.events = slices.Grow(m.events[:0], expectedEvents(e))
 	a.Results = make([]Result, len(e.Commands))
 	for i, c := range e.Commands {
 		a.Results[i] = m.command(c)
@@ -133,7 +135,7 @@ func (m *Machine) Apply(index, term uint64, e *Entry) *Applied {
 			m.tellChildren()
 		}
 	}
-	a.Events, m.events = m.events, nil
+	a.Events = m.events
 	return a
 }
 

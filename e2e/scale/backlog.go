@@ -24,7 +24,8 @@ func (b *bench) backlogs() []int {
 }
 
 // backlog measures the batched load with more and more tasks in its queue: as
-// many are submitted as are completed, so that it stays as long as it is.
+// many are submitted as are completed, so that it stays as long as it is. The
+// snapshots that filling it sets off end before.
 func (b *bench) backlog(ctx context.Context) error {
 	var empty outcome
 	for _, n := range b.backlogs() {
@@ -32,9 +33,9 @@ func (b *bench) backlog(ctx context.Context) error {
 			cfg := b.batched(c)
 			cfg.Backlog, cfg.Fill = n, n > 0
 			began := time.Now()
-			cfg.Filled = func(context.Context) error {
+			cfg.Filled = func(ctx context.Context) error {
 				b.note(fmt.Sprintf("submits/s until %s are queued", count(n)), float64(n)/time.Since(began).Seconds(), "/s")
-				return nil
+				return untilSnapshotsEnd(ctx, c)
 			}
 			o, err := b.put(ctx, c, cfg)
 			if err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -44,8 +45,30 @@ func watchSnapshots(c *proc.Cluster) *snapwatch {
 	return w
 }
 
-func (w *snapwatch) look(c *proc.Cluster, since map[string]time.Time) {
+// unfinished are the snapshots that masters are writing.
+func unfinished(c *proc.Cluster) []string {
 	found, _ := filepath.Glob(filepath.Join(c.Dir(), "*", "snapshots", "*.tmp"))
+	return found
+}
+
+// untilSnapshotsEnd waits until no master has written a snapshot for more than the second
+// in which each decides about its next one.
+func untilSnapshotsEnd(ctx context.Context, c *proc.Cluster) error {
+	const quiet = 2 * time.Second
+	last := time.Now()
+	for time.Since(last) < quiet {
+		if len(unfinished(c)) > 0 {
+			last = time.Now()
+		}
+		if err := sleep(ctx, lookEvery); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *snapwatch) look(c *proc.Cluster, since map[string]time.Time) {
+	found := unfinished(c)
 	w.writing.Store(int64(len(found)))
 	w.looks++
 	if len(found) > 0 {
