@@ -303,6 +303,7 @@ func TestE03(t *testing.T) {
 		"queue":           func(ctx context.Context) error { _, err := c.Submit(ctx, Task{Queue: bad}); return err },
 		"kind":            func(ctx context.Context) error { _, err := c.Submit(ctx, Task{Kind: bad}); return err },
 		"content_type":    func(ctx context.Context) error { _, err := c.Submit(ctx, Task{ContentType: bad}); return err },
+		"unique_key":      func(ctx context.Context) error { _, err := c.Submit(ctx, Task{UniqueKey: bad}); return err },
 		"concurrency_key": func(ctx context.Context) error { _, err := c.Submit(ctx, Task{ConcurrencyKey: bad}); return err },
 		"require": func(ctx context.Context) error {
 			_, err := c.Submit(ctx, Task{Require: map[string]string{"zone": bad}})

@@ -32,9 +32,13 @@ type QueueSettings struct {
 	Rate             *RateLimit    // of starts
 	Ageing           time.Duration // so much waiting is worth one step of priority
 
+	// How many tasks that have not ended, and bytes of their payloads, the queue
+	// may hold; submits beyond are refused with QUEUE_FULL.
+	MaxTasks, MaxBytes *uint64
+
 	// Unset names settings that take the cluster's default again, by their names in
 	// the API: priority, timeout, max_attempts, backoff, retain, retain_count,
-	// retain_bytes, max_running, max_running_per_key, rate, ageing.
+	// retain_bytes, max_running, max_running_per_key, rate, ageing, max_tasks, max_bytes.
 	Unset []string
 }
 
@@ -49,6 +53,7 @@ func (s *QueueSettings) message() *taskraftv1.QueueSettings {
 	m := &taskraftv1.QueueSettings{
 		Priority: s.Priority, Timeout: duration(s.Timeout), Retain: duration(s.Retain),
 		RetainCount: s.RetainCount, RetainBytes: s.RetainBytes, Ageing: duration(s.Ageing),
+		MaxTasks: s.MaxTasks, MaxBytes: s.MaxBytes,
 	}
 	if s.MaxAttempts != 0 {
 		n := int32(min(max(s.MaxAttempts, math.MinInt32), math.MaxInt32))

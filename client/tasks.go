@@ -43,6 +43,11 @@ type Task struct {
 	// ConcurrencyKey bounds what runs at once: at most the queue's MaxRunningPerKey
 	// tasks of one key, which is 1 unless set. At most 128 bytes.
 	ConcurrencyKey string
+	// UniqueKey lets at most one task with it live in the whole cluster: a submit
+	// while there is one returns that one. At most 128 bytes. It is free again when
+	// its task has ended or, with UniqueUntilStart, when it has started.
+	UniqueKey        string
+	UniqueUntilStart bool
 
 	// Parents: the task is SCHEDULED until all of them have SUCCEEDED. When one is
 	// DEAD or CANCELLED it is cancelled, or with AfterRun goes on.
@@ -62,7 +67,7 @@ type Task struct {
 // Receipt says that a task is on a majority's disks.
 type Receipt struct {
 	ID       uint64
-	Existing bool   // an earlier task with the same RequestID
+	Existing bool   // an earlier task with the same RequestID or UniqueKey
 	Index    uint64 // of the log: see WithMinIndex
 }
 
@@ -73,9 +78,13 @@ func (t *Task) spec() *taskraftv1.TaskSpec {
 		RequestId: t.RequestID, Require: t.Require, ConcurrencyKey: t.ConcurrencyKey,
 		After: t.After, AfterItems: t.AfterItems,
 		OnSuccess: specs(t.OnSuccess), OnDead: specs(t.OnDead),
+		UniqueKey: t.UniqueKey,
 	}
 	if t.AfterRun {
 		s.AfterPolicy = taskraftv1.AfterPolicy_AFTER_RUN
+	}
+	if t.UniqueUntilStart {
+		s.UniqueUntil = taskraftv1.UniqueUntil_UNIQUE_UNTIL_START
 	}
 	if t.Delay != 0 {
 		s.Start = &taskraftv1.TaskSpec_Delay{Delay: durationpb.New(t.Delay)}
@@ -243,4 +252,12 @@ func (c *Client) Retry(ctx context.Context, id uint64) (*taskraftv1.Task, error)
 		return taskraftv1.NewTaskServiceClient(conn).RetryTask(ctx, &taskraftv1.RetryTaskRequest{Id: id, Call: call})
 	})
 	return resp.GetTask(), err
+}
+
+// Delete removes the record of a task that has ended, and frees its request id.
+func (c *Client) Delete(ctx context.Context, id uint64) error {
+	_, err := change(ctx, c, "delete task", func(ctx context.Context, conn grpc.ClientConnInterface, call *taskraftv1.Call) (*taskraftv1.DeleteTaskResponse, error) {
+		return taskraftv1.NewTaskServiceClient(conn).DeleteTask(ctx, &taskraftv1.DeleteTaskRequest{Id: id, Call: call})
+	})
+	return err
 }

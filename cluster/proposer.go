@@ -77,6 +77,8 @@ func weightOf(cmd *fsmpb.Command) int {
 		return len(k.Retry.GetTasks())
 	case *fsmpb.Command_Fire:
 		return transitionsAFire * len(k.Fire.GetItems())
+	case *fsmpb.Command_Delete:
+		return len(k.Delete.GetTasks())
 	case *fsmpb.Command_UpdateSession:
 		return 1 + int(min(k.UpdateSession.GetPollMax(), fsm.MaxSlots))
 	default:

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/taskraft/taskraft/client"
+	"github.com/taskraft/taskraft/rpc/reason"
 	"github.com/taskraft/taskraft/rpc/taskraftv1"
 )
 
@@ -115,5 +117,48 @@ func TestRequiredLabels(t *testing.T) {
 	must(t, err)
 	if ended := got.GetEnded(); len(ended) != 1 || ended[0].GetWorkerId() != "gpu" {
 		t.Errorf("the task ran at %v", ended)
+	}
+}
+
+// TestUniqueKeyAcrossLeaderKills: while a task with a unique key lives, every
+// submit with it gets that one, whoever leads, and a full queue refuses at once.
+func TestUniqueKeyAcrossLeaderKills(t *testing.T) {
+	c := newCluster(t)
+	cl := newClient(t, c.Addrs())
+	one := uint64(1)
+	_, err := cl.UpdateQueue(t.Context(), "reports", client.QueueSettings{MaxTasks: &one})
+	must(t, err)
+	task := program(t, "reports", "true")
+	task.UniqueKey = "daily"
+	first, err := cl.Submit(t.Context(), task)
+	must(t, err)
+	for range 2 {
+		leader, err := c.Leader(within(t, time.Minute))
+		must(t, err)
+		killAndRestart(t, c, leader)
+		again, err := cl.Submit(within(t, time.Minute), task)
+		must(t, err)
+		if again.ID != first.ID || !again.Existing {
+			t.Errorf("submitted as task %d, existing %v, want task %d", again.ID, again.Existing, first.ID)
+		}
+		_, err = cl.Submit(within(t, time.Minute), program(t, "reports", "true"))
+		if refused, ok := errors.AsType[*client.Error](err); !ok || refused.Reason != reason.QueueFull {
+			t.Errorf("a second task in a queue of one: %v", err)
+		}
+		must(t, c.Rejoined(within(t, time.Minute), leader))
+	}
+	startWorker(t, c, "w1", c.Addrs(), "--queue", "reports")
+	_, err = cl.Wait(within(t, time.Minute), first.ID)
+	must(t, err)
+	next, err := cl.Submit(t.Context(), task)
+	must(t, err)
+	if next.ID == first.ID || next.Existing {
+		t.Errorf("after its end the key is still taken: %+v", next)
+	}
+	_, err = cl.Wait(within(t, time.Minute), next.ID)
+	must(t, err)
+	must(t, cl.Delete(t.Context(), next.ID))
+	if _, err := cl.Get(t.Context(), next.ID); err == nil {
+		t.Error("a deleted task is still there")
 	}
 }

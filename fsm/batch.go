@@ -181,7 +181,7 @@ func (m *Machine) roomForBatch() bool {
 func (m *Machine) dropBatch(b *lot) {
 	m.batchDue.remove(b.due, b.rec.id)
 	for _, c := range b.rec.chunks {
-		m.staged.add(c, -1)
+		m.holdChunk(c, -1)
 	}
 	m.busy.Delete(b.rec.id)
 	if m.batchIDs[b.rec.requestID] == b.rec.id {

@@ -27,7 +27,8 @@ func (m *Machine) cancel(c *fsmpb.Cancel) Result {
 	return Result{Outcome: Accepted, Outcomes: outcomes}
 }
 
-// retry starts the next generation of Dead and Cancelled tasks.
+// retry starts the next generation of Dead and Cancelled tasks: like a submit, it
+// is refused where the queue is full or the unique key taken.
 func (m *Machine) retry(c *fsmpb.Retry) Result {
 	outcomes := make([]Outcome, len(c.GetTasks()))
 	for i, id := range c.GetTasks() {
@@ -38,8 +39,9 @@ func (m *Machine) retry(c *fsmpb.Retry) Result {
 		case t.State != Dead && t.State != Cancelled:
 			outcomes[i] = NotTerminal
 		default:
-			m.revive(m.lines[t.Queue], t)
-			outcomes[i] = Accepted
+			if outcomes[i] = m.revivable(t); outcomes[i] == Accepted {
+				m.revive(m.lines[t.Queue], t)
+			}
 		}
 	}
 	return Result{Outcome: Accepted, Outcomes: outcomes}

@@ -107,7 +107,10 @@ func (c *chance) spec() *fsmpb.TaskSpec {
 		s.After, s.AfterRun = []uint64{c.id(), c.id()}[:c.n(1, 2)], c.one(2)
 	}
 	if c.one(6) {
-		s.OnSuccess, s.OnDead = []*fsmpb.TaskSpec{{Kind: "succeeded", RequestId: "r1"}}, []*fsmpb.TaskSpec{{Kind: "dead", Queue: "new"}}
+		s.OnSuccess, s.OnDead = []*fsmpb.TaskSpec{{Kind: "succeeded", RequestId: "r1"}}, []*fsmpb.TaskSpec{{Kind: "dead", Queue: "new", UniqueKey: "u1"}}
+	}
+	if c.one(4) {
+		s.UniqueKey, s.UniqueUntilStart = c.pick("u1", "u2"), c.one(2)
 	}
 	return s
 }
@@ -132,7 +135,9 @@ func (c *chance) settings() *fsmpb.SetQueue {
 		return q
 	}
 	q.Settings = &fsmpb.QueueSettings{}
-	switch c.n(0, 5) {
+	switch c.n(0, 6) {
+	case 5:
+		q.Settings.MaxTasks, q.Settings.MaxBytes = new(uint64(c.n(3, 12))), new(uint64(c.n(0, 20)))
 	case 0:
 		q.Settings.RetainCount, q.Settings.RetainBytes = new(uint64(c.n(0, 5))), proto.Uint64(9)
 	case 1:
@@ -144,7 +149,7 @@ func (c *chance) settings() *fsmpb.SetQueue {
 	case 4:
 		q.Settings.Ageing = new(c.n(0, 10) * Second)
 	default:
-		q.Unset = []uint32{uint32(c.n(7, 12)), uint32(c.n(7, 12))}
+		q.Unset = []uint32{uint32(c.n(7, 14)), uint32(c.n(7, 14))}
 	}
 	return q
 }
@@ -268,6 +273,9 @@ func (c *chance) command() *fsmpb.Command {
 		cmd = cancelCmd(c.pick("", "x"), c.id())
 	case 16:
 		cmd = retryCmd(c.id())
+		if c.one(3) {
+			cmd = deleteCmd(c.id(), c.id())
+		}
 	case 17, 18:
 		return openCmd(c.open())
 	case 19:

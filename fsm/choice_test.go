@@ -7,6 +7,8 @@ import (
 	"slices"
 
 	"google.golang.org/protobuf/proto"
+
+	"github.com/taskraft/taskraft/fsm/fsmpb"
 )
 
 // choice is S9 by the book: what a session with room for n would get, from the
@@ -216,6 +218,29 @@ func (w rateWatch) events(tb reporter, m *Machine, events []Event) {
 					tb.Fatalf("S9: queue %s started %d tasks in %d ns, one every %d, burst %d", queue, n, m.now-from, every, burst)
 				}
 			}
+		}
+	}
+}
+
+// withinLength: a queue that a submit or a retry added to is no longer than it may be.
+func withinLength(tb reporter, m *Machine, c *fsmpb.Command, events []Event) {
+	if c.GetSubmit() == nil && c.GetRetry() == nil {
+		return
+	}
+	for _, e := range events {
+		if e.Kind != TaskSubmitted && e.Kind != TaskReady {
+			continue
+		}
+		tasks, bytes := uint64(0), uint64(0)
+		for t := range m.TasksBefore(0) {
+			if t.Queue == e.Task.Queue && !t.State.Terminal() {
+				tasks++
+				bytes += uint64(len(t.Payload))
+			}
+		}
+		set := m.Queue(e.Task.Queue).Settings
+		if set.MaxTasks != nil && tasks > *set.MaxTasks || set.MaxBytes != nil && bytes > *set.MaxBytes {
+			tb.Fatalf("queue %s holds %d tasks of %d bytes, may hold %v", e.Task.Queue, tasks, bytes, set)
 		}
 	}
 }

@@ -106,7 +106,7 @@ func (m *Machine) Demand(queue string) Demand {
 	}
 	return Demand{
 		Ready: l.eligible, Restricted: l.gated, Room: m.room(l), Gains: l.gains,
-		Unfinished: l.counts[Scheduled] + l.counts[Ready] + l.counts[Running] + l.counts[Stopping],
+		Unfinished: l.unfinished(),
 	}
 }
 

@@ -49,6 +49,10 @@ func retryCmd(ids ...uint64) *fsmpb.Command {
 	return &fsmpb.Command{Kind: &fsmpb.Command_Retry{Retry: &fsmpb.Retry{Tasks: ids}}}
 }
 
+func deleteCmd(ids ...uint64) *fsmpb.Command {
+	return &fsmpb.Command{Kind: &fsmpb.Command_Delete{Delete: &fsmpb.Delete{Tasks: ids}}}
+}
+
 func openCmd(o *fsmpb.OpenSession) *fsmpb.Command {
 	if len(o.Queues) == 0 {
 		o.Queues = []*fsmpb.QueueWeight{{Queue: DefaultQueue, Weight: 1}}

@@ -4,6 +4,7 @@ import (
 	"iter"
 
 	"github.com/tidwall/btree"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/taskraft/taskraft/fsm/fsmpb"
 )
@@ -115,8 +116,19 @@ func (m *Machine) DeadBefore(c *fsmpb.RetryDead, before uint64) iter.Seq[*Task] 
 	}
 }
 
+// after returns the group's first task after those that a bulk retry had to leave
+// dead; without an id: none.
+func (g *deadGroup) after(r *fsmpb.DeadRetry) (first trimItem) {
+	g.tasks.Ascend(trimItem{r.KeptAt, r.KeptId + 1}, func(it trimItem) bool {
+		first = it
+		return false
+	})
+	return first
+}
+
 // retryDead starts the next generation of the dead tasks that match, those of
-// this index: what dies later is not meant. More than this entry may do is left
+// this index: what dies later is not meant, and what finds its queue full or its
+// unique key taken when its turn comes stays dead. More than this entry may do is left
 // to ticks.
 func (m *Machine) retryDead(c *fsmpb.RetryDead) Result {
 	r := Result{Outcome: Accepted}
@@ -143,16 +155,24 @@ func (m *Machine) retryMore() {
 			m.deadRetries = m.deadRetries[1:]
 			continue
 		}
+		next := &fsmpb.DeadRetry{What: r.What, Until: r.Until, Cursor: key}
+		if key == r.Cursor {
+			next.KeptAt, next.KeptId = r.KeptAt, r.KeptId
+		}
 		for m.budget > 0 { // what is retried leaves its group
-			it, ok := g.tasks.Min()
-			if !ok || it.at > r.Until {
+			it := g.after(next)
+			if it.id == 0 || it.at > r.Until {
 				break
 			}
 			t, _ := m.tasks.Get(it.id)
-			m.revive(m.lines[t.Queue], t)
+			if m.revivable(t) == Accepted {
+				m.revive(m.lines[t.Queue], t)
+				continue
+			}
+			m.budget--
+			next.KeptAt, next.KeptId = it.at, it.id
 		}
-		if key != r.Cursor {
-			next := &fsmpb.DeadRetry{What: r.What, Until: r.Until, Cursor: key}
+		if !proto.Equal(next, r) {
 			m.deadRetries = append([]*fsmpb.DeadRetry{next}, m.deadRetries[1:]...)
 		}
 	}
@@ -161,7 +181,11 @@ func (m *Machine) retryMore() {
 // firstDead returns the first group that a bulk retry has work with, or nil.
 func (m *Machine) firstDead(r *fsmpb.DeadRetry) (key uint64, found *deadGroup) {
 	m.dead.Ascend(r.Cursor, func(k uint64, g *deadGroup) bool {
-		if first, _ := g.tasks.Min(); g.matches(k, r.What) && first.at <= r.Until {
+		from := r
+		if k != r.Cursor {
+			from = new(fsmpb.DeadRetry)
+		}
+		if first := g.after(from); g.matches(k, r.What) && first.id != 0 && first.at <= r.Until {
 			key, found = k, g
 		}
 		return found == nil

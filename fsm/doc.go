@@ -56,7 +56,8 @@
 //	lifecycle.go   every change of a task's state, and the table of them
 //	machine.go     the tables, Apply, which verb a command is
 //	entry.go strict.go             the log's encoding
-//	submit.go extra.go requests.go new tasks, what few tasks have, request ids
+//	submit.go extra.go             new tasks, what few tasks have
+//	requests.go unique.go          request ids; unique keys and limits of length
 //	attempt.go                     complete, fail, release: what a fence is worth
 //	assign.go choose.go            which task a session gets
 //	pool.go key.go rate.go         ready tasks by labels and keys; limits
@@ -64,7 +65,8 @@
 //	batch.go stage.go              batches, staged chunks and what becomes of them
 //	parents.go followup.go         what waits for an end, what is submitted with it
 //	dead.go fingerprint.go         dead tasks by their errors, bulk retries
-//	cancel.go settings.go          cancel, retry, queues, members, feature level
+//	cancel.go delete.go            cancel, retry, delete
+//	settings.go                    queues, members, feature level
 //	tick.go retain.go              what is due, retention
 //	calls.go                       a repeated call gets its first answer
 //	schedule.go fire.go            schedules, and what their times make

@@ -32,6 +32,7 @@ func everyCommand() map[string]*fsmpb.Command {
 		RequestId: "order-17", ContentDigest: 0x0102030405060708, Retain: proto.Int64(Hour),
 		After: []uint64{3, 4}, AfterItems: []uint32{1, 0}, AfterRun: true, OnSuccess: plain, OnDead: plain,
 		Require: []*fsmpb.Label{{Key: "gpu", Value: "a100"}}, ConcurrencyKey: "tenant-7",
+		UniqueKey: "report", UniqueUntilStart: true,
 	}}
 	batch := &fsmpb.BatchSpec{Name: "nightly", RequestId: "b-1", ContentDigest: 9, FollowUp: full, OnSuccess: full}
 	all := map[string]*fsmpb.Command{
@@ -45,6 +46,7 @@ func everyCommand() map[string]*fsmpb.Command {
 		"release": releaseCmd("w01/b1", &fsmpb.Handback{Task: 5, Fence: 9}, &fsmpb.Handback{Task: 6, Fence: 10}),
 		"cancel":  cancelCmd("by hand", 5, 6, 7),
 		"retry":   retryCmd(5, 6),
+		"delete":  deleteCmd(5, 6),
 		"open_session": openCmd(&fsmpb.OpenSession{
 			Worker: "w01", Boot: "b1", Queues: queues, Labels: labels, Slots: 8, Ttl: 10 * Second, Held: []uint64{9, 10},
 			Takeover: true, Pull: true, Host: "h1", Pid: 4711, Version: "v1.0.0",
@@ -59,6 +61,7 @@ func everyCommand() map[string]*fsmpb.Command {
 			Priority: proto.Int32(1), Timeout: proto.Int64(Second), MaxAttempts: proto.Uint32(2), BackoffBase: proto.Int64(3),
 			BackoffMax: proto.Int64(4), Retain: proto.Int64(5), RetainCount: proto.Uint64(6), RetainBytes: proto.Uint64(7),
 			MaxRunning: proto.Uint32(8), MaxRunningPerKey: proto.Uint32(9), Ageing: proto.Int64(Minute),
+			MaxTasks: proto.Uint64(12), MaxBytes: proto.Uint64(13),
 			Rate: &fsmpb.RateLimit{Tokens: 10, Period: Second, Burst: 11},
 		}, Unset: []uint32{1, 12}}),
 		"set_member": memberCmd(&fsmpb.SetMember{
@@ -192,7 +195,7 @@ func TestDecodeRefuses(t *testing.T) {
 		{"not protobuf", body(0xff, 0xff, 0xff), ErrCorrupt},
 		{"unknown field of the body", body(0x78, 1), ErrNewer},
 		{"no kind", body(0x0a, 0), ErrCorrupt},
-		{"unknown kind", body(0x0a, 3, 0xfa, 0x01, 0), ErrNewer},
+		{"unknown kind", body(0x0a, 3, 0xa2, 0x06, 0), ErrNewer},
 		{"unknown setting", body(0x0a, 6, 0xe2, 0x01, 3, 0x22, 1, 99), ErrNewer},
 		{"invalid UTF-8", body(0x0a, 3, 0x0a, 1, 0xff), ErrCorrupt},
 		{"too long", append(bytes.Clone(good), make([]byte, MaxEntry)...), ErrCorrupt},

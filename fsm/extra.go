@@ -13,6 +13,8 @@ import (
 type Extra struct {
 	Require        []Label // a session must have them all; sorted, each once
 	ConcurrencyKey string
+	UniqueKey      string // no other task with it enters while this one keeps it
+	UntilStart     bool   // that is until it has started, not until it has ended
 
 	Schedule string // the schedule that submitted it; "": none
 	FireTime int64  // the nominal time for which it did; 0: it was triggered
@@ -109,11 +111,12 @@ func (o *origin) parent(item uint32) uint64 {
 func (m *Machine) extra(spec *fsmpb.TaskSpec, l *line, from *origin) *Extra {
 	parents := len(spec.GetAfter()) + len(spec.GetAfterItems())
 	if from.batch|from.follows|from.followsBatch == 0 && parents+len(spec.GetOnSuccess())+len(spec.GetOnDead())+len(spec.GetRequire()) == 0 &&
-		spec.GetConcurrencyKey() == "" && from.schedule == "" {
+		spec.GetConcurrencyKey() == "" && spec.GetUniqueKey() == "" && from.schedule == "" {
 		return nil
 	}
 	x := &Extra{
 		Require: labelsOf(spec.GetRequire()), ConcurrencyKey: spec.GetConcurrencyKey(),
+		UniqueKey: spec.GetUniqueKey(), UntilStart: spec.GetUniqueKey() != "" && spec.GetUniqueUntilStart(),
 		Batch: from.batch, Follows: from.follows, FollowsBatch: from.followsBatch,
 		Schedule: from.schedule, FireTime: from.fireTime,
 		OnSuccess: spec.GetOnSuccess(), OnDead: spec.GetOnDead(),
@@ -131,7 +134,7 @@ func fillExtra(r *fsmpb.TaskRecord, x *Extra) {
 	if x == nil {
 		return
 	}
-	r.ConcurrencyKey = x.ConcurrencyKey
+	r.ConcurrencyKey, r.UniqueKey, r.UniqueUntilStart = x.ConcurrencyKey, x.UniqueKey, x.UntilStart
 	r.Schedule, r.FireTime = x.Schedule, x.FireTime
 	for _, label := range x.Require {
 		r.Require = append(r.Require, &fsmpb.Label{Key: label.Key, Value: label.Value})
@@ -157,7 +160,7 @@ func fillExtra(r *fsmpb.TaskRecord, x *Extra) {
 
 // clearExtra empties the fields of an extra.
 func clearExtra(r *fsmpb.TaskRecord) {
-	r.Require, r.ConcurrencyKey = r.Require[:0], ""
+	r.Require, r.ConcurrencyKey, r.UniqueKey, r.UniqueUntilStart = r.Require[:0], "", "", false
 	r.Batch, r.AfterRun, r.Waiting, r.Follows, r.FollowsBatch = 0, false, false, 0, 0
 	r.Schedule, r.FireTime = "", 0
 	r.OnSuccess, r.OnDead, r.Superseded = nil, nil, r.Superseded[:0]
@@ -166,11 +169,12 @@ func clearExtra(r *fsmpb.TaskRecord) {
 
 // extraIn is the inverse of fillExtra.
 func (l *line) extraIn(r *fsmpb.TaskRecord) *Extra {
-	if r.Batch|r.Follows|r.FollowsBatch == 0 && r.ConcurrencyKey == "" && r.Schedule == "" && len(r.Require)+len(r.After)+len(r.OnSuccess)+len(r.OnDead)+len(r.Superseded) == 0 {
+	if r.Batch|r.Follows|r.FollowsBatch == 0 && r.ConcurrencyKey == "" && r.UniqueKey == "" && r.Schedule == "" && len(r.Require)+len(r.After)+len(r.OnSuccess)+len(r.OnDead)+len(r.Superseded) == 0 {
 		return nil
 	}
 	x := &Extra{
-		Require: labelsOf(r.Require), ConcurrencyKey: r.ConcurrencyKey, Schedule: r.Schedule, FireTime: r.FireTime,
+		Require: labelsOf(r.Require), ConcurrencyKey: r.ConcurrencyKey, UniqueKey: r.UniqueKey, UntilStart: r.UniqueUntilStart,
+		Schedule: r.Schedule, FireTime: r.FireTime,
 		Batch: r.Batch, AfterRun: r.AfterRun, Waiting: r.Waiting, Follows: r.Follows, FollowsBatch: r.FollowsBatch,
 		OnSuccess: r.OnSuccess, OnDead: r.OnDead,
 	}

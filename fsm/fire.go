@@ -75,7 +75,8 @@ func (m *Machine) launch(s *Schedule, at int64) (Outcome, uint64) {
 		}
 	}
 	specs := []*fsmpb.TaskSpec{s.Task}
-	if o := m.admissible(specs, &Result{Outcomes: make([]Outcome, 1), IDs: make([]uint64, 1)}); o != Accepted {
+	r := Result{Outcomes: make([]Outcome, 1), IDs: make([]uint64, 1)}
+	if o := m.admissible(specs, nil, &r, &entering{m: m, strict: true}); o != Accepted {
 		if at != 0 {
 			s.RefusedTotal++
 		}

@@ -164,6 +164,8 @@ type indexes struct {
 	Packed        map[string]int64
 	Dead          map[uint64][]trimItem
 	DeadIDs       []uint64
+	Unique        map[string]uint64
+	Named         map[uint64]int
 }
 
 func indexesOf(m *Machine) indexes {
@@ -175,6 +177,7 @@ func indexesOf(m *Machine) indexes {
 		Due: m.due.tree.Items(), Timeouts: m.timeouts.tree.Items(), Names: m.names.Items(), Fires: m.fires.Items(), Fired: map[string][]uint64{}, Clearing: m.clearing.Keys(), Ends: m.ending.Keys(), NextDue: m.NextDue(),
 		Batches: map[uint64][Cancelled + 1]int64{}, BatchIDs: m.batchIDs, BatchDue: m.batchDue.tree.Items(), Busy: m.busy.Keys(), Staged: m.staged,
 		Kids: map[uint64][]uint64{}, Telling: map[uint64][]uint64{}, Waits: m.waits, Packed: map[string]int64{}, Dead: map[uint64][]trimItem{}, DeadIDs: m.deadIDs.Keys(),
+		Unique: maps.Clone(m.unique), Named: maps.Clone(m.named),
 	}
 	ids := func(order *btree.BTreeG[readyItem]) (ids []uint64) {
 		if order == nil {
@@ -197,6 +200,7 @@ func indexesOf(m *Machine) indexes {
 	for name, l := range m.lines {
 		x.Counts[name], x.Bytes[name] = l.counts, l.terminalBytes
 		x.Packed[name] = l.packed
+		x.Counts[name], x.Bytes[name], x.Bytes[name+" live"] = l.counts, l.terminalBytes, l.liveBytes
 		x.Terminal[name], x.Eligible[name], x.Eligible[name+" gated"] = l.terminal.Items(), l.eligible, l.gated
 		pools := map[string]*pool{"": &l.open}
 		maps.Copy(pools, l.pools)
@@ -276,6 +280,8 @@ func recount(tb reporter, m *Machine) {
 	counts := make(map[string][Cancelled + 1]int64)
 	total := make(map[string]uint64)
 	last := uint64(1<<64 - 1)
+	live := make(map[string]int64)
+	unique := make(map[string]uint64)
 	for t := range m.TasksBefore(0) {
 		c := counts[t.Queue]
 		c[t.State]++
@@ -285,6 +291,15 @@ func recount(tb reporter, m *Machine) {
 			tb.Fatalf("task %d after task %d", t.ID, last)
 		}
 		last = t.ID
+		if !t.State.Terminal() {
+			live[t.Queue] += int64(len(t.Payload))
+			if x := t.Extra; x != nil && x.UniqueKey != "" && (!x.UntilStart || t.Attempts == 0) {
+				if other := unique[x.UniqueKey]; other != 0 { // S20
+					tb.Fatalf("tasks %d and %d live with unique key %s", other, t.ID, x.UniqueKey)
+				}
+				unique[x.UniqueKey] = t.ID
+			}
+		}
 		if t.Failures > t.MaxAttempts || t.SoloCrashes > PoisonCrashes || t.State.Terminal() != (t.FinishedAt != 0) { // S8
 			tb.Fatalf("task %d out of bounds: %+v", t.ID, t)
 		}
@@ -293,6 +308,9 @@ func recount(tb reporter, m *Machine) {
 		}
 	}
 	for q := range m.QueuesAfter("") {
+		if q.LiveBytes != live[q.Name] {
+			tb.Fatalf("queue %s says %d bytes live, recount %d", q.Name, q.LiveBytes, live[q.Name])
+		}
 		if q.Counts != counts[q.Name] || q.SubmittedTotal != total[q.Name]+q.TrimmedTotal {
 			tb.Fatalf("queue %s says %v, %d submitted, %d trimmed; recount %v, %d",
 				q.Name, q.Counts, q.SubmittedTotal, q.TrimmedTotal, counts[q.Name], total[q.Name])

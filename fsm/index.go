@@ -38,6 +38,14 @@ func (m *Machine) reindex(l *line, old, t *Task) {
 		if old != &absent {
 			l.counts[old.State]--
 		}
+		if was, is := old.live(), t.live(); is && !was {
+			l.liveBytes += int64(len(t.Payload))
+		} else if was && !is {
+			l.liveBytes -= int64(len(t.Payload))
+		}
+	}
+	if t.Extra != nil {
+		m.indexUnique(old, t)
 	}
 	l.indexReady(old, t)
 	if was, is := old.due(), t.due(); was != is || (old.State == Running) != (t.State == Running) {

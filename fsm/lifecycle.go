@@ -44,6 +44,7 @@ import (
 //	release                                              unkn      unkn      ok        ok>AGIN   late>WAIT canc>CANC conf      conf      canc      forg
 //	cancel                 ok>CANC   ok>CANC   ok>CANC   ok>CANC   ok>CANC   ok>CANC   ok>HALT   ok>HALT   dup       term      term      dup       forg
 //	retry                  not       not       not       not       not       not       not       not       not       not       ok>REDY   ok>REDY   forg
+//	delete                 not       not       not       not       not       not       not       not       not       ok>GONE   ok>GONE   ok>GONE   forg
 //	session expires        ·         ·         ·         ·         ·         ·         >LOST     >WAIT     >CANC     ·         ·         ·         ·
 //	session closes         ·         ·         ·         ·         ·         ·         >LOST     >WAIT     >CANC     ·         ·         ·         ·
 //	worker taken over      ·         ·         ·         ·         ·         >AGIN     >AGIN     >WAIT     >CANC     ·         ·         ·         ·

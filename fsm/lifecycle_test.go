@@ -66,6 +66,7 @@ var lifeCommands = []struct {
 	{name: "release", run: judged(releaseCmd("w01", &fsmpb.Handback{Task: lifeTask, Fence: 2})), fenced: true},
 	{name: "cancel", run: judged(cancelCmd("", lifeTask))},
 	{name: "retry", run: judged(retryCmd(lifeTask))},
+	{name: "delete", run: judged(deleteCmd(lifeTask))},
 	{name: "session expires", run: plain(expireCmd(2))},
 	{name: "session closes", run: plain(closeCmd(2))},
 	{name: "worker taken over", run: plain(openCmd(&fsmpb.OpenSession{Worker: "w01", Boot: "b", Takeover: true}))},

@@ -188,6 +188,12 @@ func (l *loader) task(r *fsmpb.TaskRecord) error {
 	if t.waiting() {
 		l.waiting = append(l.waiting, t)
 	}
+	if key := t.uniqueKey(); key != "" {
+		if _, taken := l.m.unique[key]; taken {
+			return errInconsistent
+		}
+		l.m.unique[key] = t.ID
+	}
 	if t.Fence != 0 {
 		l.attempts = append(l.attempts, t)
 	} else {

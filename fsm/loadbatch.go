@@ -53,7 +53,7 @@ func (l *loader) chunk(r *fsmpb.ChunkRecord) error {
 		}
 	}
 	b.rec.chunks = append(b.rec.chunks, c)
-	l.m.staged.add(c, 1)
+	l.m.holdChunk(c, 1)
 	return nil
 }
 
@@ -85,7 +85,7 @@ func (l *loader) endBatches() error {
 			count += uint64(b.counts[s] + r.gone[s])
 		}
 		if r.committedAt != 0 {
-			l.m.countPacked(b)
+			whole = l.m.countPacked(b) && whole
 		}
 		whole = whole && staged == r.total && count == r.unpacked && (r.finishedAt == 0 || b.unfinished() == 0)
 		if b.busy() && r.unpacked < r.total {

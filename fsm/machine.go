@@ -45,6 +45,7 @@ type Machine struct {
 	live     map[uint64]*session
 	known    map[string]*worker
 	lost     map[string]*fences // worker → fences it may still redeem
+	unique   map[string]uint64  // unique key → the task that keeps it
 	clearing *btree.Map[uint64, *session]
 	ending   *btree.Map[uint64, *session]
 	due      dueIndex // tasks, other than
@@ -58,6 +59,7 @@ type Machine struct {
 	batchDue dueIndex
 	busy     *btree.Map[uint64, *lot] // ticks have work with them
 	staged   stagedSize
+	named    map[uint64]int // parent → times that packed tasks name it
 
 	children map[uint64][]uint64 // parent → tasks that wait for it, by id
 	telling  map[uint64][]uint64 // ended parent → those that were not told yet
@@ -87,6 +89,7 @@ func New() *Machine {
 		live:     make(map[uint64]*session),
 		known:    make(map[string]*worker),
 		lost:     make(map[string]*fences),
+		unique:   make(map[string]uint64),
 		clearing: new(btree.Map[uint64, *session]),
 		ending:   new(btree.Map[uint64, *session]),
 		due:      newDue(),
@@ -97,6 +100,7 @@ func New() *Machine {
 		releasing: new(btree.Map[uint64, *release]),
 		lots:      make(map[uint64]*lot),
 		batchIDs:  make(map[string]uint64),
+		named:     make(map[uint64]int),
 		batchDue:  newDue(),
 		busy:      new(btree.Map[uint64, *lot]),
 		children:  make(map[uint64][]uint64),
@@ -207,6 +211,8 @@ func (m *Machine) verb(c *fsmpb.Command) Result {
 		return m.cancelBatch(k.CancelBatch)
 	case *fsmpb.Command_RetryDead:
 		return m.retryDead(k.RetryDead)
+	case *fsmpb.Command_Delete:
+		return m.deleteTasks(k.Delete)
 	case *fsmpb.Command_SetQueue:
 		return m.setQueue(k.SetQueue)
 	case *fsmpb.Command_SetSchedule:

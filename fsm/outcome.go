@@ -18,7 +18,7 @@ const (
 	Forgotten               // that id existed, its record is trimmed
 	UnknownTask             // no such task, or a fence that this worker never had
 
-	Existing          // submit: an earlier task with this request id
+	Existing          // submit: an earlier task with this request id or unique key
 	RequestIDConflict // submit: this request id, other content
 	RequestIDsFull    // submit: MaxRequestIDs reached
 	QueuesFull        // submit, set queue: MaxQueues reached
@@ -27,7 +27,7 @@ const (
 	NoSession         // that session does not exist (any more)
 	WorkerIDInUse     // another process of this worker has a live session
 	BootReplaced      // a newer process of this worker took over; for ever
-	NotTerminal       // retry: the task is not DEAD or CANCELLED
+	NotTerminal       // retry: the task is not DEAD or CANCELLED; delete: it has not ended
 	NoQueue           // no such queue
 	LevelRefused      // finalize: not every voter supports it, or it would go down
 
@@ -44,7 +44,11 @@ const (
 	ScheduleBusy    // fire, trigger: an earlier task has not ended, and the overlap policy is skip
 	FireStale       // fire: another time, version or state than the table's
 	FireRefused     // fire: too early, or not what the misfire policy says
+	QueueFull       // submit, retry, fire: the queue's limit of length is reached; commit: IDs is the place of the task
+	UniqueKeyTaken  // batch, retry, fire: a task with this unique key lives; commit: IDs are the place and that task, if it is not of the batch
+	TaskAwaited     // delete: tasks wait for it and have not been told yet
+	BatchUnfinished // delete: its batch has tasks that have not ended
 )
 
 // lastOutcome is the newest number that this binary knows.
-const lastOutcome = FireRefused
+const lastOutcome = BatchUnfinished

@@ -157,6 +157,7 @@ func world(t *rapid.T) {
 				events = assigned(t, w, k.Assign).Events
 			} else {
 				events = w.apply(cmd).Events
+				withinLength(t, w.m, cmd, events)
 			}
 		}
 		seen.events(t, events)

@@ -15,6 +15,7 @@ type Queue struct {
 	Settings       *fsmpb.QueueSettings // never nil; do not change
 	Counts         [Cancelled + 1]int64 // tasks by State
 	TerminalBytes  int64
+	LiveBytes      int64 // payloads of the tasks that have not ended
 	SubmittedTotal uint64
 	TrimmedTotal   uint64
 	OldestReadyAt  int64     // EligibleAt of the oldest ready task at the front of the queue; 0: none
@@ -80,6 +81,7 @@ type line struct {
 
 	terminal      *btree.BTreeG[trimItem] // in the order retention removes them
 	terminalBytes int64
+	liveBytes     int64 // of the payloads of tasks that have not ended
 	counts        [Cancelled + 1]int64
 	packed        int64 // tasks of batches that have no records yet
 	due           int64 // where the name index has this queue; 0: nowhere
@@ -153,7 +155,7 @@ func (m *Machine) heldBy(l *line) Hindrance {
 func (m *Machine) viewQueue(l *line) *Queue {
 	q := &Queue{
 		Name: l.rec.name, Paused: l.rec.paused, Settings: l.rec.settings, Counts: l.counts,
-		TerminalBytes: l.terminalBytes, SubmittedTotal: l.rec.submitted, TrimmedTotal: l.rec.trimmed,
+		TerminalBytes: l.terminalBytes, LiveBytes: l.liveBytes, SubmittedTotal: l.rec.submitted, TrimmedTotal: l.rec.trimmed,
 		HeldBy: m.heldBy(l),
 	}
 	q.Counts[Scheduled] += l.packed

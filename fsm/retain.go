@@ -34,6 +34,11 @@ func (m *Machine) trimDue(l *line) {
 func (m *Machine) trim(l *line) {
 	it, _ := l.terminal.Min()
 	t, _ := m.tasks.Get(it.id)
+	m.discard(l, t)
+}
+
+// discard drops a terminal record; its queue and the table count it.
+func (m *Machine) discard(l *line, t *Task) {
 	m.trimmed++
 	m.editQueue(l).trimmed++
 	m.drop(l, t)

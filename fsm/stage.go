@@ -84,7 +84,7 @@ func (m *Machine) stageBatch(c *fsmpb.StageBatch) Result {
 	case b.rec.total+uint64(len(specs)) > MaxStagedTasks || len(specs) > MaxBatch:
 		r.Outcome = BatchFull
 	default:
-		r.Outcome = m.admissible(specs, &r)
+		r.Outcome = m.admissible(specs, nil, &r, nil)
 	}
 	if r.Outcome != Accepted {
 		return r
@@ -105,7 +105,7 @@ func (m *Machine) stageBatch(c *fsmpb.StageBatch) Result {
 func (m *Machine) addChunk(b *lot, digest uint64, specs []*fsmpb.TaskSpec) {
 	rec := m.editBatch(b)
 	for _, spec := range specs {
-		bare(spec)
+		spec.RequestId = ""
 		m.line(queueName(spec.GetQueue()))
 		spec.After = slices.DeleteFunc(spec.After, m.succeeded)
 		for _, item := range spec.GetAfterItems() {
@@ -115,7 +115,7 @@ func (m *Machine) addChunk(b *lot, digest uint64, specs []*fsmpb.TaskSpec) {
 	ch := newChunk(rec.total, digest, specs)
 	rec.chunks = append(rec.chunks, ch)
 	rec.total += uint64(len(ch.tasks))
-	m.staged.add(ch, 1)
+	m.holdChunk(ch, 1)
 }
 
 // staged judges a chunk that is not the next one.
@@ -156,6 +156,10 @@ func (m *Machine) commitBatch(c *fsmpb.CommitBatch) Result {
 	default:
 		if r.IDs = b.circle(); r.IDs != nil {
 			r.Outcome = DependencyCycle
+			return r
+		}
+		if o, place, holder := m.obstacle(b); o != Accepted {
+			r.Outcome, r.IDs = o, []uint64{place, holder}
 			return r
 		}
 		m.commit(b, c.GetContentDigest())
@@ -202,9 +206,9 @@ func (m *Machine) unpack(b *lot) {
 	rec.unpacked++
 	if rec.unpacked == ch.end() {
 		rec.chunks = rec.chunks[1:]
-		m.staged.add(ch, -1)
+		m.holdChunk(ch, -1)
 	}
-	m.lines[queueName(spec.GetQueue())].packed--
+	m.countSpec(spec, -1)
 	m.enter(id, spec, &origin{batch: rec.id, first: rec.first})
 	if t, ok := m.tasks.Get(id); ok && rec.cancelledAt != 0 && !t.State.Terminal() {
 		m.revoke(m.lines[t.Queue], t, rec.reason)
@@ -234,12 +238,42 @@ func (m *Machine) packedUpTo(id uint64) (found uint64) {
 	return found
 }
 
-// countPacked adds the batch's tasks without records to their queues' counters.
-func (m *Machine) countPacked(b *lot) {
+// countPacked adds the batch's tasks without records to their queues' counters, and
+// gives them their unique keys. It reports whether these were free.
+func (m *Machine) countPacked(b *lot) (free bool) {
+	free = true
 	for _, c := range b.rec.chunks {
 		for i, spec := range c.tasks {
-			if c.offset+uint64(i) >= b.rec.unpacked {
-				m.lines[queueName(spec.GetQueue())].packed++
+			at := c.offset + uint64(i)
+			if at < b.rec.unpacked {
+				continue
+			}
+			m.countSpec(spec, 1)
+			if key := spec.GetUniqueKey(); key != "" {
+				_, taken := m.unique[key]
+				free = free && !taken
+				m.unique[key] = b.rec.first + at
+			}
+		}
+	}
+	return free
+}
+
+// countSpec adds a task without a record to its queue's counters, or takes it out.
+func (m *Machine) countSpec(spec *fsmpb.TaskSpec, sign int64) {
+	l := m.lines[queueName(spec.GetQueue())]
+	l.packed += sign
+	l.liveBytes += sign * int64(len(spec.GetPayload()))
+}
+
+// holdChunk counts a chunk in, or out: its size, and the tasks that its tasks will
+// wait for, which must not be deleted meanwhile.
+func (m *Machine) holdChunk(c *chunk, sign int) {
+	m.staged.add(c, int64(sign))
+	for _, spec := range c.tasks {
+		for _, parent := range spec.GetAfter() {
+			if m.named[parent] += sign; m.named[parent] == 0 {
+				delete(m.named, parent)
 			}
 		}
 	}

@@ -174,6 +174,8 @@ func (s *story) verb(verb string, o options) *fsmpb.Command {
 		return cancelCmd(o.set["reason"], o.ids()...)
 	case "retry":
 		return retryCmd(o.ids()...)
+	case "delete":
+		return deleteCmd(o.ids()...)
 	case "open":
 		open := o.open()
 		if ses := s.m.SessionOf(open.Worker); ses == nil || ses.Boot != open.Boot && open.Takeover {
@@ -247,6 +249,12 @@ func (o options) queue() *fsmpb.SetQueue {
 	if _, ok := o.set["retain_bytes"]; ok {
 		d.RetainBytes = new(o.num("retain_bytes"))
 	}
+	if _, ok := o.set["max_tasks"]; ok {
+		d.MaxTasks = new(o.num("max_tasks"))
+	}
+	if _, ok := o.set["max_bytes"]; ok {
+		d.MaxBytes = new(o.num("max_bytes"))
+	}
 	if text, ok := o.set["rate"]; ok { // tokens/period/burst
 		parts := strings.Split(text, "/")
 		d.Rate = &fsmpb.RateLimit{Tokens: uint32(o.number(parts[0])), Period: o.duration(parts[1]), Burst: uint32(o.number(parts[2]))}
@@ -312,8 +320,8 @@ func (o options) specs() []*fsmpb.TaskSpec {
 		Delay: o.dur("delay"), Timeout: o.optDur("timeout"), MaxAttempts: o.optNum("attempts"),
 		BackoffBase: o.optDur("backoff"), BackoffMax: o.optDur("backoff_max"), ExpiresIn: o.dur("expires_in"),
 		RequestId: o.set["request"], ContentDigest: o.num("content"), Retain: o.optDur("retain"),
-		Require: o.require(), ConcurrencyKey: o.set["key"],
 		After: o.numbers("after"), AfterRun: o.flag("run"), OnSuccess: o.kinds("on_success"), OnDead: o.kinds("on_dead"),
+		Require: o.require(), ConcurrencyKey: o.set["key"], UniqueKey: o.set["unique"], UniqueUntilStart: o.flag("until_start"),
 	}
 	if at, ok := o.set["run_at"]; ok {
 		spec.RunAt = epochStart + o.duration(at)

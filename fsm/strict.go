@@ -62,6 +62,8 @@ func unknownInKind(c *fsmpb.Command) bool {
 		return unknown(k.Cancel)
 	case *fsmpb.Command_Retry:
 		return unknown(k.Retry)
+	case *fsmpb.Command_Delete:
+		return unknown(k.Delete)
 	case *fsmpb.Command_CloseSession:
 		return unknown(k.CloseSession)
 	case *fsmpb.Command_ExpireSession:

@@ -13,7 +13,7 @@ func (m *Machine) submit(c *fsmpb.Submit) Result {
 	}
 	order := orderOf(specs, &r)
 	if r.Outcome == Accepted {
-		r.Outcome = m.admissible(specs, &r)
+		r.Outcome = m.admissible(specs, order, &r, &entering{m: m})
 	}
 	if r.Outcome != Accepted {
 		return r
@@ -37,6 +37,12 @@ func (m *Machine) createAll(specs []*fsmpb.TaskSpec, order []int, batch uint64, 
 				continue
 			}
 		}
+		if key := spec.GetUniqueKey(); key != "" {
+			if id, ok := m.unique[key]; ok {
+				r.Outcomes[i], r.IDs[i] = Existing, id
+				continue
+			}
+		}
 		r.Outcomes[i], r.IDs[i] = Accepted, m.create(spec, from)
 	}
 }
@@ -56,11 +62,11 @@ func (m *Machine) submitBatch(c *fsmpb.Submit, r Result) Result {
 		return r
 	}
 	for _, spec := range specs {
-		bare(spec)
+		spec.RequestId = ""
 	}
 	orderOf(specs, &r)
 	if r.Outcome == Accepted {
-		r.Outcome = m.admissible(specs, &r)
+		r.Outcome = m.admissible(specs, nil, &r, &entering{m: m, strict: true})
 	}
 	if r.Outcome == Accepted && !m.roomForBatch() {
 		r.Outcome = BatchesFull
@@ -78,14 +84,21 @@ func (m *Machine) submitBatch(c *fsmpb.Submit, r Result) Result {
 	return r
 }
 
-// admissible decides whether the whole batch may enter. When not, it marks the
-// items that stand in the way, with the id of the task that has their request id.
-func (m *Machine) admissible(specs []*fsmpb.TaskSpec, r *Result) Outcome {
+// admissible decides whether the whole batch may enter, in order or as it stands.
+// When not, it marks the items that stand in the way, with the id of the task that
+// has their request id or unique key. Without entering, keys and lengths are left
+// to be judged later.
+func (m *Machine) admissible(specs []*fsmpb.TaskSpec, order []int, r *Result, in *entering) Outcome {
 	whole := Accepted
 	queues, ids := m.lines, 0
 	var newQueues map[string]bool
 	var newIDs map[string]uint64 // request id → content digest, within this batch
-	for i, spec := range specs {
+	for n := range specs {
+		i := n
+		if order != nil {
+			i = order[n]
+		}
+		spec := specs[i]
 		if name := queueName(spec.GetQueue()); queues[name] == nil && !newQueues[name] {
 			if newQueues == nil {
 				newQueues = make(map[string]bool)
@@ -101,25 +114,28 @@ func (m *Machine) admissible(specs []*fsmpb.TaskSpec, r *Result) Outcome {
 				continue
 			}
 		}
-		id := spec.GetRequestId()
-		if id == "" {
-			continue
-		}
-		digest, seen := newIDs[id]
-		if req, ok := m.requests.Get(id); ok {
-			digest, seen, r.IDs[i] = req.digest, true, req.task
-		}
-		switch {
-		case !seen:
+		if id := spec.GetRequestId(); id != "" {
+			digest, seen := newIDs[id]
+			if req, ok := m.requests.Get(id); ok {
+				digest, seen, r.IDs[i] = req.digest, true, req.task
+			}
+			if seen {
+				if digest != spec.GetContentDigest() {
+					r.Outcomes[i], whole = RequestIDConflict, RequestIDConflict
+				}
+				continue
+			}
 			if newIDs == nil {
 				newIDs = make(map[string]uint64)
 			}
 			newIDs[id] = spec.GetContentDigest()
 			if ids++; m.requests.Len()+ids > MaxRequestIDs {
 				r.Outcomes[i], whole = RequestIDsFull, RequestIDsFull
+				continue
 			}
-		case digest != spec.GetContentDigest():
-			r.Outcomes[i], whole = RequestIDConflict, RequestIDConflict
+		}
+		if o, holder := in.admits(spec); o != Accepted {
+			r.Outcomes[i], r.IDs[i], whole = o, holder, o
 		}
 	}
 	return whole

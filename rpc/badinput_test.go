@@ -8,12 +8,14 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/fieldmaskpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/taskraft/taskraft/rpc/reason"
@@ -53,6 +55,9 @@ var badSpecs = []struct {
 	{"E26", "empty required key", "require", &spec{Require: map[string]string{"": "v"}}},
 	{"E26", "long required value", "require[zone]", &spec{Require: map[string]string{"zone": strings.Repeat("v", 257)}}},
 	{"E26", "NUL in a required value", "require[zone]", &spec{Require: map[string]string{"zone": "\x00"}}},
+	{"", "long unique key", "unique_key", &spec{UniqueKey: strings.Repeat("k", 129)}},
+	{"E12", "unknown unique_until", "unique_until", &spec{UniqueKey: "k", UniqueUntil: 99}},
+	{"", "unique_until without a key", "unique_until", &spec{UniqueUntil: taskraftv1.UniqueUntil_UNIQUE_UNTIL_START}},
 	{"", "long concurrency key", "concurrency_key", &spec{ConcurrencyKey: strings.Repeat("k", 129)}},
 	{"", "control character in a key", "concurrency_key", &spec{ConcurrencyKey: "a\nb"}},
 	{"E11", "max below base", "backoff.max", &spec{Backoff: &taskraftv1.Backoff{Base: durationpb.New(time.Minute), Max: durationpb.New(time.Second)}}},
@@ -139,6 +144,78 @@ func TestRequestIDs(t *testing.T) {
 			t.Errorf("repeat gave %v %v, want id %d", second, err, first.GetId())
 		}
 	})
+}
+
+// TestQueueFull: a batch that does not fit is refused as a whole, with the time
+// after which to try again.
+func TestQueueFull(t *testing.T) {
+	m := startMaster(t)
+	_, err := m.UpdateQueue(t.Context(), &taskraftv1.UpdateQueueRequest{Name: "q", Settings: &taskraftv1.QueueSettings{MaxTasks: proto.Uint64(2)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	submit(t, m, &spec{Queue: "q"})
+	_, err = m.SubmitTasks(t.Context(), &taskraftv1.SubmitTasksRequest{Tasks: []*spec{{Queue: "q"}, {Queue: "q"}}})
+	refused(t, err, codes.ResourceExhausted, reason.QueueFull, "")
+	delay, item := false, ""
+	for _, d := range status.Convert(err).Details() {
+		switch d := d.(type) {
+		case *errdetails.RetryInfo:
+			delay = d.GetRetryDelay().AsDuration() > 0
+		case *errdetails.ErrorInfo:
+			item = d.GetMetadata()["queue"] + " " + d.GetMetadata()["item"]
+		}
+	}
+	if !delay || item != "q 1" {
+		t.Errorf("the refusal names %q and a delay: %v", item, delay)
+	}
+	q, err := m.GetQueue(t.Context(), &taskraftv1.GetQueueRequest{Name: "q"})
+	if err != nil || q.GetQueue().GetReady() != 1 || q.GetQueue().GetSubmittedTotal() != 1 {
+		t.Errorf("after the refusal: %v, %v", q, err)
+	}
+}
+
+// TestUpdateQueue changes what the mask names and leaves the rest.
+func TestUpdateQueue(t *testing.T) {
+	m := startMaster(t)
+	update := func(s *taskraftv1.QueueSettings, paths ...string) (*taskraftv1.QueueSettings, error) {
+		req := &taskraftv1.UpdateQueueRequest{Name: "q", Settings: s}
+		if paths != nil {
+			req.UpdateMask = &fieldmaskpb.FieldMask{Paths: paths}
+		}
+		resp, err := m.UpdateQueue(t.Context(), req)
+		return resp.GetQueue().GetSettings(), err
+	}
+	rate := &taskraftv1.RateLimit{Tokens: 5, Period: durationpb.New(time.Second), Burst: 7}
+	backoff := &taskraftv1.Backoff{Base: durationpb.New(time.Second), Max: durationpb.New(time.Minute)}
+	for i, c := range []struct {
+		set   *taskraftv1.QueueSettings
+		paths []string
+		want  *taskraftv1.QueueSettings
+	}{
+		{&taskraftv1.QueueSettings{MaxRunning: proto.Uint32(3), Rate: rate, Backoff: backoff}, nil, &taskraftv1.QueueSettings{MaxRunning: proto.Uint32(3), Rate: rate, Backoff: backoff}},
+		{&taskraftv1.QueueSettings{MaxRunning: proto.Uint32(4), Priority: proto.Int32(9)}, []string{"max_running", "backoff"}, &taskraftv1.QueueSettings{MaxRunning: proto.Uint32(4), Rate: rate}},
+		{nil, []string{"rate", "max_running"}, &taskraftv1.QueueSettings{}},
+	} {
+		got, err := update(c.set, c.paths...)
+		if err != nil || !proto.Equal(got, c.want) {
+			t.Errorf("update %d: %v, %v, want %v", i, got, err, c.want)
+		}
+	}
+	for field, s := range map[string]*taskraftv1.QueueSettings{
+		"settings":                     nil,
+		"settings.max_running":         {MaxRunning: proto.Uint32(0)},
+		"settings.max_running_per_key": {MaxRunningPerKey: proto.Uint32(2e6)},
+		"settings.rate.tokens":         {Rate: &taskraftv1.RateLimit{Period: durationpb.New(time.Second)}},
+		"settings.rate.period":         {Rate: &taskraftv1.RateLimit{Tokens: 1}},
+		"settings.rate":                {Rate: &taskraftv1.RateLimit{Tokens: 1e6, Period: durationpb.New(time.Millisecond)}},
+		"settings.ageing":              {Ageing: durationpb.New(-1)},
+	} {
+		_, err := update(s)
+		refused(t, err, codes.InvalidArgument, reason.InvalidField, field)
+	}
+	_, err := update(nil, "colour")
+	refused(t, err, codes.InvalidArgument, reason.InvalidField, "update_mask")
 }
 
 func TestBadCalls(t *testing.T) {

@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"testing"
 
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/taskraft/taskraft/rpc/reason"
@@ -145,6 +148,8 @@ func TestBadBatches(t *testing.T) {
 		{"E25", "missing parent, staged", "", codes.NotFound, reason.ParentNotFound, nil, at(1500, 1200, func(s *spec) { s.After = []uint64{4711} })},
 		{"E25", "place beyond the end, staged", "", codes.InvalidArgument, reason.InvalidField, nil, at(1500, 2, func(s *spec) { s.AfterItems = []uint32{1500} })},
 		{"E12", "policy", "tasks[0].after_policy", codes.InvalidArgument, reason.InvalidField, nil, at(1, 0, func(s *spec) { s.AfterPolicy = 99 })},
+		{"E07", "follow-up with a unique key", "batch.on_success[0].unique_key", codes.InvalidArgument, reason.InvalidField, &taskraftv1.BatchSpec{OnSuccess: []*spec{{UniqueKey: "x"}}}, many(1, nil)},
+		{"E07", "follow-up of a task with a unique key", "tasks[0].on_dead[0].unique_key", codes.InvalidArgument, reason.InvalidField, nil, many(1, func(_ int, s *spec) { s.OnDead = []*spec{{UniqueKey: "x"}} })},
 		{"E07", "follow-up with a request id", "batch.follow_up[0].request_id", codes.InvalidArgument, reason.InvalidField, &taskraftv1.BatchSpec{FollowUp: []*spec{{RequestId: "x"}}}, many(1, nil)},
 		{"E07", "too many follow-ups", "batch.on_success", codes.InvalidArgument, reason.InvalidField, &taskraftv1.BatchSpec{OnSuccess: many(101, nil)}, many(1, nil)},
 	}
@@ -177,6 +182,78 @@ func TestBadParents(t *testing.T) {
 	refused(t, err, codes.InvalidArgument, reason.InvalidField, "tasks[1].after_items")
 	_, err = m.SubmitTasks(t.Context(), &taskraftv1.SubmitTasksRequest{Tasks: []*spec{{AfterItems: []uint32{1}}, {AfterItems: []uint32{0}}}})
 	refused(t, err, codes.InvalidArgument, reason.InvalidField, "tasks[0].after_items")
+}
+
+// TestObstructedBatch: a batch one task of which finds its unique key taken or its
+// queue full is refused as a whole, whether it comes in one message or is staged.
+func TestObstructedBatch(t *testing.T) {
+	m := startMaster(t)
+	holder := submit(t, m, &spec{Queue: "other", UniqueKey: "k"})
+	if _, err := m.UpdateQueue(t.Context(), &taskraftv1.UpdateQueueRequest{Name: "bulk", Settings: &taskraftv1.QueueSettings{MaxTasks: proto.Uint64(6)}}); err != nil {
+		t.Fatal(err)
+	}
+	key := func(at int) func(int, *spec) {
+		return func(i int, s *spec) {
+			if i == at {
+				s.UniqueKey = "k"
+			}
+		}
+	}
+	for _, c := range []struct {
+		name, field, id string
+		code            codes.Code
+		why             string
+		tasks           []*spec
+	}{
+		{"taken", "tasks[4].unique_key", strconv.FormatUint(holder, 10), codes.AlreadyExists, reason.UniqueKeyTaken, many(5, key(4))},
+		{"twice", "tasks[3].unique_key", "", codes.AlreadyExists, reason.UniqueKeyTaken, many(5, func(i int, s *spec) { s.UniqueKey = []string{"a", "b", "c", "a", "b"}[i] })},
+		{"full", "tasks[6].queue", "", codes.ResourceExhausted, reason.QueueFull, many(7, nil)},
+	} {
+		for _, each := range []int{10, 2} {
+			_, err := send(t.Context(), m, nil, c.tasks, each)
+			refused(t, err, c.code, c.why, c.field)
+			for _, d := range status.Convert(err).Details() {
+				if info, ok := d.(*errdetails.ErrorInfo); ok && info.GetMetadata()["id"] != c.id {
+					t.Errorf("%s: the refusal names task %q, want %q", c.name, info.GetMetadata()["id"], c.id)
+				}
+			}
+		}
+	}
+	q, err := m.GetQueue(t.Context(), &taskraftv1.GetQueueRequest{Name: "bulk"})
+	if err != nil || q.GetQueue().GetSubmittedTotal() != 0 || q.GetQueue().GetScheduled() != 0 {
+		t.Errorf("something of the refused batches is there: %v, %v", q, err)
+	}
+	if _, err := send(t.Context(), m, nil, many(6, nil), 2); err != nil {
+		t.Errorf("a batch that just fits: %v", err)
+	}
+}
+
+// TestDeleteRefusals: a task that others depend on is not deleted.
+func TestDeleteRefusals(t *testing.T) {
+	m := startMaster(t)
+	remove := func(id uint64) error {
+		_, err := m.DeleteTask(t.Context(), &taskraftv1.DeleteTaskRequest{Id: id})
+		return err
+	}
+	resp, err := send(t.Context(), m, nil, many(2, nil), 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := resp.GetFirstTask()
+	refused(t, remove(first), codes.FailedPrecondition, reason.NotTerminal, "")
+	for i, want := range []string{reason.BatchUnfinished, ""} {
+		if _, err := m.CancelTask(t.Context(), &taskraftv1.CancelTaskRequest{Id: first + uint64(i)}); err != nil {
+			t.Fatal(err)
+		}
+		if want != "" {
+			refused(t, remove(first), codes.FailedPrecondition, want, "")
+		} else if err := remove(first); err != nil {
+			t.Error(err)
+		}
+	}
+	refused(t, remove(first), codes.NotFound, reason.Forgotten, "")
+	refused(t, remove(first+99), codes.NotFound, reason.TaskNotFound, "")
+	refused(t, remove(0), codes.InvalidArgument, reason.InvalidField, "id")
 }
 
 // TestFollowUps: what a completion asks for is submitted with it, and a completion

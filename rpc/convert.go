@@ -126,7 +126,14 @@ func taskSpec(t *fsm.Task) *taskraftv1.TaskSpec {
 
 // fillExtra adds the options that most tasks do not use.
 func fillExtra(out *taskraftv1.TaskSpec, x *fsm.Extra) {
-	out.ConcurrencyKey = x.ConcurrencyKey
+	out.ConcurrencyKey, out.UniqueKey = x.ConcurrencyKey, x.UniqueKey
+	switch {
+	case x.UniqueKey == "":
+	case x.UntilStart:
+		out.UniqueUntil = taskraftv1.UniqueUntil_UNIQUE_UNTIL_START
+	default:
+		out.UniqueUntil = taskraftv1.UniqueUntil_UNIQUE_UNTIL_TERMINAL
+	}
 	if len(x.Require) > 0 {
 		out.Require = make(map[string]string, len(x.Require))
 	}
@@ -174,7 +181,7 @@ func queue(q *fsm.Queue) *taskraftv1.Queue {
 		Scheduled: n(fsm.Scheduled), Ready: n(fsm.Ready), Running: n(fsm.Running), Stopping: n(fsm.Stopping),
 		Succeeded: n(fsm.Succeeded), Dead: n(fsm.Dead), Cancelled: n(fsm.Cancelled),
 		SubmittedTotal: q.SubmittedTotal, TrimmedTotal: q.TrimmedTotal, OldestReadyTime: timestamp(q.OldestReadyAt),
-		HeldBy: q.HeldBy.String(),
+		HeldBy: q.HeldBy.String(), PayloadBytes: uint64(q.LiveBytes),
 	}
 }
 

@@ -72,6 +72,27 @@ func noParent(res fsm.Result, first int) error {
 		map[string]string{"field": "after_items"})
 }
 
+// obstructed names the task because of which nothing of a call or batch was
+// accepted: its queue is full, or the task with this id has its unique key (0: an
+// earlier one of the same batch).
+func obstructed(o fsm.Outcome, place int, id uint64, queue string) error {
+	r := refusals[o]
+	item := strconv.Itoa(place)
+	meta := map[string]string{"item": item, "queue": queue}
+	field := "tasks[" + item + "].queue"
+	msg := field + ": " + r.message
+	if o == fsm.UniqueKeyTaken {
+		field = "tasks[" + item + "].unique_key"
+		msg = field + ": an earlier task of the batch has the same"
+		if id != 0 {
+			meta["id"] = strconv.FormatUint(id, 10)
+			msg = field + ": task " + meta["id"] + " lives with the same"
+		}
+	}
+	return statusError(r.code, r.reason, msg, meta,
+		&errdetails.BadRequest{FieldViolations: []*errdetails.BadRequest_FieldViolation{{Field: field, Description: msg}}})
+}
+
 // cycle shows the way around from a task to itself.
 func cycle(places []uint64) error {
 	names := make([]string, len(places))

@@ -50,6 +50,7 @@ func (s *Server) spec(v *violations, prefix string, in *taskraftv1.TaskSpec) *fs
 	v.text(prefix+"content_type", out.ContentType, maxContentType)
 	v.text(prefix+"request_id", out.RequestId, maxID)
 	v.text(prefix+"concurrency_key", out.ConcurrencyKey, maxID)
+	v.unique(prefix, in, out)
 	out.Require = v.require(prefix+"require", in.GetRequire())
 	out.Priority = v.priority(prefix+"priority", in.Priority)
 	out.MaxAttempts = v.attempts(prefix+"max_attempts", in.MaxAttempts)
@@ -111,6 +112,8 @@ func (s *Server) followUps(v *violations, field string, in []*taskraftv1.TaskSpe
 		switch {
 		case spec.GetRequestId() != "":
 			v.add(at+"request_id", "a follow-up has none: it is submitted once")
+		case spec.GetUniqueKey() != "":
+			v.add(at+"unique_key", "a follow-up has none: its submit cannot be refused")
 		case len(spec.GetAfter())+len(spec.GetAfterItems()) > 0:
 			v.add(at+"after", "a follow-up waits for nothing else")
 		case len(spec.GetOnSuccess())+len(spec.GetOnDead()) > 0:
@@ -171,6 +174,20 @@ func (v *violations) text(field, s string, most int) {
 			v.add(field, "got %s, want no control characters", quoted(s))
 			return
 		}
+	}
+}
+
+// unique checks the unique key and until when it is kept.
+func (v *violations) unique(prefix string, in *taskraftv1.TaskSpec, out *fsmpb.TaskSpec) {
+	out.UniqueKey = in.GetUniqueKey()
+	v.text(prefix+"unique_key", out.UniqueKey, maxID)
+	switch until := in.GetUniqueUntil(); {
+	case until < 0 || until > taskraftv1.UniqueUntil_UNIQUE_UNTIL_START:
+		v.add(prefix+"unique_until", "unknown value %d, want UNIQUE_UNTIL_TERMINAL or UNIQUE_UNTIL_START", until)
+	case until != 0 && out.UniqueKey == "":
+		v.add(prefix+"unique_until", "given without a unique_key")
+	default:
+		out.UniqueUntilStart = until == taskraftv1.UniqueUntil_UNIQUE_UNTIL_START
 	}
 }
 

@@ -57,6 +57,7 @@ type batchInput struct {
 	stream batchStream
 	spec   *fsmpb.BatchSpec
 	n      int       // tasks so far
+	queues []string  // of each of them; runs of one queue share their text
 	sum    hash.Hash // of all so far
 }
 
@@ -101,6 +102,9 @@ func (in *batchInput) next() (*batchChunk, error) {
 	}
 	for _, spec := range c.tasks {
 		in.add(spec)
+	}
+	for _, spec := range c.tasks {
+		in.queues = append(in.queues, spec.GetQueue())
 	}
 	in.n += len(tasks)
 	c.digest = in.digest()
@@ -147,6 +151,9 @@ func (in *batchInput) propose(ctx context.Context, cmd *fsmpb.Command, first int
 		return res, pos, noParent(res, first)
 	case res.Outcome == fsm.DependencyCycle:
 		return res, pos, cycle(res.IDs)
+	case res.Outcome == fsm.QueueFull || res.Outcome == fsm.UniqueKeyTaken:
+		place := int(res.IDs[0])
+		return res, pos, obstructed(res.Outcome, place, res.IDs[1], in.queues[place])
 	}
 	return res, pos, refusal(res.Outcome, nil)
 }

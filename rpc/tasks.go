@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"encoding/hex"
+	"slices"
 	"strconv"
 	"time"
 
@@ -77,6 +78,9 @@ func (s *Server) submit(ctx context.Context, cmd *fsmpb.Command) (fsm.Result, cl
 		return res, pos, noParent(res, 0)
 	case res.Outcome == fsm.DependencyCycle:
 		return res, pos, cycle(res.IDs)
+	case res.Outcome == fsm.QueueFull || res.Outcome == fsm.UniqueKeyTaken:
+		i := slices.Index(res.Outcomes, res.Outcome)
+		return res, pos, obstructed(res.Outcome, i, res.IDs[i], cmd.GetSubmit().GetTasks()[i].GetQueue())
 	}
 	var meta map[string]string
 	for i, o := range res.Outcomes {
@@ -170,6 +174,22 @@ func (s *Server) RetryTask(ctx context.Context, req *taskraftv1.RetryTaskRequest
 		return nil, err
 	}
 	return &taskraftv1.RetryTaskResponse{Task: t, Position: pos}, nil
+}
+
+// DeleteTask removes the record of a task that has ended.
+func (s *Server) DeleteTask(ctx context.Context, req *taskraftv1.DeleteTaskRequest) (*taskraftv1.DeleteTaskResponse, error) {
+	var v violations
+	v.id(req.GetId())
+	cmd := command(ctx, &v, req.GetCall())
+	if err := v.err(); err != nil {
+		return nil, err
+	}
+	cmd.Kind = &fsmpb.Command_Delete{Delete: &fsmpb.Delete{Tasks: []uint64{req.GetId()}}}
+	_, _, pos, err := s.decide(ctx, cmd, req.GetId())
+	if err != nil {
+		return nil, err
+	}
+	return &taskraftv1.DeleteTaskResponse{Position: pos}, nil
 }
 
 // decide proposes a command about one task and returns its outcome and record.

@@ -94,6 +94,7 @@ type Command struct {
 	//	*Command_SetQueue
 	//	*Command_SetMember
 	//	*Command_Finalize
+	//	*Command_Delete
 	//	*Command_OpenBatch
 	//	*Command_StageBatch
 	//	*Command_CommitBatch
@@ -295,6 +296,15 @@ func (x *Command) GetFinalize() *Finalize {
 	return nil
 }
 
+func (x *Command) GetDelete() *Delete {
+	if x != nil {
+		if x, ok := x.Kind.(*Command_Delete); ok {
+			return x.Delete
+		}
+	}
+	return nil
+}
+
 func (x *Command) GetOpenBatch() *OpenBatch {
 	if x != nil {
 		if x, ok := x.Kind.(*Command_OpenBatch); ok {
@@ -449,6 +459,10 @@ type Command_Finalize struct {
 	Finalize *Finalize `protobuf:"bytes,30,opt,name=finalize,proto3,oneof"`
 }
 
+type Command_Delete struct {
+	Delete *Delete `protobuf:"bytes,31,opt,name=delete,proto3,oneof"`
+}
+
 type Command_OpenBatch struct {
 	OpenBatch *OpenBatch `protobuf:"bytes,35,opt,name=open_batch,json=openBatch,proto3,oneof"`
 }
@@ -518,6 +532,8 @@ func (*Command_SetQueue) isCommand_Kind() {}
 func (*Command_SetMember) isCommand_Kind() {}
 
 func (*Command_Finalize) isCommand_Kind() {}
+
+func (*Command_Delete) isCommand_Kind() {}
 
 func (*Command_OpenBatch) isCommand_Kind() {}
 
@@ -665,31 +681,33 @@ func (x *Submit) GetBatch() *BatchSpec {
 // the index where the command applies. Times are Unix nanoseconds, durations
 // nanoseconds.
 type TaskSpec struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	Queue          string                 `protobuf:"bytes,1,opt,name=queue,proto3" json:"queue,omitempty"`
-	Kind           string                 `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
-	Payload        []byte                 `protobuf:"bytes,3,opt,name=payload,proto3" json:"payload,omitempty"`
-	ContentType    string                 `protobuf:"bytes,4,opt,name=content_type,json=contentType,proto3" json:"content_type,omitempty"`
-	Priority       *int32                 `protobuf:"zigzag32,5,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
-	RunAt          int64                  `protobuf:"varint,6,opt,name=run_at,json=runAt,proto3" json:"run_at,omitempty"` // 0: now
-	Delay          int64                  `protobuf:"varint,7,opt,name=delay,proto3" json:"delay,omitempty"`              // counted from the entry's now; 0: none
-	Timeout        *int64                 `protobuf:"varint,8,opt,name=timeout,proto3,oneof" json:"timeout,omitempty"`
-	MaxAttempts    *uint32                `protobuf:"varint,9,opt,name=max_attempts,json=maxAttempts,proto3,oneof" json:"max_attempts,omitempty"`
-	BackoffBase    *int64                 `protobuf:"varint,10,opt,name=backoff_base,json=backoffBase,proto3,oneof" json:"backoff_base,omitempty"`
-	BackoffMax     *int64                 `protobuf:"varint,11,opt,name=backoff_max,json=backoffMax,proto3,oneof" json:"backoff_max,omitempty"`
-	ExpiresIn      int64                  `protobuf:"varint,12,opt,name=expires_in,json=expiresIn,proto3" json:"expires_in,omitempty"` // 0: never
-	RequestId      string                 `protobuf:"bytes,13,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
-	ContentDigest  uint64                 `protobuf:"fixed64,14,opt,name=content_digest,json=contentDigest,proto3" json:"content_digest,omitempty"` // of the spec as sent; compared under one request_id
-	Retain         *int64                 `protobuf:"varint,15,opt,name=retain,proto3,oneof" json:"retain,omitempty"`
-	Require        []*Label               `protobuf:"bytes,16,rep,name=require,proto3" json:"require,omitempty"`                                     // labels that the session must have
-	ConcurrencyKey string                 `protobuf:"bytes,17,opt,name=concurrency_key,json=concurrencyKey,proto3" json:"concurrency_key,omitempty"` // at most QueueSettings.max_running_per_key run at once
-	After          []uint64               `protobuf:"varint,25,rep,packed,name=after,proto3" json:"after,omitempty"`                                 // tasks that must have ended before it is ready
-	AfterItems     []uint32               `protobuf:"varint,26,rep,packed,name=after_items,json=afterItems,proto3" json:"after_items,omitempty"`     // the same, by their place in this call or batch, from 0
-	AfterRun       bool                   `protobuf:"varint,27,opt,name=after_run,json=afterRun,proto3" json:"after_run,omitempty"`                  // a parent that did not succeed does not cancel it
-	OnSuccess      []*TaskSpec            `protobuf:"bytes,28,rep,name=on_success,json=onSuccess,proto3" json:"on_success,omitempty"`                // submitted in the entry in which it succeeds
-	OnDead         []*TaskSpec            `protobuf:"bytes,29,rep,name=on_dead,json=onDead,proto3" json:"on_dead,omitempty"`                         // submitted in the entry in which it becomes dead
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	Queue            string                 `protobuf:"bytes,1,opt,name=queue,proto3" json:"queue,omitempty"`
+	Kind             string                 `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	Payload          []byte                 `protobuf:"bytes,3,opt,name=payload,proto3" json:"payload,omitempty"`
+	ContentType      string                 `protobuf:"bytes,4,opt,name=content_type,json=contentType,proto3" json:"content_type,omitempty"`
+	Priority         *int32                 `protobuf:"zigzag32,5,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
+	RunAt            int64                  `protobuf:"varint,6,opt,name=run_at,json=runAt,proto3" json:"run_at,omitempty"` // 0: now
+	Delay            int64                  `protobuf:"varint,7,opt,name=delay,proto3" json:"delay,omitempty"`              // counted from the entry's now; 0: none
+	Timeout          *int64                 `protobuf:"varint,8,opt,name=timeout,proto3,oneof" json:"timeout,omitempty"`
+	MaxAttempts      *uint32                `protobuf:"varint,9,opt,name=max_attempts,json=maxAttempts,proto3,oneof" json:"max_attempts,omitempty"`
+	BackoffBase      *int64                 `protobuf:"varint,10,opt,name=backoff_base,json=backoffBase,proto3,oneof" json:"backoff_base,omitempty"`
+	BackoffMax       *int64                 `protobuf:"varint,11,opt,name=backoff_max,json=backoffMax,proto3,oneof" json:"backoff_max,omitempty"`
+	ExpiresIn        int64                  `protobuf:"varint,12,opt,name=expires_in,json=expiresIn,proto3" json:"expires_in,omitempty"` // 0: never
+	RequestId        string                 `protobuf:"bytes,13,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	ContentDigest    uint64                 `protobuf:"fixed64,14,opt,name=content_digest,json=contentDigest,proto3" json:"content_digest,omitempty"` // of the spec as sent; compared under one request_id
+	Retain           *int64                 `protobuf:"varint,15,opt,name=retain,proto3,oneof" json:"retain,omitempty"`
+	Require          []*Label               `protobuf:"bytes,16,rep,name=require,proto3" json:"require,omitempty"`                                              // labels that the session must have
+	ConcurrencyKey   string                 `protobuf:"bytes,17,opt,name=concurrency_key,json=concurrencyKey,proto3" json:"concurrency_key,omitempty"`          // at most QueueSettings.max_running_per_key run at once
+	UniqueKey        string                 `protobuf:"bytes,18,opt,name=unique_key,json=uniqueKey,proto3" json:"unique_key,omitempty"`                         // at most one task with it lives
+	UniqueUntilStart bool                   `protobuf:"varint,19,opt,name=unique_until_start,json=uniqueUntilStart,proto3" json:"unique_until_start,omitempty"` // it is free again when the task has started
+	After            []uint64               `protobuf:"varint,25,rep,packed,name=after,proto3" json:"after,omitempty"`                                          // tasks that must have ended before it is ready
+	AfterItems       []uint32               `protobuf:"varint,26,rep,packed,name=after_items,json=afterItems,proto3" json:"after_items,omitempty"`              // the same, by their place in this call or batch, from 0
+	AfterRun         bool                   `protobuf:"varint,27,opt,name=after_run,json=afterRun,proto3" json:"after_run,omitempty"`                           // a parent that did not succeed does not cancel it
+	OnSuccess        []*TaskSpec            `protobuf:"bytes,28,rep,name=on_success,json=onSuccess,proto3" json:"on_success,omitempty"`                         // submitted in the entry in which it succeeds
+	OnDead           []*TaskSpec            `protobuf:"bytes,29,rep,name=on_dead,json=onDead,proto3" json:"on_dead,omitempty"`                                  // submitted in the entry in which it becomes dead
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *TaskSpec) Reset() {
@@ -839,6 +857,20 @@ func (x *TaskSpec) GetConcurrencyKey() string {
 		return x.ConcurrencyKey
 	}
 	return ""
+}
+
+func (x *TaskSpec) GetUniqueKey() string {
+	if x != nil {
+		return x.UniqueKey
+	}
+	return ""
+}
+
+func (x *TaskSpec) GetUniqueUntilStart() bool {
+	if x != nil {
+		return x.UniqueUntilStart
+	}
+	return false
 }
 
 func (x *TaskSpec) GetAfter() []uint64 {
@@ -1870,6 +1902,51 @@ func (x *Retry) GetTasks() []uint64 {
 	return nil
 }
 
+// Delete removes the records of tasks that have ended.
+type Delete struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Tasks         []uint64               `protobuf:"varint,1,rep,packed,name=tasks,proto3" json:"tasks,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Delete) Reset() {
+	*x = Delete{}
+	mi := &file_log_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Delete) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Delete) ProtoMessage() {}
+
+func (x *Delete) ProtoReflect() protoreflect.Message {
+	mi := &file_log_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Delete.ProtoReflect.Descriptor instead.
+func (*Delete) Descriptor() ([]byte, []int) {
+	return file_log_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *Delete) GetTasks() []uint64 {
+	if x != nil {
+		return x.Tasks
+	}
+	return nil
+}
+
 type QueueWeight struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Queue         string                 `protobuf:"bytes,1,opt,name=queue,proto3" json:"queue,omitempty"`
@@ -1880,7 +1957,7 @@ type QueueWeight struct {
 
 func (x *QueueWeight) Reset() {
 	*x = QueueWeight{}
-	mi := &file_log_proto_msgTypes[21]
+	mi := &file_log_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1892,7 +1969,7 @@ func (x *QueueWeight) String() string {
 func (*QueueWeight) ProtoMessage() {}
 
 func (x *QueueWeight) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[21]
+	mi := &file_log_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1905,7 +1982,7 @@ func (x *QueueWeight) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueueWeight.ProtoReflect.Descriptor instead.
 func (*QueueWeight) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{21}
+	return file_log_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *QueueWeight) GetQueue() string {
@@ -1944,7 +2021,7 @@ type OpenSession struct {
 
 func (x *OpenSession) Reset() {
 	*x = OpenSession{}
-	mi := &file_log_proto_msgTypes[22]
+	mi := &file_log_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1956,7 +2033,7 @@ func (x *OpenSession) String() string {
 func (*OpenSession) ProtoMessage() {}
 
 func (x *OpenSession) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[22]
+	mi := &file_log_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1969,7 +2046,7 @@ func (x *OpenSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenSession.ProtoReflect.Descriptor instead.
 func (*OpenSession) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{22}
+	return file_log_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *OpenSession) GetWorker() string {
@@ -2076,7 +2153,7 @@ type UpdateSession struct {
 
 func (x *UpdateSession) Reset() {
 	*x = UpdateSession{}
-	mi := &file_log_proto_msgTypes[23]
+	mi := &file_log_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2088,7 +2165,7 @@ func (x *UpdateSession) String() string {
 func (*UpdateSession) ProtoMessage() {}
 
 func (x *UpdateSession) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[23]
+	mi := &file_log_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2101,7 +2178,7 @@ func (x *UpdateSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateSession.ProtoReflect.Descriptor instead.
 func (*UpdateSession) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{23}
+	return file_log_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *UpdateSession) GetSession() uint64 {
@@ -2170,7 +2247,7 @@ type CloseSession struct {
 
 func (x *CloseSession) Reset() {
 	*x = CloseSession{}
-	mi := &file_log_proto_msgTypes[24]
+	mi := &file_log_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2182,7 +2259,7 @@ func (x *CloseSession) String() string {
 func (*CloseSession) ProtoMessage() {}
 
 func (x *CloseSession) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[24]
+	mi := &file_log_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2195,7 +2272,7 @@ func (x *CloseSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseSession.ProtoReflect.Descriptor instead.
 func (*CloseSession) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{24}
+	return file_log_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *CloseSession) GetSession() uint64 {
@@ -2215,7 +2292,7 @@ type ExpireSession struct {
 
 func (x *ExpireSession) Reset() {
 	*x = ExpireSession{}
-	mi := &file_log_proto_msgTypes[25]
+	mi := &file_log_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2227,7 +2304,7 @@ func (x *ExpireSession) String() string {
 func (*ExpireSession) ProtoMessage() {}
 
 func (x *ExpireSession) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[25]
+	mi := &file_log_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2240,7 +2317,7 @@ func (x *ExpireSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExpireSession.ProtoReflect.Descriptor instead.
 func (*ExpireSession) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{25}
+	return file_log_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ExpireSession) GetSession() uint64 {
@@ -2262,7 +2339,7 @@ type Tick struct {
 
 func (x *Tick) Reset() {
 	*x = Tick{}
-	mi := &file_log_proto_msgTypes[26]
+	mi := &file_log_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2274,7 +2351,7 @@ func (x *Tick) String() string {
 func (*Tick) ProtoMessage() {}
 
 func (x *Tick) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[26]
+	mi := &file_log_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2287,7 +2364,7 @@ func (x *Tick) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tick.ProtoReflect.Descriptor instead.
 func (*Tick) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{26}
+	return file_log_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Tick) GetSpareBefore() int64 {
@@ -2310,7 +2387,7 @@ type SetQueue struct {
 
 func (x *SetQueue) Reset() {
 	*x = SetQueue{}
-	mi := &file_log_proto_msgTypes[27]
+	mi := &file_log_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2322,7 +2399,7 @@ func (x *SetQueue) String() string {
 func (*SetQueue) ProtoMessage() {}
 
 func (x *SetQueue) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[27]
+	mi := &file_log_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2335,7 +2412,7 @@ func (x *SetQueue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetQueue.ProtoReflect.Descriptor instead.
 func (*SetQueue) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{27}
+	return file_log_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *SetQueue) GetQueue() string {
@@ -2381,14 +2458,16 @@ type QueueSettings struct {
 	MaxRunning       *uint32                `protobuf:"varint,9,opt,name=max_running,json=maxRunning,proto3,oneof" json:"max_running,omitempty"`                        // RUNNING + STOPPING; none: as many as fit
 	MaxRunningPerKey *uint32                `protobuf:"varint,10,opt,name=max_running_per_key,json=maxRunningPerKey,proto3,oneof" json:"max_running_per_key,omitempty"` // the same for one concurrency_key; none: 1
 	Rate             *RateLimit             `protobuf:"bytes,11,opt,name=rate,proto3" json:"rate,omitempty"`
-	Ageing           *int64                 `protobuf:"varint,12,opt,name=ageing,proto3,oneof" json:"ageing,omitempty"` // ns of waiting that are worth one step of priority
+	Ageing           *int64                 `protobuf:"varint,12,opt,name=ageing,proto3,oneof" json:"ageing,omitempty"`                     // ns of waiting that are worth one step of priority
+	MaxTasks         *uint64                `protobuf:"varint,13,opt,name=max_tasks,json=maxTasks,proto3,oneof" json:"max_tasks,omitempty"` // that have not ended; more are refused
+	MaxBytes         *uint64                `protobuf:"varint,14,opt,name=max_bytes,json=maxBytes,proto3,oneof" json:"max_bytes,omitempty"` // of their payloads
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
 }
 
 func (x *QueueSettings) Reset() {
 	*x = QueueSettings{}
-	mi := &file_log_proto_msgTypes[28]
+	mi := &file_log_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2400,7 +2479,7 @@ func (x *QueueSettings) String() string {
 func (*QueueSettings) ProtoMessage() {}
 
 func (x *QueueSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[28]
+	mi := &file_log_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2413,7 +2492,7 @@ func (x *QueueSettings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueueSettings.ProtoReflect.Descriptor instead.
 func (*QueueSettings) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{28}
+	return file_log_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *QueueSettings) GetPriority() int32 {
@@ -2500,6 +2579,20 @@ func (x *QueueSettings) GetAgeing() int64 {
 	return 0
 }
 
+func (x *QueueSettings) GetMaxTasks() uint64 {
+	if x != nil && x.MaxTasks != nil {
+		return *x.MaxTasks
+	}
+	return 0
+}
+
+func (x *QueueSettings) GetMaxBytes() uint64 {
+	if x != nil && x.MaxBytes != nil {
+		return *x.MaxBytes
+	}
+	return 0
+}
+
 // RateLimit bounds how many attempts start: in any time at most burst, and tokens
 // in every period.
 type RateLimit struct {
@@ -2513,7 +2606,7 @@ type RateLimit struct {
 
 func (x *RateLimit) Reset() {
 	*x = RateLimit{}
-	mi := &file_log_proto_msgTypes[29]
+	mi := &file_log_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2525,7 +2618,7 @@ func (x *RateLimit) String() string {
 func (*RateLimit) ProtoMessage() {}
 
 func (x *RateLimit) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[29]
+	mi := &file_log_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2538,7 +2631,7 @@ func (x *RateLimit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RateLimit.ProtoReflect.Descriptor instead.
 func (*RateLimit) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{29}
+	return file_log_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *RateLimit) GetTokens() uint32 {
@@ -2577,7 +2670,7 @@ type SetMember struct {
 
 func (x *SetMember) Reset() {
 	*x = SetMember{}
-	mi := &file_log_proto_msgTypes[30]
+	mi := &file_log_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2589,7 +2682,7 @@ func (x *SetMember) String() string {
 func (*SetMember) ProtoMessage() {}
 
 func (x *SetMember) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[30]
+	mi := &file_log_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2602,7 +2695,7 @@ func (x *SetMember) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetMember.ProtoReflect.Descriptor instead.
 func (*SetMember) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{30}
+	return file_log_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *SetMember) GetName() string {
@@ -2657,7 +2750,7 @@ type Finalize struct {
 
 func (x *Finalize) Reset() {
 	*x = Finalize{}
-	mi := &file_log_proto_msgTypes[31]
+	mi := &file_log_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2669,7 +2762,7 @@ func (x *Finalize) String() string {
 func (*Finalize) ProtoMessage() {}
 
 func (x *Finalize) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[31]
+	mi := &file_log_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2682,7 +2775,7 @@ func (x *Finalize) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finalize.ProtoReflect.Descriptor instead.
 func (*Finalize) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{31}
+	return file_log_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Finalize) GetLevel() uint32 {
@@ -2710,7 +2803,7 @@ type SetSchedule struct {
 
 func (x *SetSchedule) Reset() {
 	*x = SetSchedule{}
-	mi := &file_log_proto_msgTypes[32]
+	mi := &file_log_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2722,7 +2815,7 @@ func (x *SetSchedule) String() string {
 func (*SetSchedule) ProtoMessage() {}
 
 func (x *SetSchedule) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[32]
+	mi := &file_log_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2735,7 +2828,7 @@ func (x *SetSchedule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetSchedule.ProtoReflect.Descriptor instead.
 func (*SetSchedule) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{32}
+	return file_log_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *SetSchedule) GetSchedule() string {
@@ -2812,7 +2905,7 @@ type PauseSchedule struct {
 
 func (x *PauseSchedule) Reset() {
 	*x = PauseSchedule{}
-	mi := &file_log_proto_msgTypes[33]
+	mi := &file_log_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2824,7 +2917,7 @@ func (x *PauseSchedule) String() string {
 func (*PauseSchedule) ProtoMessage() {}
 
 func (x *PauseSchedule) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[33]
+	mi := &file_log_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2837,7 +2930,7 @@ func (x *PauseSchedule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseSchedule.ProtoReflect.Descriptor instead.
 func (*PauseSchedule) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{33}
+	return file_log_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *PauseSchedule) GetSchedule() string {
@@ -2863,7 +2956,7 @@ type DeleteSchedule struct {
 
 func (x *DeleteSchedule) Reset() {
 	*x = DeleteSchedule{}
-	mi := &file_log_proto_msgTypes[34]
+	mi := &file_log_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2875,7 +2968,7 @@ func (x *DeleteSchedule) String() string {
 func (*DeleteSchedule) ProtoMessage() {}
 
 func (x *DeleteSchedule) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[34]
+	mi := &file_log_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2888,7 +2981,7 @@ func (x *DeleteSchedule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteSchedule.ProtoReflect.Descriptor instead.
 func (*DeleteSchedule) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{34}
+	return file_log_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *DeleteSchedule) GetSchedule() string {
@@ -2908,7 +3001,7 @@ type TriggerSchedule struct {
 
 func (x *TriggerSchedule) Reset() {
 	*x = TriggerSchedule{}
-	mi := &file_log_proto_msgTypes[35]
+	mi := &file_log_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2920,7 +3013,7 @@ func (x *TriggerSchedule) String() string {
 func (*TriggerSchedule) ProtoMessage() {}
 
 func (x *TriggerSchedule) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[35]
+	mi := &file_log_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2933,7 +3026,7 @@ func (x *TriggerSchedule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TriggerSchedule.ProtoReflect.Descriptor instead.
 func (*TriggerSchedule) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{35}
+	return file_log_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *TriggerSchedule) GetSchedule() string {
@@ -2954,7 +3047,7 @@ type Fire struct {
 
 func (x *Fire) Reset() {
 	*x = Fire{}
-	mi := &file_log_proto_msgTypes[36]
+	mi := &file_log_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2966,7 +3059,7 @@ func (x *Fire) String() string {
 func (*Fire) ProtoMessage() {}
 
 func (x *Fire) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[36]
+	mi := &file_log_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2979,7 +3072,7 @@ func (x *Fire) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fire.ProtoReflect.Descriptor instead.
 func (*Fire) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{36}
+	return file_log_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Fire) GetItems() []*FireItem {
@@ -3002,7 +3095,7 @@ type FireItem struct {
 
 func (x *FireItem) Reset() {
 	*x = FireItem{}
-	mi := &file_log_proto_msgTypes[37]
+	mi := &file_log_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3014,7 +3107,7 @@ func (x *FireItem) String() string {
 func (*FireItem) ProtoMessage() {}
 
 func (x *FireItem) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[37]
+	mi := &file_log_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3027,7 +3120,7 @@ func (x *FireItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FireItem.ProtoReflect.Descriptor instead.
 func (*FireItem) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{37}
+	return file_log_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *FireItem) GetSchedule() string {
@@ -3071,7 +3164,7 @@ const file_log_proto_rawDesc = "" +
 	"\n" +
 	"\tlog.proto\x12\ftaskraft.fsm\"=\n" +
 	"\bCommands\x121\n" +
-	"\bcommands\x18\x01 \x03(\v2\x15.taskraft.fsm.CommandR\bcommands\"\xfd\v\n" +
+	"\bcommands\x18\x01 \x03(\v2\x15.taskraft.fsm.CommandR\bcommands\"\xad\f\n" +
 	"\aCommand\x12\x1c\n" +
 	"\tprincipal\x18\x01 \x01(\tR\tprincipal\x12&\n" +
 	"\x04call\x18\x02 \x01(\v2\x12.taskraft.fsm.CallR\x04call\x12.\n" +
@@ -3090,7 +3183,8 @@ const file_log_proto_rawDesc = "" +
 	"\tset_queue\x18\x1c \x01(\v2\x16.taskraft.fsm.SetQueueH\x00R\bsetQueue\x128\n" +
 	"\n" +
 	"set_member\x18\x1d \x01(\v2\x17.taskraft.fsm.SetMemberH\x00R\tsetMember\x124\n" +
-	"\bfinalize\x18\x1e \x01(\v2\x16.taskraft.fsm.FinalizeH\x00R\bfinalize\x128\n" +
+	"\bfinalize\x18\x1e \x01(\v2\x16.taskraft.fsm.FinalizeH\x00R\bfinalize\x12.\n" +
+	"\x06delete\x18\x1f \x01(\v2\x14.taskraft.fsm.DeleteH\x00R\x06delete\x128\n" +
 	"\n" +
 	"open_batch\x18# \x01(\v2\x17.taskraft.fsm.OpenBatchH\x00R\topenBatch\x12;\n" +
 	"\vstage_batch\x18$ \x01(\v2\x18.taskraft.fsm.StageBatchH\x00R\n" +
@@ -3113,7 +3207,7 @@ const file_log_proto_rawDesc = "" +
 	"\x06repeat\x18\x04 \x01(\bR\x06repeat\"e\n" +
 	"\x06Submit\x12,\n" +
 	"\x05tasks\x18\x01 \x03(\v2\x16.taskraft.fsm.TaskSpecR\x05tasks\x12-\n" +
-	"\x05batch\x18\x19 \x01(\v2\x17.taskraft.fsm.BatchSpecR\x05batch\"\xc0\x06\n" +
+	"\x05batch\x18\x19 \x01(\v2\x17.taskraft.fsm.BatchSpecR\x05batch\"\x8d\a\n" +
 	"\bTaskSpec\x12\x14\n" +
 	"\x05queue\x18\x01 \x01(\tR\x05queue\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x18\n" +
@@ -3135,7 +3229,10 @@ const file_log_proto_rawDesc = "" +
 	"\x0econtent_digest\x18\x0e \x01(\x06R\rcontentDigest\x12\x1b\n" +
 	"\x06retain\x18\x0f \x01(\x03H\x05R\x06retain\x88\x01\x01\x12-\n" +
 	"\arequire\x18\x10 \x03(\v2\x13.taskraft.fsm.LabelR\arequire\x12'\n" +
-	"\x0fconcurrency_key\x18\x11 \x01(\tR\x0econcurrencyKey\x12\x14\n" +
+	"\x0fconcurrency_key\x18\x11 \x01(\tR\x0econcurrencyKey\x12\x1d\n" +
+	"\n" +
+	"unique_key\x18\x12 \x01(\tR\tuniqueKey\x12,\n" +
+	"\x12unique_until_start\x18\x13 \x01(\bR\x10uniqueUntilStart\x12\x14\n" +
 	"\x05after\x18\x19 \x03(\x04R\x05after\x12\x1f\n" +
 	"\vafter_items\x18\x1a \x03(\rR\n" +
 	"afterItems\x12\x1b\n" +
@@ -3222,6 +3319,8 @@ const file_log_proto_rawDesc = "" +
 	"\x05tasks\x18\x01 \x03(\x04R\x05tasks\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\"\x1d\n" +
 	"\x05Retry\x12\x14\n" +
+	"\x05tasks\x18\x01 \x03(\x04R\x05tasks\"\x1e\n" +
+	"\x06Delete\x12\x14\n" +
 	"\x05tasks\x18\x01 \x03(\x04R\x05tasks\";\n" +
 	"\vQueueWeight\x12\x14\n" +
 	"\x05queue\x18\x01 \x01(\tR\x05queue\x12\x16\n" +
@@ -3266,7 +3365,7 @@ const file_log_proto_rawDesc = "" +
 	"\x06paused\x18\x02 \x01(\bH\x00R\x06paused\x88\x01\x01\x127\n" +
 	"\bsettings\x18\x03 \x01(\v2\x1b.taskraft.fsm.QueueSettingsR\bsettings\x12\x14\n" +
 	"\x05unset\x18\x04 \x03(\rR\x05unsetB\t\n" +
-	"\a_paused\"\x81\x05\n" +
+	"\a_paused\"\xe1\x05\n" +
 	"\rQueueSettings\x12\x1f\n" +
 	"\bpriority\x18\x01 \x01(\x11H\x00R\bpriority\x88\x01\x01\x12\x1d\n" +
 	"\atimeout\x18\x02 \x01(\x03H\x01R\atimeout\x88\x01\x01\x12&\n" +
@@ -3283,7 +3382,9 @@ const file_log_proto_rawDesc = "" +
 	" \x01(\rH\tR\x10maxRunningPerKey\x88\x01\x01\x12+\n" +
 	"\x04rate\x18\v \x01(\v2\x17.taskraft.fsm.RateLimitR\x04rate\x12\x1b\n" +
 	"\x06ageing\x18\f \x01(\x03H\n" +
-	"R\x06ageing\x88\x01\x01B\v\n" +
+	"R\x06ageing\x88\x01\x01\x12 \n" +
+	"\tmax_tasks\x18\r \x01(\x04H\vR\bmaxTasks\x88\x01\x01\x12 \n" +
+	"\tmax_bytes\x18\x0e \x01(\x04H\fR\bmaxBytes\x88\x01\x01B\v\n" +
 	"\t_priorityB\n" +
 	"\n" +
 	"\b_timeoutB\x0f\n" +
@@ -3295,7 +3396,11 @@ const file_log_proto_rawDesc = "" +
 	"\r_retain_bytesB\x0e\n" +
 	"\f_max_runningB\x16\n" +
 	"\x14_max_running_per_keyB\t\n" +
-	"\a_ageing\"Q\n" +
+	"\a_ageingB\f\n" +
+	"\n" +
+	"_max_tasksB\f\n" +
+	"\n" +
+	"_max_bytes\"Q\n" +
 	"\tRateLimit\x12\x16\n" +
 	"\x06tokens\x18\x01 \x01(\rR\x06tokens\x12\x16\n" +
 	"\x06period\x18\x02 \x01(\x03R\x06period\x12\x14\n" +
@@ -3347,7 +3452,7 @@ func file_log_proto_rawDescGZIP() []byte {
 	return file_log_proto_rawDescData
 }
 
-var file_log_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
+var file_log_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
 var file_log_proto_goTypes = []any{
 	(*Commands)(nil),        // 0: taskraft.fsm.Commands
 	(*Command)(nil),         // 1: taskraft.fsm.Command
@@ -3370,25 +3475,26 @@ var file_log_proto_goTypes = []any{
 	(*Handback)(nil),        // 18: taskraft.fsm.Handback
 	(*Cancel)(nil),          // 19: taskraft.fsm.Cancel
 	(*Retry)(nil),           // 20: taskraft.fsm.Retry
-	(*QueueWeight)(nil),     // 21: taskraft.fsm.QueueWeight
-	(*OpenSession)(nil),     // 22: taskraft.fsm.OpenSession
-	(*UpdateSession)(nil),   // 23: taskraft.fsm.UpdateSession
-	(*CloseSession)(nil),    // 24: taskraft.fsm.CloseSession
-	(*ExpireSession)(nil),   // 25: taskraft.fsm.ExpireSession
-	(*Tick)(nil),            // 26: taskraft.fsm.Tick
-	(*SetQueue)(nil),        // 27: taskraft.fsm.SetQueue
-	(*QueueSettings)(nil),   // 28: taskraft.fsm.QueueSettings
-	(*RateLimit)(nil),       // 29: taskraft.fsm.RateLimit
-	(*SetMember)(nil),       // 30: taskraft.fsm.SetMember
-	(*Finalize)(nil),        // 31: taskraft.fsm.Finalize
-	(*SetSchedule)(nil),     // 32: taskraft.fsm.SetSchedule
-	(*PauseSchedule)(nil),   // 33: taskraft.fsm.PauseSchedule
-	(*DeleteSchedule)(nil),  // 34: taskraft.fsm.DeleteSchedule
-	(*TriggerSchedule)(nil), // 35: taskraft.fsm.TriggerSchedule
-	(*Fire)(nil),            // 36: taskraft.fsm.Fire
-	(*FireItem)(nil),        // 37: taskraft.fsm.FireItem
-	nil,                     // 38: taskraft.fsm.OpenSession.LabelsEntry
-	nil,                     // 39: taskraft.fsm.UpdateSession.LabelsEntry
+	(*Delete)(nil),          // 21: taskraft.fsm.Delete
+	(*QueueWeight)(nil),     // 22: taskraft.fsm.QueueWeight
+	(*OpenSession)(nil),     // 23: taskraft.fsm.OpenSession
+	(*UpdateSession)(nil),   // 24: taskraft.fsm.UpdateSession
+	(*CloseSession)(nil),    // 25: taskraft.fsm.CloseSession
+	(*ExpireSession)(nil),   // 26: taskraft.fsm.ExpireSession
+	(*Tick)(nil),            // 27: taskraft.fsm.Tick
+	(*SetQueue)(nil),        // 28: taskraft.fsm.SetQueue
+	(*QueueSettings)(nil),   // 29: taskraft.fsm.QueueSettings
+	(*RateLimit)(nil),       // 30: taskraft.fsm.RateLimit
+	(*SetMember)(nil),       // 31: taskraft.fsm.SetMember
+	(*Finalize)(nil),        // 32: taskraft.fsm.Finalize
+	(*SetSchedule)(nil),     // 33: taskraft.fsm.SetSchedule
+	(*PauseSchedule)(nil),   // 34: taskraft.fsm.PauseSchedule
+	(*DeleteSchedule)(nil),  // 35: taskraft.fsm.DeleteSchedule
+	(*TriggerSchedule)(nil), // 36: taskraft.fsm.TriggerSchedule
+	(*Fire)(nil),            // 37: taskraft.fsm.Fire
+	(*FireItem)(nil),        // 38: taskraft.fsm.FireItem
+	nil,                     // 39: taskraft.fsm.OpenSession.LabelsEntry
+	nil,                     // 40: taskraft.fsm.UpdateSession.LabelsEntry
 }
 var file_log_proto_depIdxs = []int32{
 	1,  // 0: taskraft.fsm.Commands.commands:type_name -> taskraft.fsm.Command
@@ -3400,50 +3506,51 @@ var file_log_proto_depIdxs = []int32{
 	17, // 6: taskraft.fsm.Command.release:type_name -> taskraft.fsm.Release
 	19, // 7: taskraft.fsm.Command.cancel:type_name -> taskraft.fsm.Cancel
 	20, // 8: taskraft.fsm.Command.retry:type_name -> taskraft.fsm.Retry
-	22, // 9: taskraft.fsm.Command.open_session:type_name -> taskraft.fsm.OpenSession
-	23, // 10: taskraft.fsm.Command.update_session:type_name -> taskraft.fsm.UpdateSession
-	24, // 11: taskraft.fsm.Command.close_session:type_name -> taskraft.fsm.CloseSession
-	25, // 12: taskraft.fsm.Command.expire_session:type_name -> taskraft.fsm.ExpireSession
-	26, // 13: taskraft.fsm.Command.tick:type_name -> taskraft.fsm.Tick
-	27, // 14: taskraft.fsm.Command.set_queue:type_name -> taskraft.fsm.SetQueue
-	30, // 15: taskraft.fsm.Command.set_member:type_name -> taskraft.fsm.SetMember
-	31, // 16: taskraft.fsm.Command.finalize:type_name -> taskraft.fsm.Finalize
-	6,  // 17: taskraft.fsm.Command.open_batch:type_name -> taskraft.fsm.OpenBatch
-	7,  // 18: taskraft.fsm.Command.stage_batch:type_name -> taskraft.fsm.StageBatch
-	8,  // 19: taskraft.fsm.Command.commit_batch:type_name -> taskraft.fsm.CommitBatch
-	9,  // 20: taskraft.fsm.Command.cancel_batch:type_name -> taskraft.fsm.CancelBatch
-	10, // 21: taskraft.fsm.Command.retry_dead:type_name -> taskraft.fsm.RetryDead
-	32, // 22: taskraft.fsm.Command.set_schedule:type_name -> taskraft.fsm.SetSchedule
-	33, // 23: taskraft.fsm.Command.pause_schedule:type_name -> taskraft.fsm.PauseSchedule
-	34, // 24: taskraft.fsm.Command.delete_schedule:type_name -> taskraft.fsm.DeleteSchedule
-	35, // 25: taskraft.fsm.Command.trigger_schedule:type_name -> taskraft.fsm.TriggerSchedule
-	36, // 26: taskraft.fsm.Command.fire:type_name -> taskraft.fsm.Fire
-	4,  // 27: taskraft.fsm.Submit.tasks:type_name -> taskraft.fsm.TaskSpec
-	5,  // 28: taskraft.fsm.Submit.batch:type_name -> taskraft.fsm.BatchSpec
-	11, // 29: taskraft.fsm.TaskSpec.require:type_name -> taskraft.fsm.Label
-	4,  // 30: taskraft.fsm.TaskSpec.on_success:type_name -> taskraft.fsm.TaskSpec
-	4,  // 31: taskraft.fsm.TaskSpec.on_dead:type_name -> taskraft.fsm.TaskSpec
-	4,  // 32: taskraft.fsm.BatchSpec.follow_up:type_name -> taskraft.fsm.TaskSpec
-	4,  // 33: taskraft.fsm.BatchSpec.on_success:type_name -> taskraft.fsm.TaskSpec
-	5,  // 34: taskraft.fsm.OpenBatch.batch:type_name -> taskraft.fsm.BatchSpec
-	4,  // 35: taskraft.fsm.StageBatch.tasks:type_name -> taskraft.fsm.TaskSpec
-	14, // 36: taskraft.fsm.Complete.items:type_name -> taskraft.fsm.Completion
-	4,  // 37: taskraft.fsm.Completion.follow_up:type_name -> taskraft.fsm.TaskSpec
-	16, // 38: taskraft.fsm.Fail.items:type_name -> taskraft.fsm.Failure
-	18, // 39: taskraft.fsm.Release.items:type_name -> taskraft.fsm.Handback
-	21, // 40: taskraft.fsm.OpenSession.queues:type_name -> taskraft.fsm.QueueWeight
-	38, // 41: taskraft.fsm.OpenSession.labels:type_name -> taskraft.fsm.OpenSession.LabelsEntry
-	21, // 42: taskraft.fsm.UpdateSession.queues:type_name -> taskraft.fsm.QueueWeight
-	39, // 43: taskraft.fsm.UpdateSession.labels:type_name -> taskraft.fsm.UpdateSession.LabelsEntry
-	28, // 44: taskraft.fsm.SetQueue.settings:type_name -> taskraft.fsm.QueueSettings
-	29, // 45: taskraft.fsm.QueueSettings.rate:type_name -> taskraft.fsm.RateLimit
-	4,  // 46: taskraft.fsm.SetSchedule.task:type_name -> taskraft.fsm.TaskSpec
-	37, // 47: taskraft.fsm.Fire.items:type_name -> taskraft.fsm.FireItem
-	48, // [48:48] is the sub-list for method output_type
-	48, // [48:48] is the sub-list for method input_type
-	48, // [48:48] is the sub-list for extension type_name
-	48, // [48:48] is the sub-list for extension extendee
-	0,  // [0:48] is the sub-list for field type_name
+	23, // 9: taskraft.fsm.Command.open_session:type_name -> taskraft.fsm.OpenSession
+	24, // 10: taskraft.fsm.Command.update_session:type_name -> taskraft.fsm.UpdateSession
+	25, // 11: taskraft.fsm.Command.close_session:type_name -> taskraft.fsm.CloseSession
+	26, // 12: taskraft.fsm.Command.expire_session:type_name -> taskraft.fsm.ExpireSession
+	27, // 13: taskraft.fsm.Command.tick:type_name -> taskraft.fsm.Tick
+	28, // 14: taskraft.fsm.Command.set_queue:type_name -> taskraft.fsm.SetQueue
+	31, // 15: taskraft.fsm.Command.set_member:type_name -> taskraft.fsm.SetMember
+	32, // 16: taskraft.fsm.Command.finalize:type_name -> taskraft.fsm.Finalize
+	21, // 17: taskraft.fsm.Command.delete:type_name -> taskraft.fsm.Delete
+	6,  // 18: taskraft.fsm.Command.open_batch:type_name -> taskraft.fsm.OpenBatch
+	7,  // 19: taskraft.fsm.Command.stage_batch:type_name -> taskraft.fsm.StageBatch
+	8,  // 20: taskraft.fsm.Command.commit_batch:type_name -> taskraft.fsm.CommitBatch
+	9,  // 21: taskraft.fsm.Command.cancel_batch:type_name -> taskraft.fsm.CancelBatch
+	10, // 22: taskraft.fsm.Command.retry_dead:type_name -> taskraft.fsm.RetryDead
+	33, // 23: taskraft.fsm.Command.set_schedule:type_name -> taskraft.fsm.SetSchedule
+	34, // 24: taskraft.fsm.Command.pause_schedule:type_name -> taskraft.fsm.PauseSchedule
+	35, // 25: taskraft.fsm.Command.delete_schedule:type_name -> taskraft.fsm.DeleteSchedule
+	36, // 26: taskraft.fsm.Command.trigger_schedule:type_name -> taskraft.fsm.TriggerSchedule
+	37, // 27: taskraft.fsm.Command.fire:type_name -> taskraft.fsm.Fire
+	4,  // 28: taskraft.fsm.Submit.tasks:type_name -> taskraft.fsm.TaskSpec
+	5,  // 29: taskraft.fsm.Submit.batch:type_name -> taskraft.fsm.BatchSpec
+	11, // 30: taskraft.fsm.TaskSpec.require:type_name -> taskraft.fsm.Label
+	4,  // 31: taskraft.fsm.TaskSpec.on_success:type_name -> taskraft.fsm.TaskSpec
+	4,  // 32: taskraft.fsm.TaskSpec.on_dead:type_name -> taskraft.fsm.TaskSpec
+	4,  // 33: taskraft.fsm.BatchSpec.follow_up:type_name -> taskraft.fsm.TaskSpec
+	4,  // 34: taskraft.fsm.BatchSpec.on_success:type_name -> taskraft.fsm.TaskSpec
+	5,  // 35: taskraft.fsm.OpenBatch.batch:type_name -> taskraft.fsm.BatchSpec
+	4,  // 36: taskraft.fsm.StageBatch.tasks:type_name -> taskraft.fsm.TaskSpec
+	14, // 37: taskraft.fsm.Complete.items:type_name -> taskraft.fsm.Completion
+	4,  // 38: taskraft.fsm.Completion.follow_up:type_name -> taskraft.fsm.TaskSpec
+	16, // 39: taskraft.fsm.Fail.items:type_name -> taskraft.fsm.Failure
+	18, // 40: taskraft.fsm.Release.items:type_name -> taskraft.fsm.Handback
+	22, // 41: taskraft.fsm.OpenSession.queues:type_name -> taskraft.fsm.QueueWeight
+	39, // 42: taskraft.fsm.OpenSession.labels:type_name -> taskraft.fsm.OpenSession.LabelsEntry
+	22, // 43: taskraft.fsm.UpdateSession.queues:type_name -> taskraft.fsm.QueueWeight
+	40, // 44: taskraft.fsm.UpdateSession.labels:type_name -> taskraft.fsm.UpdateSession.LabelsEntry
+	29, // 45: taskraft.fsm.SetQueue.settings:type_name -> taskraft.fsm.QueueSettings
+	30, // 46: taskraft.fsm.QueueSettings.rate:type_name -> taskraft.fsm.RateLimit
+	4,  // 47: taskraft.fsm.SetSchedule.task:type_name -> taskraft.fsm.TaskSpec
+	38, // 48: taskraft.fsm.Fire.items:type_name -> taskraft.fsm.FireItem
+	49, // [49:49] is the sub-list for method output_type
+	49, // [49:49] is the sub-list for method input_type
+	49, // [49:49] is the sub-list for extension type_name
+	49, // [49:49] is the sub-list for extension extendee
+	0,  // [0:49] is the sub-list for field type_name
 }
 
 func init() { file_log_proto_init() }
@@ -3467,6 +3574,7 @@ func file_log_proto_init() {
 		(*Command_SetQueue)(nil),
 		(*Command_SetMember)(nil),
 		(*Command_Finalize)(nil),
+		(*Command_Delete)(nil),
 		(*Command_OpenBatch)(nil),
 		(*Command_StageBatch)(nil),
 		(*Command_CommitBatch)(nil),
@@ -3480,15 +3588,15 @@ func file_log_proto_init() {
 	}
 	file_log_proto_msgTypes[4].OneofWrappers = []any{}
 	file_log_proto_msgTypes[10].OneofWrappers = []any{}
-	file_log_proto_msgTypes[27].OneofWrappers = []any{}
 	file_log_proto_msgTypes[28].OneofWrappers = []any{}
+	file_log_proto_msgTypes[29].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_log_proto_rawDesc), len(file_log_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   40,
+			NumMessages:   41,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

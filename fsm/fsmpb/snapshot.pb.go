@@ -151,10 +151,13 @@ func (x *Meta) GetDeadRetries() []*DeadRetry {
 
 // DeadRetry is a RetryDead that was more than one entry could do.
 type DeadRetry struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	What          *RetryDead             `protobuf:"bytes,1,opt,name=what,proto3" json:"what,omitempty"`
-	Until         int64                  `protobuf:"varint,2,opt,name=until,proto3" json:"until,omitempty"`    // tasks that died later are not meant
-	Cursor        uint64                 `protobuf:"fixed64,3,opt,name=cursor,proto3" json:"cursor,omitempty"` // groups below are done
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	What   *RetryDead             `protobuf:"bytes,1,opt,name=what,proto3" json:"what,omitempty"`
+	Until  int64                  `protobuf:"varint,2,opt,name=until,proto3" json:"until,omitempty"`    // tasks that died later are not meant
+	Cursor uint64                 `protobuf:"fixed64,3,opt,name=cursor,proto3" json:"cursor,omitempty"` // groups below are done
+	// In the group cursor, what comes before this task, and it, stays dead.
+	KeptAt        int64  `protobuf:"varint,20,opt,name=kept_at,json=keptAt,proto3" json:"kept_at,omitempty"`
+	KeptId        uint64 `protobuf:"varint,21,opt,name=kept_id,json=keptId,proto3" json:"kept_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -206,6 +209,20 @@ func (x *DeadRetry) GetUntil() int64 {
 func (x *DeadRetry) GetCursor() uint64 {
 	if x != nil {
 		return x.Cursor
+	}
+	return 0
+}
+
+func (x *DeadRetry) GetKeptAt() int64 {
+	if x != nil {
+		return x.KeptAt
+	}
+	return 0
+}
+
+func (x *DeadRetry) GetKeptId() uint64 {
+	if x != nil {
+		return x.KeptId
 	}
 	return 0
 }
@@ -443,6 +460,8 @@ type TaskRecord struct {
 	Superseded        []*SupersededResult    `protobuf:"bytes,37,rep,name=superseded,proto3" json:"superseded,omitempty"`
 	Require           []*Label               `protobuf:"bytes,40,rep,name=require,proto3" json:"require,omitempty"`
 	ConcurrencyKey    string                 `protobuf:"bytes,41,opt,name=concurrency_key,json=concurrencyKey,proto3" json:"concurrency_key,omitempty"`
+	UniqueKey         string                 `protobuf:"bytes,42,opt,name=unique_key,json=uniqueKey,proto3" json:"unique_key,omitempty"`
+	UniqueUntilStart  bool                   `protobuf:"varint,43,opt,name=unique_until_start,json=uniqueUntilStart,proto3" json:"unique_until_start,omitempty"`
 	Schedule          string                 `protobuf:"bytes,70,opt,name=schedule,proto3" json:"schedule,omitempty"`
 	FireTime          int64                  `protobuf:"varint,71,opt,name=fire_time,json=fireTime,proto3" json:"fire_time,omitempty"`
 	Batch             uint64                 `protobuf:"varint,55,opt,name=batch,proto3" json:"batch,omitempty"`
@@ -759,6 +778,20 @@ func (x *TaskRecord) GetConcurrencyKey() string {
 		return x.ConcurrencyKey
 	}
 	return ""
+}
+
+func (x *TaskRecord) GetUniqueKey() string {
+	if x != nil {
+		return x.UniqueKey
+	}
+	return ""
+}
+
+func (x *TaskRecord) GetUniqueUntilStart() bool {
+	if x != nil {
+		return x.UniqueUntilStart
+	}
+	return false
 }
 
 func (x *TaskRecord) GetSchedule() string {
@@ -2268,11 +2301,13 @@ const file_snapshot_proto_rawDesc = "" +
 	"\flast_version\x18F \x01(\x04R\vlastVersion\x12\x1d\n" +
 	"\n" +
 	"last_batch\x18\x19 \x01(\x04R\tlastBatch\x12:\n" +
-	"\fdead_retries\x18\x1a \x03(\v2\x17.taskraft.fsm.DeadRetryR\vdeadRetries\"f\n" +
+	"\fdead_retries\x18\x1a \x03(\v2\x17.taskraft.fsm.DeadRetryR\vdeadRetries\"\x98\x01\n" +
 	"\tDeadRetry\x12+\n" +
 	"\x04what\x18\x01 \x01(\v2\x17.taskraft.fsm.RetryDeadR\x04what\x12\x14\n" +
 	"\x05until\x18\x02 \x01(\x03R\x05until\x12\x16\n" +
-	"\x06cursor\x18\x03 \x01(\x06R\x06cursor\"\xd5\x01\n" +
+	"\x06cursor\x18\x03 \x01(\x06R\x06cursor\x12\x17\n" +
+	"\akept_at\x18\x14 \x01(\x03R\x06keptAt\x12\x17\n" +
+	"\akept_id\x18\x15 \x01(\x04R\x06keptId\"\xd5\x01\n" +
 	"\n" +
 	"EndedFence\x12\x14\n" +
 	"\x05fence\x18\x01 \x01(\x04R\x05fence\x12\x16\n" +
@@ -2291,7 +2326,7 @@ const file_snapshot_proto_rawDesc = "" +
 	"\aoutcome\x18\x03 \x01(\rR\aoutcome\x12\x16\n" +
 	"\x06result\x18\x04 \x01(\fR\x06result\x12\x1c\n" +
 	"\ttruncated\x18\x05 \x01(\bR\ttruncated\x12\x0e\n" +
-	"\x02at\x18\x06 \x01(\x03R\x02at\"\x9c\f\n" +
+	"\x02at\x18\x06 \x01(\x03R\x02at\"\xe9\f\n" +
 	"\n" +
 	"TaskRecord\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x1e\n" +
@@ -2346,7 +2381,10 @@ const file_snapshot_proto_rawDesc = "" +
 	"superseded\x18% \x03(\v2\x1e.taskraft.fsm.SupersededResultR\n" +
 	"superseded\x12-\n" +
 	"\arequire\x18( \x03(\v2\x13.taskraft.fsm.LabelR\arequire\x12'\n" +
-	"\x0fconcurrency_key\x18) \x01(\tR\x0econcurrencyKey\x12\x1a\n" +
+	"\x0fconcurrency_key\x18) \x01(\tR\x0econcurrencyKey\x12\x1d\n" +
+	"\n" +
+	"unique_key\x18* \x01(\tR\tuniqueKey\x12,\n" +
+	"\x12unique_until_start\x18+ \x01(\bR\x10uniqueUntilStart\x12\x1a\n" +
 	"\bschedule\x18F \x01(\tR\bschedule\x12\x1b\n" +
 	"\tfire_time\x18G \x01(\x03R\bfireTime\x12\x14\n" +
 	"\x05batch\x187 \x01(\x04R\x05batch\x12\x14\n" +

@@ -46,6 +46,18 @@ const (
 	RequestIDsFull = "REQUEST_IDS_FULL"
 	// QueuesFull: RESOURCE_EXHAUSTED. The cluster has as many queues as it can.
 	QueuesFull = "QUEUES_FULL"
+	// QueueFull: RESOURCE_EXHAUSTED with RetryInfo. The queue holds as many tasks, or
+	// bytes of payload, as it may; nothing of the batch was accepted.
+	QueueFull = "QUEUE_FULL"
+	// UniqueKeyTaken: ALREADY_EXISTS. The task cannot be retried while another one
+	// with its unique key lives.
+	UniqueKeyTaken = "UNIQUE_KEY_TAKEN"
+	// TaskAwaited: FAILED_PRECONDITION. The task cannot be deleted before those that
+	// wait for it have been told how it ended.
+	TaskAwaited = "TASK_AWAITED"
+	// BatchUnfinished: FAILED_PRECONDITION. A task of a batch can be deleted when
+	// the whole batch has ended.
+	BatchUnfinished = "BATCH_UNFINISHED"
 	// CallForgotten: FAILED_PRECONDITION. A repeated call whose first outcome is
 	// no longer remembered: it may have been applied.
 	CallForgotten = "CALL_FORGOTTEN"
@@ -57,8 +69,8 @@ const (
 	TaskNotFound = "TASK_NOT_FOUND"
 	// Forgotten: NOT_FOUND. The task existed and ended; its record is trimmed.
 	Forgotten = "FORGOTTEN"
-	// NotTerminal: FAILED_PRECONDITION. Only a DEAD or CANCELLED task can be
-	// retried.
+	// NotTerminal: FAILED_PRECONDITION. Only a task that has ended can be deleted,
+	// and only a DEAD or CANCELLED one retried.
 	NotTerminal = "NOT_TERMINAL"
 	// QueueNotFound: NOT_FOUND. No task was ever submitted to this queue and
 	// nothing was set on it.

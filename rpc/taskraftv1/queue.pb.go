@@ -44,7 +44,11 @@ type QueueSettings struct {
 	MaxRunningPerKey *uint32    `protobuf:"varint,21,opt,name=max_running_per_key,json=maxRunningPerKey,proto3,oneof" json:"max_running_per_key,omitempty"`
 	Rate             *RateLimit `protobuf:"bytes,22,opt,name=rate,proto3" json:"rate,omitempty"`
 	// With ageing, every such time of waiting is worth one step of priority.
-	Ageing        *durationpb.Duration `protobuf:"bytes,23,opt,name=ageing,proto3" json:"ageing,omitempty"`
+	Ageing *durationpb.Duration `protobuf:"bytes,23,opt,name=ageing,proto3" json:"ageing,omitempty"`
+	// How many tasks that have not ended, and how many bytes of their payloads, the
+	// queue may hold; submits beyond are refused as a whole with QUEUE_FULL.
+	MaxTasks      *uint64 `protobuf:"varint,24,opt,name=max_tasks,json=maxTasks,proto3,oneof" json:"max_tasks,omitempty"`
+	MaxBytes      *uint64 `protobuf:"varint,25,opt,name=max_bytes,json=maxBytes,proto3,oneof" json:"max_bytes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -156,6 +160,20 @@ func (x *QueueSettings) GetAgeing() *durationpb.Duration {
 	return nil
 }
 
+func (x *QueueSettings) GetMaxTasks() uint64 {
+	if x != nil && x.MaxTasks != nil {
+		return *x.MaxTasks
+	}
+	return 0
+}
+
+func (x *QueueSettings) GetMaxBytes() uint64 {
+	if x != nil && x.MaxBytes != nil {
+		return *x.MaxBytes
+	}
+	return 0
+}
+
 // RateLimit bounds how many attempts start: tokens in every period on average,
 // and never more than burst at once beyond that.
 type RateLimit struct {
@@ -233,7 +251,8 @@ type Queue struct {
 	SubmittedTotal  uint64                 `protobuf:"varint,11,opt,name=submitted_total,json=submittedTotal,proto3" json:"submitted_total,omitempty"` // ever
 	TrimmedTotal    uint64                 `protobuf:"varint,12,opt,name=trimmed_total,json=trimmedTotal,proto3" json:"trimmed_total,omitempty"`       // terminal records removed by retention, ever
 	OldestReadyTime *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=oldest_ready_time,json=oldestReadyTime,proto3" json:"oldest_ready_time,omitempty"`
-	HeldBy          string                 `protobuf:"bytes,20,opt,name=held_by,json=heldBy,proto3" json:"held_by,omitempty"` // why nothing of it starts now: paused, concurrency, rate; empty: it may
+	PayloadBytes    uint64                 `protobuf:"varint,21,opt,name=payload_bytes,json=payloadBytes,proto3" json:"payload_bytes,omitempty"` // of the tasks that have not ended
+	HeldBy          string                 `protobuf:"bytes,20,opt,name=held_by,json=heldBy,proto3" json:"held_by,omitempty"`                    // why nothing of it starts now: paused, concurrency, rate; empty: it may
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -357,6 +376,13 @@ func (x *Queue) GetOldestReadyTime() *timestamppb.Timestamp {
 		return x.OldestReadyTime
 	}
 	return nil
+}
+
+func (x *Queue) GetPayloadBytes() uint64 {
+	if x != nil {
+		return x.PayloadBytes
+	}
+	return 0
 }
 
 func (x *Queue) GetHeldBy() string {
@@ -941,7 +967,7 @@ var File_queue_proto protoreflect.FileDescriptor
 const file_queue_proto_rawDesc = "" +
 	"\n" +
 	"\vqueue.proto\x12\vtaskraft.v1\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\n" +
-	"task.proto\"\xe1\x04\n" +
+	"task.proto\"\xc1\x05\n" +
 	"\rQueueSettings\x12\x1f\n" +
 	"\bpriority\x18\x01 \x01(\x05H\x00R\bpriority\x88\x01\x01\x123\n" +
 	"\atimeout\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12&\n" +
@@ -954,17 +980,23 @@ const file_queue_proto_rawDesc = "" +
 	"maxRunning\x88\x01\x01\x122\n" +
 	"\x13max_running_per_key\x18\x15 \x01(\rH\x05R\x10maxRunningPerKey\x88\x01\x01\x12*\n" +
 	"\x04rate\x18\x16 \x01(\v2\x16.taskraft.v1.RateLimitR\x04rate\x121\n" +
-	"\x06ageing\x18\x17 \x01(\v2\x19.google.protobuf.DurationR\x06ageingB\v\n" +
+	"\x06ageing\x18\x17 \x01(\v2\x19.google.protobuf.DurationR\x06ageing\x12 \n" +
+	"\tmax_tasks\x18\x18 \x01(\x04H\x06R\bmaxTasks\x88\x01\x01\x12 \n" +
+	"\tmax_bytes\x18\x19 \x01(\x04H\aR\bmaxBytes\x88\x01\x01B\v\n" +
 	"\t_priorityB\x0f\n" +
 	"\r_max_attemptsB\x0f\n" +
 	"\r_retain_countB\x0f\n" +
 	"\r_retain_bytesB\x0e\n" +
 	"\f_max_runningB\x16\n" +
-	"\x14_max_running_per_key\"l\n" +
+	"\x14_max_running_per_keyB\f\n" +
+	"\n" +
+	"_max_tasksB\f\n" +
+	"\n" +
+	"_max_bytes\"l\n" +
 	"\tRateLimit\x12\x16\n" +
 	"\x06tokens\x18\x01 \x01(\rR\x06tokens\x121\n" +
 	"\x06period\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x06period\x12\x14\n" +
-	"\x05burst\x18\x03 \x01(\rR\x05burst\"\xd4\x03\n" +
+	"\x05burst\x18\x03 \x01(\rR\x05burst\"\xf9\x03\n" +
 	"\x05Queue\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06paused\x18\x02 \x01(\bR\x06paused\x126\n" +
@@ -979,7 +1011,8 @@ const file_queue_proto_rawDesc = "" +
 	" \x01(\x04R\tcancelled\x12'\n" +
 	"\x0fsubmitted_total\x18\v \x01(\x04R\x0esubmittedTotal\x12#\n" +
 	"\rtrimmed_total\x18\f \x01(\x04R\ftrimmedTotal\x12F\n" +
-	"\x11oldest_ready_time\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\x0foldestReadyTime\x12\x17\n" +
+	"\x11oldest_ready_time\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\x0foldestReadyTime\x12#\n" +
+	"\rpayload_bytes\x18\x15 \x01(\x04R\fpayloadBytes\x12\x17\n" +
 	"\aheld_by\x18\x14 \x01(\tR\x06heldBy\"\xa8\x01\n" +
 	"\x11ListQueuesRequest\x12\x1b\n" +
 	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +

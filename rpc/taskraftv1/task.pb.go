@@ -139,6 +139,56 @@ func (AfterPolicy) EnumDescriptor() ([]byte, []int) {
 	return file_task_proto_rawDescGZIP(), []int{1}
 }
 
+// UniqueUntil says when a unique key is free again.
+type UniqueUntil int32
+
+const (
+	UniqueUntil_UNIQUE_UNTIL_UNSPECIFIED UniqueUntil = 0 // as TERMINAL
+	UniqueUntil_UNIQUE_UNTIL_TERMINAL    UniqueUntil = 1 // when its task has ended, however
+	UniqueUntil_UNIQUE_UNTIL_START       UniqueUntil = 2 // when its task has started for the first time, too
+)
+
+// Enum value maps for UniqueUntil.
+var (
+	UniqueUntil_name = map[int32]string{
+		0: "UNIQUE_UNTIL_UNSPECIFIED",
+		1: "UNIQUE_UNTIL_TERMINAL",
+		2: "UNIQUE_UNTIL_START",
+	}
+	UniqueUntil_value = map[string]int32{
+		"UNIQUE_UNTIL_UNSPECIFIED": 0,
+		"UNIQUE_UNTIL_TERMINAL":    1,
+		"UNIQUE_UNTIL_START":       2,
+	}
+)
+
+func (x UniqueUntil) Enum() *UniqueUntil {
+	p := new(UniqueUntil)
+	*p = x
+	return p
+}
+
+func (x UniqueUntil) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (UniqueUntil) Descriptor() protoreflect.EnumDescriptor {
+	return file_task_proto_enumTypes[2].Descriptor()
+}
+
+func (UniqueUntil) Type() protoreflect.EnumType {
+	return &file_task_proto_enumTypes[2]
+}
+
+func (x UniqueUntil) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use UniqueUntil.Descriptor instead.
+func (UniqueUntil) EnumDescriptor() ([]byte, []int) {
+	return file_task_proto_rawDescGZIP(), []int{2}
+}
+
 type OutputStream int32
 
 const (
@@ -172,11 +222,11 @@ func (x OutputStream) String() string {
 }
 
 func (OutputStream) Descriptor() protoreflect.EnumDescriptor {
-	return file_task_proto_enumTypes[2].Descriptor()
+	return file_task_proto_enumTypes[3].Descriptor()
 }
 
 func (OutputStream) Type() protoreflect.EnumType {
-	return &file_task_proto_enumTypes[2]
+	return &file_task_proto_enumTypes[3]
 }
 
 func (x OutputStream) Number() protoreflect.EnumNumber {
@@ -185,7 +235,7 @@ func (x OutputStream) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use OutputStream.Descriptor instead.
 func (OutputStream) EnumDescriptor() ([]byte, []int) {
-	return file_task_proto_rawDescGZIP(), []int{2}
+	return file_task_proto_rawDescGZIP(), []int{3}
 }
 
 type Consistency int32
@@ -221,11 +271,11 @@ func (x Consistency) String() string {
 }
 
 func (Consistency) Descriptor() protoreflect.EnumDescriptor {
-	return file_task_proto_enumTypes[3].Descriptor()
+	return file_task_proto_enumTypes[4].Descriptor()
 }
 
 func (Consistency) Type() protoreflect.EnumType {
-	return &file_task_proto_enumTypes[3]
+	return &file_task_proto_enumTypes[4]
 }
 
 func (x Consistency) Number() protoreflect.EnumNumber {
@@ -234,7 +284,7 @@ func (x Consistency) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Consistency.Descriptor instead.
 func (Consistency) EnumDescriptor() ([]byte, []int) {
-	return file_task_proto_rawDescGZIP(), []int{3}
+	return file_task_proto_rawDescGZIP(), []int{4}
 }
 
 // Outcome is the closed set of answers to a completion, failure, release or cancel.
@@ -292,11 +342,11 @@ func (x Outcome) String() string {
 }
 
 func (Outcome) Descriptor() protoreflect.EnumDescriptor {
-	return file_task_proto_enumTypes[4].Descriptor()
+	return file_task_proto_enumTypes[5].Descriptor()
 }
 
 func (Outcome) Type() protoreflect.EnumType {
-	return &file_task_proto_enumTypes[4]
+	return &file_task_proto_enumTypes[5]
 }
 
 func (x Outcome) Number() protoreflect.EnumNumber {
@@ -305,7 +355,7 @@ func (x Outcome) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Outcome.Descriptor instead.
 func (Outcome) EnumDescriptor() ([]byte, []int) {
-	return file_task_proto_rawDescGZIP(), []int{4}
+	return file_task_proto_rawDescGZIP(), []int{5}
 }
 
 // Position says how fresh an answer is. A client never goes back in (term, index)
@@ -523,6 +573,11 @@ type TaskSpec struct {
 	Require     map[string]string    `protobuf:"bytes,20,rep,name=require,proto3" json:"require,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // labels that the worker must have, ≤ 16
 	// At most the queue's max_running_per_key tasks of one key run at once. ≤ 128 bytes.
 	ConcurrencyKey string `protobuf:"bytes,21,opt,name=concurrency_key,json=concurrencyKey,proto3" json:"concurrency_key,omitempty"`
+	// Of the tasks with one key, in the whole cluster, at most one lives: a submit
+	// while there is one returns its id, with existing set; a batch is refused as a
+	// whole. ≤ 128 bytes.
+	UniqueKey   string      `protobuf:"bytes,22,opt,name=unique_key,json=uniqueKey,proto3" json:"unique_key,omitempty"`
+	UniqueUntil UniqueUntil `protobuf:"varint,23,opt,name=unique_until,json=uniqueUntil,proto3,enum=taskraft.v1.UniqueUntil" json:"unique_until,omitempty"` // with a unique_key only
 	// Parents, at most 10,000: the task is SCHEDULED until all of them have
 	// SUCCEEDED. after names tasks by id, after_items by their place in the same
 	// call or batch, from 0.
@@ -531,7 +586,7 @@ type TaskSpec struct {
 	AfterPolicy AfterPolicy `protobuf:"varint,32,opt,name=after_policy,json=afterPolicy,proto3,enum=taskraft.v1.AfterPolicy" json:"after_policy,omitempty"`
 	// Submitted in the very log entry in which this task SUCCEEDED, or is DEAD; once,
 	// also when it is retried. At most 100 and 128 KiB each, without request_id,
-	// parents and follow-ups of their own.
+	// unique_key, parents and follow-ups of their own.
 	OnSuccess     []*TaskSpec `protobuf:"bytes,33,rep,name=on_success,json=onSuccess,proto3" json:"on_success,omitempty"`
 	OnDead        []*TaskSpec `protobuf:"bytes,34,rep,name=on_dead,json=onDead,proto3" json:"on_dead,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -682,6 +737,20 @@ func (x *TaskSpec) GetConcurrencyKey() string {
 		return x.ConcurrencyKey
 	}
 	return ""
+}
+
+func (x *TaskSpec) GetUniqueKey() string {
+	if x != nil {
+		return x.UniqueKey
+	}
+	return ""
+}
+
+func (x *TaskSpec) GetUniqueUntil() UniqueUntil {
+	if x != nil {
+		return x.UniqueUntil
+	}
+	return UniqueUntil_UNIQUE_UNTIL_UNSPECIFIED
 }
 
 func (x *TaskSpec) GetAfter() []uint64 {
@@ -1460,7 +1529,7 @@ func (x *SubmitTaskRequest) GetCall() *Call {
 type SubmitTaskResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
-	Existing      bool                   `protobuf:"varint,2,opt,name=existing,proto3" json:"existing,omitempty"` // an earlier task with this request_id
+	Existing      bool                   `protobuf:"varint,2,opt,name=existing,proto3" json:"existing,omitempty"` // an earlier task with this request_id or unique_key
 	Position      *Position              `protobuf:"bytes,3,opt,name=position,proto3" json:"position,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2103,6 +2172,102 @@ func (x *RetryTaskResponse) GetPosition() *Position {
 	return nil
 }
 
+type DeleteTaskRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	Call          *Call                  `protobuf:"bytes,2,opt,name=call,proto3" json:"call,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteTaskRequest) Reset() {
+	*x = DeleteTaskRequest{}
+	mi := &file_task_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteTaskRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteTaskRequest) ProtoMessage() {}
+
+func (x *DeleteTaskRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_task_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteTaskRequest.ProtoReflect.Descriptor instead.
+func (*DeleteTaskRequest) Descriptor() ([]byte, []int) {
+	return file_task_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *DeleteTaskRequest) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *DeleteTaskRequest) GetCall() *Call {
+	if x != nil {
+		return x.Call
+	}
+	return nil
+}
+
+type DeleteTaskResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Position      *Position              `protobuf:"bytes,1,opt,name=position,proto3" json:"position,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteTaskResponse) Reset() {
+	*x = DeleteTaskResponse{}
+	mi := &file_task_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteTaskResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteTaskResponse) ProtoMessage() {}
+
+func (x *DeleteTaskResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_task_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteTaskResponse.ProtoReflect.Descriptor instead.
+func (*DeleteTaskResponse) Descriptor() ([]byte, []int) {
+	return file_task_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *DeleteTaskResponse) GetPosition() *Position {
+	if x != nil {
+		return x.Position
+	}
+	return nil
+}
+
 type WaitTaskRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -2113,7 +2278,7 @@ type WaitTaskRequest struct {
 
 func (x *WaitTaskRequest) Reset() {
 	*x = WaitTaskRequest{}
-	mi := &file_task_proto_msgTypes[22]
+	mi := &file_task_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2125,7 +2290,7 @@ func (x *WaitTaskRequest) String() string {
 func (*WaitTaskRequest) ProtoMessage() {}
 
 func (x *WaitTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_task_proto_msgTypes[22]
+	mi := &file_task_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2138,7 +2303,7 @@ func (x *WaitTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WaitTaskRequest.ProtoReflect.Descriptor instead.
 func (*WaitTaskRequest) Descriptor() ([]byte, []int) {
-	return file_task_proto_rawDescGZIP(), []int{22}
+	return file_task_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *WaitTaskRequest) GetId() uint64 {
@@ -2166,7 +2331,7 @@ type WaitTaskResponse struct {
 
 func (x *WaitTaskResponse) Reset() {
 	*x = WaitTaskResponse{}
-	mi := &file_task_proto_msgTypes[23]
+	mi := &file_task_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2178,7 +2343,7 @@ func (x *WaitTaskResponse) String() string {
 func (*WaitTaskResponse) ProtoMessage() {}
 
 func (x *WaitTaskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_task_proto_msgTypes[23]
+	mi := &file_task_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2191,7 +2356,7 @@ func (x *WaitTaskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WaitTaskResponse.ProtoReflect.Descriptor instead.
 func (*WaitTaskResponse) Descriptor() ([]byte, []int) {
-	return file_task_proto_rawDescGZIP(), []int{23}
+	return file_task_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *WaitTaskResponse) GetTask() *Task {
@@ -2225,7 +2390,7 @@ type WatchTasksRequest struct {
 
 func (x *WatchTasksRequest) Reset() {
 	*x = WatchTasksRequest{}
-	mi := &file_task_proto_msgTypes[24]
+	mi := &file_task_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2237,7 +2402,7 @@ func (x *WatchTasksRequest) String() string {
 func (*WatchTasksRequest) ProtoMessage() {}
 
 func (x *WatchTasksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_task_proto_msgTypes[24]
+	mi := &file_task_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2250,7 +2415,7 @@ func (x *WatchTasksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchTasksRequest.ProtoReflect.Descriptor instead.
 func (*WatchTasksRequest) Descriptor() ([]byte, []int) {
-	return file_task_proto_rawDescGZIP(), []int{24}
+	return file_task_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *WatchTasksRequest) GetIds() []uint64 {
@@ -2279,7 +2444,7 @@ type WatchTasksResponse struct {
 
 func (x *WatchTasksResponse) Reset() {
 	*x = WatchTasksResponse{}
-	mi := &file_task_proto_msgTypes[25]
+	mi := &file_task_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2291,7 +2456,7 @@ func (x *WatchTasksResponse) String() string {
 func (*WatchTasksResponse) ProtoMessage() {}
 
 func (x *WatchTasksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_task_proto_msgTypes[25]
+	mi := &file_task_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2304,7 +2469,7 @@ func (x *WatchTasksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchTasksResponse.ProtoReflect.Descriptor instead.
 func (*WatchTasksResponse) Descriptor() ([]byte, []int) {
-	return file_task_proto_rawDescGZIP(), []int{25}
+	return file_task_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *WatchTasksResponse) GetEnded() []*Task {
@@ -2350,7 +2515,7 @@ type FollowTaskRequest struct {
 
 func (x *FollowTaskRequest) Reset() {
 	*x = FollowTaskRequest{}
-	mi := &file_task_proto_msgTypes[26]
+	mi := &file_task_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2362,7 +2527,7 @@ func (x *FollowTaskRequest) String() string {
 func (*FollowTaskRequest) ProtoMessage() {}
 
 func (x *FollowTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_task_proto_msgTypes[26]
+	mi := &file_task_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2375,7 +2540,7 @@ func (x *FollowTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FollowTaskRequest.ProtoReflect.Descriptor instead.
 func (*FollowTaskRequest) Descriptor() ([]byte, []int) {
-	return file_task_proto_rawDescGZIP(), []int{26}
+	return file_task_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *FollowTaskRequest) GetId() uint64 {
@@ -2433,7 +2598,7 @@ type FollowTaskResponse struct {
 
 func (x *FollowTaskResponse) Reset() {
 	*x = FollowTaskResponse{}
-	mi := &file_task_proto_msgTypes[27]
+	mi := &file_task_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2445,7 +2610,7 @@ func (x *FollowTaskResponse) String() string {
 func (*FollowTaskResponse) ProtoMessage() {}
 
 func (x *FollowTaskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_task_proto_msgTypes[27]
+	mi := &file_task_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2458,7 +2623,7 @@ func (x *FollowTaskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FollowTaskResponse.ProtoReflect.Descriptor instead.
 func (*FollowTaskResponse) Descriptor() ([]byte, []int) {
-	return file_task_proto_rawDescGZIP(), []int{27}
+	return file_task_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *FollowTaskResponse) GetTask() *Task {
@@ -2516,7 +2681,7 @@ const file_task_proto_rawDesc = "" +
 	"\x06repeat\x18\x04 \x01(\bR\x06repeat\"e\n" +
 	"\aBackoff\x12-\n" +
 	"\x04base\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x04base\x12+\n" +
-	"\x03max\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x03max\"\xb7\a\n" +
+	"\x03max\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x03max\"\x93\b\n" +
 	"\bTaskSpec\x12\x14\n" +
 	"\x05queue\x18\x01 \x01(\tR\x05queue\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x18\n" +
@@ -2535,7 +2700,10 @@ const file_task_proto_rawDesc = "" +
 	"request_id\x18\f \x01(\tR\trequestId\x121\n" +
 	"\x06retain\x18\r \x01(\v2\x19.google.protobuf.DurationR\x06retain\x12<\n" +
 	"\arequire\x18\x14 \x03(\v2\".taskraft.v1.TaskSpec.RequireEntryR\arequire\x12'\n" +
-	"\x0fconcurrency_key\x18\x15 \x01(\tR\x0econcurrencyKey\x12\x14\n" +
+	"\x0fconcurrency_key\x18\x15 \x01(\tR\x0econcurrencyKey\x12\x1d\n" +
+	"\n" +
+	"unique_key\x18\x16 \x01(\tR\tuniqueKey\x12;\n" +
+	"\funique_until\x18\x17 \x01(\x0e2\x18.taskraft.v1.UniqueUntilR\vuniqueUntil\x12\x14\n" +
 	"\x05after\x18\x1e \x03(\x04R\x05after\x12\x1f\n" +
 	"\vafter_items\x18\x1f \x03(\rR\n" +
 	"afterItems\x12;\n" +
@@ -2667,7 +2835,12 @@ const file_task_proto_rawDesc = "" +
 	"\x04call\x18\x02 \x01(\v2\x11.taskraft.v1.CallR\x04call\"m\n" +
 	"\x11RetryTaskResponse\x12%\n" +
 	"\x04task\x18\x01 \x01(\v2\x11.taskraft.v1.TaskR\x04task\x121\n" +
-	"\bposition\x18\x02 \x01(\v2\x15.taskraft.v1.PositionR\bposition\"V\n" +
+	"\bposition\x18\x02 \x01(\v2\x15.taskraft.v1.PositionR\bposition\"J\n" +
+	"\x11DeleteTaskRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\x12%\n" +
+	"\x04call\x18\x02 \x01(\v2\x11.taskraft.v1.CallR\x04call\"G\n" +
+	"\x12DeleteTaskResponse\x121\n" +
+	"\bposition\x18\x01 \x01(\v2\x15.taskraft.v1.PositionR\bposition\"V\n" +
 	"\x0fWaitTaskRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x123\n" +
 	"\atimeout\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\atimeout\"\x80\x01\n" +
@@ -2708,7 +2881,11 @@ const file_task_proto_rawDesc = "" +
 	"\vAfterPolicy\x12\x1c\n" +
 	"\x18AFTER_POLICY_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fAFTER_CANCEL\x10\x01\x12\r\n" +
-	"\tAFTER_RUN\x10\x02*E\n" +
+	"\tAFTER_RUN\x10\x02*^\n" +
+	"\vUniqueUntil\x12\x1c\n" +
+	"\x18UNIQUE_UNTIL_UNSPECIFIED\x10\x00\x12\x19\n" +
+	"\x15UNIQUE_UNTIL_TERMINAL\x10\x01\x12\x16\n" +
+	"\x12UNIQUE_UNTIL_START\x10\x02*E\n" +
 	"\fOutputStream\x12\x1d\n" +
 	"\x19OUTPUT_STREAM_UNSPECIFIED\x10\x00\x12\n" +
 	"\n" +
@@ -2729,7 +2906,7 @@ const file_task_proto_rawDesc = "" +
 	"\x10ALREADY_TERMINAL\x10\x06\x12\x12\n" +
 	"\x0eTASK_CANCELLED\x10\a\x12\r\n" +
 	"\tFORGOTTEN\x10\b\x12\x10\n" +
-	"\fUNKNOWN_TASK\x10\t2\xc8\x05\n" +
+	"\fUNKNOWN_TASK\x10\t2\x97\x06\n" +
 	"\vTaskService\x12M\n" +
 	"\n" +
 	"SubmitTask\x12\x1e.taskraft.v1.SubmitTaskRequest\x1a\x1f.taskraft.v1.SubmitTaskResponse\x12P\n" +
@@ -2738,7 +2915,9 @@ const file_task_proto_rawDesc = "" +
 	"\tListTasks\x12\x1d.taskraft.v1.ListTasksRequest\x1a\x1e.taskraft.v1.ListTasksResponse\x12M\n" +
 	"\n" +
 	"CancelTask\x12\x1e.taskraft.v1.CancelTaskRequest\x1a\x1f.taskraft.v1.CancelTaskResponse\x12J\n" +
-	"\tRetryTask\x12\x1d.taskraft.v1.RetryTaskRequest\x1a\x1e.taskraft.v1.RetryTaskResponse\x12G\n" +
+	"\tRetryTask\x12\x1d.taskraft.v1.RetryTaskRequest\x1a\x1e.taskraft.v1.RetryTaskResponse\x12M\n" +
+	"\n" +
+	"DeleteTask\x12\x1e.taskraft.v1.DeleteTaskRequest\x1a\x1f.taskraft.v1.DeleteTaskResponse\x12G\n" +
 	"\bWaitTask\x12\x1c.taskraft.v1.WaitTaskRequest\x1a\x1d.taskraft.v1.WaitTaskResponse\x12Q\n" +
 	"\n" +
 	"WatchTasks\x12\x1e.taskraft.v1.WatchTasksRequest\x1a\x1f.taskraft.v1.WatchTasksResponse(\x010\x01\x12O\n" +
@@ -2757,129 +2936,137 @@ func file_task_proto_rawDescGZIP() []byte {
 	return file_task_proto_rawDescData
 }
 
-var file_task_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_task_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
+var file_task_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
+var file_task_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
 var file_task_proto_goTypes = []any{
 	(TaskState)(0),                // 0: taskraft.v1.TaskState
 	(AfterPolicy)(0),              // 1: taskraft.v1.AfterPolicy
-	(OutputStream)(0),             // 2: taskraft.v1.OutputStream
-	(Consistency)(0),              // 3: taskraft.v1.Consistency
-	(Outcome)(0),                  // 4: taskraft.v1.Outcome
-	(*Position)(nil),              // 5: taskraft.v1.Position
-	(*Call)(nil),                  // 6: taskraft.v1.Call
-	(*Backoff)(nil),               // 7: taskraft.v1.Backoff
-	(*TaskSpec)(nil),              // 8: taskraft.v1.TaskSpec
-	(*Attempt)(nil),               // 9: taskraft.v1.Attempt
-	(*EndedAttempt)(nil),          // 10: taskraft.v1.EndedAttempt
-	(*Superseded)(nil),            // 11: taskraft.v1.Superseded
-	(*Task)(nil),                  // 12: taskraft.v1.Task
-	(*Progress)(nil),              // 13: taskraft.v1.Progress
-	(*OutputChunk)(nil),           // 14: taskraft.v1.OutputChunk
-	(*SubmitTaskRequest)(nil),     // 15: taskraft.v1.SubmitTaskRequest
-	(*SubmitTaskResponse)(nil),    // 16: taskraft.v1.SubmitTaskResponse
-	(*SubmitTasksRequest)(nil),    // 17: taskraft.v1.SubmitTasksRequest
-	(*SubmitTasksResponse)(nil),   // 18: taskraft.v1.SubmitTasksResponse
-	(*GetTaskRequest)(nil),        // 19: taskraft.v1.GetTaskRequest
-	(*GetTaskResponse)(nil),       // 20: taskraft.v1.GetTaskResponse
-	(*ListTasksRequest)(nil),      // 21: taskraft.v1.ListTasksRequest
-	(*ListTasksResponse)(nil),     // 22: taskraft.v1.ListTasksResponse
-	(*CancelTaskRequest)(nil),     // 23: taskraft.v1.CancelTaskRequest
-	(*CancelTaskResponse)(nil),    // 24: taskraft.v1.CancelTaskResponse
-	(*RetryTaskRequest)(nil),      // 25: taskraft.v1.RetryTaskRequest
-	(*RetryTaskResponse)(nil),     // 26: taskraft.v1.RetryTaskResponse
-	(*WaitTaskRequest)(nil),       // 27: taskraft.v1.WaitTaskRequest
-	(*WaitTaskResponse)(nil),      // 28: taskraft.v1.WaitTaskResponse
-	(*WatchTasksRequest)(nil),     // 29: taskraft.v1.WatchTasksRequest
-	(*WatchTasksResponse)(nil),    // 30: taskraft.v1.WatchTasksResponse
-	(*FollowTaskRequest)(nil),     // 31: taskraft.v1.FollowTaskRequest
-	(*FollowTaskResponse)(nil),    // 32: taskraft.v1.FollowTaskResponse
-	nil,                           // 33: taskraft.v1.TaskSpec.RequireEntry
-	(*durationpb.Duration)(nil),   // 34: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 35: google.protobuf.Timestamp
+	(UniqueUntil)(0),              // 2: taskraft.v1.UniqueUntil
+	(OutputStream)(0),             // 3: taskraft.v1.OutputStream
+	(Consistency)(0),              // 4: taskraft.v1.Consistency
+	(Outcome)(0),                  // 5: taskraft.v1.Outcome
+	(*Position)(nil),              // 6: taskraft.v1.Position
+	(*Call)(nil),                  // 7: taskraft.v1.Call
+	(*Backoff)(nil),               // 8: taskraft.v1.Backoff
+	(*TaskSpec)(nil),              // 9: taskraft.v1.TaskSpec
+	(*Attempt)(nil),               // 10: taskraft.v1.Attempt
+	(*EndedAttempt)(nil),          // 11: taskraft.v1.EndedAttempt
+	(*Superseded)(nil),            // 12: taskraft.v1.Superseded
+	(*Task)(nil),                  // 13: taskraft.v1.Task
+	(*Progress)(nil),              // 14: taskraft.v1.Progress
+	(*OutputChunk)(nil),           // 15: taskraft.v1.OutputChunk
+	(*SubmitTaskRequest)(nil),     // 16: taskraft.v1.SubmitTaskRequest
+	(*SubmitTaskResponse)(nil),    // 17: taskraft.v1.SubmitTaskResponse
+	(*SubmitTasksRequest)(nil),    // 18: taskraft.v1.SubmitTasksRequest
+	(*SubmitTasksResponse)(nil),   // 19: taskraft.v1.SubmitTasksResponse
+	(*GetTaskRequest)(nil),        // 20: taskraft.v1.GetTaskRequest
+	(*GetTaskResponse)(nil),       // 21: taskraft.v1.GetTaskResponse
+	(*ListTasksRequest)(nil),      // 22: taskraft.v1.ListTasksRequest
+	(*ListTasksResponse)(nil),     // 23: taskraft.v1.ListTasksResponse
+	(*CancelTaskRequest)(nil),     // 24: taskraft.v1.CancelTaskRequest
+	(*CancelTaskResponse)(nil),    // 25: taskraft.v1.CancelTaskResponse
+	(*RetryTaskRequest)(nil),      // 26: taskraft.v1.RetryTaskRequest
+	(*RetryTaskResponse)(nil),     // 27: taskraft.v1.RetryTaskResponse
+	(*DeleteTaskRequest)(nil),     // 28: taskraft.v1.DeleteTaskRequest
+	(*DeleteTaskResponse)(nil),    // 29: taskraft.v1.DeleteTaskResponse
+	(*WaitTaskRequest)(nil),       // 30: taskraft.v1.WaitTaskRequest
+	(*WaitTaskResponse)(nil),      // 31: taskraft.v1.WaitTaskResponse
+	(*WatchTasksRequest)(nil),     // 32: taskraft.v1.WatchTasksRequest
+	(*WatchTasksResponse)(nil),    // 33: taskraft.v1.WatchTasksResponse
+	(*FollowTaskRequest)(nil),     // 34: taskraft.v1.FollowTaskRequest
+	(*FollowTaskResponse)(nil),    // 35: taskraft.v1.FollowTaskResponse
+	nil,                           // 36: taskraft.v1.TaskSpec.RequireEntry
+	(*durationpb.Duration)(nil),   // 37: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 38: google.protobuf.Timestamp
 }
 var file_task_proto_depIdxs = []int32{
-	34, // 0: taskraft.v1.Position.age:type_name -> google.protobuf.Duration
-	34, // 1: taskraft.v1.Backoff.base:type_name -> google.protobuf.Duration
-	34, // 2: taskraft.v1.Backoff.max:type_name -> google.protobuf.Duration
-	34, // 3: taskraft.v1.TaskSpec.delay:type_name -> google.protobuf.Duration
-	35, // 4: taskraft.v1.TaskSpec.run_at:type_name -> google.protobuf.Timestamp
-	34, // 5: taskraft.v1.TaskSpec.timeout:type_name -> google.protobuf.Duration
-	7,  // 6: taskraft.v1.TaskSpec.backoff:type_name -> taskraft.v1.Backoff
-	34, // 7: taskraft.v1.TaskSpec.expires_in:type_name -> google.protobuf.Duration
-	34, // 8: taskraft.v1.TaskSpec.retain:type_name -> google.protobuf.Duration
-	33, // 9: taskraft.v1.TaskSpec.require:type_name -> taskraft.v1.TaskSpec.RequireEntry
-	1,  // 10: taskraft.v1.TaskSpec.after_policy:type_name -> taskraft.v1.AfterPolicy
-	8,  // 11: taskraft.v1.TaskSpec.on_success:type_name -> taskraft.v1.TaskSpec
-	8,  // 12: taskraft.v1.TaskSpec.on_dead:type_name -> taskraft.v1.TaskSpec
-	35, // 13: taskraft.v1.Attempt.start_time:type_name -> google.protobuf.Timestamp
-	35, // 14: taskraft.v1.Attempt.deadline:type_name -> google.protobuf.Timestamp
-	35, // 15: taskraft.v1.EndedAttempt.end_time:type_name -> google.protobuf.Timestamp
-	35, // 16: taskraft.v1.EndedAttempt.start_time:type_name -> google.protobuf.Timestamp
-	35, // 17: taskraft.v1.Superseded.time:type_name -> google.protobuf.Timestamp
-	0,  // 18: taskraft.v1.Task.state:type_name -> taskraft.v1.TaskState
-	8,  // 19: taskraft.v1.Task.spec:type_name -> taskraft.v1.TaskSpec
-	35, // 20: taskraft.v1.Task.submit_time:type_name -> google.protobuf.Timestamp
-	35, // 21: taskraft.v1.Task.eligible_time:type_name -> google.protobuf.Timestamp
-	35, // 22: taskraft.v1.Task.finish_time:type_name -> google.protobuf.Timestamp
-	35, // 23: taskraft.v1.Task.expire_time:type_name -> google.protobuf.Timestamp
-	9,  // 24: taskraft.v1.Task.attempt:type_name -> taskraft.v1.Attempt
-	10, // 25: taskraft.v1.Task.ended:type_name -> taskraft.v1.EndedAttempt
-	11, // 26: taskraft.v1.Task.superseded:type_name -> taskraft.v1.Superseded
-	35, // 27: taskraft.v1.Task.fire_time:type_name -> google.protobuf.Timestamp
-	13, // 28: taskraft.v1.Task.progress:type_name -> taskraft.v1.Progress
-	35, // 29: taskraft.v1.Progress.time:type_name -> google.protobuf.Timestamp
-	2,  // 30: taskraft.v1.OutputChunk.stream:type_name -> taskraft.v1.OutputStream
-	8,  // 31: taskraft.v1.SubmitTaskRequest.task:type_name -> taskraft.v1.TaskSpec
-	6,  // 32: taskraft.v1.SubmitTaskRequest.call:type_name -> taskraft.v1.Call
-	5,  // 33: taskraft.v1.SubmitTaskResponse.position:type_name -> taskraft.v1.Position
-	8,  // 34: taskraft.v1.SubmitTasksRequest.tasks:type_name -> taskraft.v1.TaskSpec
-	6,  // 35: taskraft.v1.SubmitTasksRequest.call:type_name -> taskraft.v1.Call
-	5,  // 36: taskraft.v1.SubmitTasksResponse.position:type_name -> taskraft.v1.Position
-	3,  // 37: taskraft.v1.GetTaskRequest.consistency:type_name -> taskraft.v1.Consistency
-	12, // 38: taskraft.v1.GetTaskResponse.task:type_name -> taskraft.v1.Task
-	5,  // 39: taskraft.v1.GetTaskResponse.position:type_name -> taskraft.v1.Position
-	3,  // 40: taskraft.v1.ListTasksRequest.consistency:type_name -> taskraft.v1.Consistency
-	12, // 41: taskraft.v1.ListTasksResponse.tasks:type_name -> taskraft.v1.Task
-	5,  // 42: taskraft.v1.ListTasksResponse.position:type_name -> taskraft.v1.Position
-	6,  // 43: taskraft.v1.CancelTaskRequest.call:type_name -> taskraft.v1.Call
-	4,  // 44: taskraft.v1.CancelTaskResponse.outcome:type_name -> taskraft.v1.Outcome
-	12, // 45: taskraft.v1.CancelTaskResponse.task:type_name -> taskraft.v1.Task
-	5,  // 46: taskraft.v1.CancelTaskResponse.position:type_name -> taskraft.v1.Position
-	6,  // 47: taskraft.v1.RetryTaskRequest.call:type_name -> taskraft.v1.Call
-	12, // 48: taskraft.v1.RetryTaskResponse.task:type_name -> taskraft.v1.Task
-	5,  // 49: taskraft.v1.RetryTaskResponse.position:type_name -> taskraft.v1.Position
-	34, // 50: taskraft.v1.WaitTaskRequest.timeout:type_name -> google.protobuf.Duration
-	12, // 51: taskraft.v1.WaitTaskResponse.task:type_name -> taskraft.v1.Task
-	5,  // 52: taskraft.v1.WaitTaskResponse.position:type_name -> taskraft.v1.Position
-	12, // 53: taskraft.v1.WatchTasksResponse.ended:type_name -> taskraft.v1.Task
-	5,  // 54: taskraft.v1.WatchTasksResponse.position:type_name -> taskraft.v1.Position
-	12, // 55: taskraft.v1.FollowTaskResponse.task:type_name -> taskraft.v1.Task
-	14, // 56: taskraft.v1.FollowTaskResponse.output:type_name -> taskraft.v1.OutputChunk
-	13, // 57: taskraft.v1.FollowTaskResponse.progress:type_name -> taskraft.v1.Progress
-	5,  // 58: taskraft.v1.FollowTaskResponse.position:type_name -> taskraft.v1.Position
-	15, // 59: taskraft.v1.TaskService.SubmitTask:input_type -> taskraft.v1.SubmitTaskRequest
-	17, // 60: taskraft.v1.TaskService.SubmitTasks:input_type -> taskraft.v1.SubmitTasksRequest
-	19, // 61: taskraft.v1.TaskService.GetTask:input_type -> taskraft.v1.GetTaskRequest
-	21, // 62: taskraft.v1.TaskService.ListTasks:input_type -> taskraft.v1.ListTasksRequest
-	23, // 63: taskraft.v1.TaskService.CancelTask:input_type -> taskraft.v1.CancelTaskRequest
-	25, // 64: taskraft.v1.TaskService.RetryTask:input_type -> taskraft.v1.RetryTaskRequest
-	27, // 65: taskraft.v1.TaskService.WaitTask:input_type -> taskraft.v1.WaitTaskRequest
-	29, // 66: taskraft.v1.TaskService.WatchTasks:input_type -> taskraft.v1.WatchTasksRequest
-	31, // 67: taskraft.v1.TaskService.FollowTask:input_type -> taskraft.v1.FollowTaskRequest
-	16, // 68: taskraft.v1.TaskService.SubmitTask:output_type -> taskraft.v1.SubmitTaskResponse
-	18, // 69: taskraft.v1.TaskService.SubmitTasks:output_type -> taskraft.v1.SubmitTasksResponse
-	20, // 70: taskraft.v1.TaskService.GetTask:output_type -> taskraft.v1.GetTaskResponse
-	22, // 71: taskraft.v1.TaskService.ListTasks:output_type -> taskraft.v1.ListTasksResponse
-	24, // 72: taskraft.v1.TaskService.CancelTask:output_type -> taskraft.v1.CancelTaskResponse
-	26, // 73: taskraft.v1.TaskService.RetryTask:output_type -> taskraft.v1.RetryTaskResponse
-	28, // 74: taskraft.v1.TaskService.WaitTask:output_type -> taskraft.v1.WaitTaskResponse
-	30, // 75: taskraft.v1.TaskService.WatchTasks:output_type -> taskraft.v1.WatchTasksResponse
-	32, // 76: taskraft.v1.TaskService.FollowTask:output_type -> taskraft.v1.FollowTaskResponse
-	68, // [68:77] is the sub-list for method output_type
-	59, // [59:68] is the sub-list for method input_type
-	59, // [59:59] is the sub-list for extension type_name
-	59, // [59:59] is the sub-list for extension extendee
-	0,  // [0:59] is the sub-list for field type_name
+	37, // 0: taskraft.v1.Position.age:type_name -> google.protobuf.Duration
+	37, // 1: taskraft.v1.Backoff.base:type_name -> google.protobuf.Duration
+	37, // 2: taskraft.v1.Backoff.max:type_name -> google.protobuf.Duration
+	37, // 3: taskraft.v1.TaskSpec.delay:type_name -> google.protobuf.Duration
+	38, // 4: taskraft.v1.TaskSpec.run_at:type_name -> google.protobuf.Timestamp
+	37, // 5: taskraft.v1.TaskSpec.timeout:type_name -> google.protobuf.Duration
+	8,  // 6: taskraft.v1.TaskSpec.backoff:type_name -> taskraft.v1.Backoff
+	37, // 7: taskraft.v1.TaskSpec.expires_in:type_name -> google.protobuf.Duration
+	37, // 8: taskraft.v1.TaskSpec.retain:type_name -> google.protobuf.Duration
+	36, // 9: taskraft.v1.TaskSpec.require:type_name -> taskraft.v1.TaskSpec.RequireEntry
+	2,  // 10: taskraft.v1.TaskSpec.unique_until:type_name -> taskraft.v1.UniqueUntil
+	1,  // 11: taskraft.v1.TaskSpec.after_policy:type_name -> taskraft.v1.AfterPolicy
+	9,  // 12: taskraft.v1.TaskSpec.on_success:type_name -> taskraft.v1.TaskSpec
+	9,  // 13: taskraft.v1.TaskSpec.on_dead:type_name -> taskraft.v1.TaskSpec
+	38, // 14: taskraft.v1.Attempt.start_time:type_name -> google.protobuf.Timestamp
+	38, // 15: taskraft.v1.Attempt.deadline:type_name -> google.protobuf.Timestamp
+	38, // 16: taskraft.v1.EndedAttempt.end_time:type_name -> google.protobuf.Timestamp
+	38, // 17: taskraft.v1.EndedAttempt.start_time:type_name -> google.protobuf.Timestamp
+	38, // 18: taskraft.v1.Superseded.time:type_name -> google.protobuf.Timestamp
+	0,  // 19: taskraft.v1.Task.state:type_name -> taskraft.v1.TaskState
+	9,  // 20: taskraft.v1.Task.spec:type_name -> taskraft.v1.TaskSpec
+	38, // 21: taskraft.v1.Task.submit_time:type_name -> google.protobuf.Timestamp
+	38, // 22: taskraft.v1.Task.eligible_time:type_name -> google.protobuf.Timestamp
+	38, // 23: taskraft.v1.Task.finish_time:type_name -> google.protobuf.Timestamp
+	38, // 24: taskraft.v1.Task.expire_time:type_name -> google.protobuf.Timestamp
+	10, // 25: taskraft.v1.Task.attempt:type_name -> taskraft.v1.Attempt
+	11, // 26: taskraft.v1.Task.ended:type_name -> taskraft.v1.EndedAttempt
+	12, // 27: taskraft.v1.Task.superseded:type_name -> taskraft.v1.Superseded
+	38, // 28: taskraft.v1.Task.fire_time:type_name -> google.protobuf.Timestamp
+	14, // 29: taskraft.v1.Task.progress:type_name -> taskraft.v1.Progress
+	38, // 30: taskraft.v1.Progress.time:type_name -> google.protobuf.Timestamp
+	3,  // 31: taskraft.v1.OutputChunk.stream:type_name -> taskraft.v1.OutputStream
+	9,  // 32: taskraft.v1.SubmitTaskRequest.task:type_name -> taskraft.v1.TaskSpec
+	7,  // 33: taskraft.v1.SubmitTaskRequest.call:type_name -> taskraft.v1.Call
+	6,  // 34: taskraft.v1.SubmitTaskResponse.position:type_name -> taskraft.v1.Position
+	9,  // 35: taskraft.v1.SubmitTasksRequest.tasks:type_name -> taskraft.v1.TaskSpec
+	7,  // 36: taskraft.v1.SubmitTasksRequest.call:type_name -> taskraft.v1.Call
+	6,  // 37: taskraft.v1.SubmitTasksResponse.position:type_name -> taskraft.v1.Position
+	4,  // 38: taskraft.v1.GetTaskRequest.consistency:type_name -> taskraft.v1.Consistency
+	13, // 39: taskraft.v1.GetTaskResponse.task:type_name -> taskraft.v1.Task
+	6,  // 40: taskraft.v1.GetTaskResponse.position:type_name -> taskraft.v1.Position
+	4,  // 41: taskraft.v1.ListTasksRequest.consistency:type_name -> taskraft.v1.Consistency
+	13, // 42: taskraft.v1.ListTasksResponse.tasks:type_name -> taskraft.v1.Task
+	6,  // 43: taskraft.v1.ListTasksResponse.position:type_name -> taskraft.v1.Position
+	7,  // 44: taskraft.v1.CancelTaskRequest.call:type_name -> taskraft.v1.Call
+	5,  // 45: taskraft.v1.CancelTaskResponse.outcome:type_name -> taskraft.v1.Outcome
+	13, // 46: taskraft.v1.CancelTaskResponse.task:type_name -> taskraft.v1.Task
+	6,  // 47: taskraft.v1.CancelTaskResponse.position:type_name -> taskraft.v1.Position
+	7,  // 48: taskraft.v1.RetryTaskRequest.call:type_name -> taskraft.v1.Call
+	13, // 49: taskraft.v1.RetryTaskResponse.task:type_name -> taskraft.v1.Task
+	6,  // 50: taskraft.v1.RetryTaskResponse.position:type_name -> taskraft.v1.Position
+	7,  // 51: taskraft.v1.DeleteTaskRequest.call:type_name -> taskraft.v1.Call
+	6,  // 52: taskraft.v1.DeleteTaskResponse.position:type_name -> taskraft.v1.Position
+	37, // 53: taskraft.v1.WaitTaskRequest.timeout:type_name -> google.protobuf.Duration
+	13, // 54: taskraft.v1.WaitTaskResponse.task:type_name -> taskraft.v1.Task
+	6,  // 55: taskraft.v1.WaitTaskResponse.position:type_name -> taskraft.v1.Position
+	13, // 56: taskraft.v1.WatchTasksResponse.ended:type_name -> taskraft.v1.Task
+	6,  // 57: taskraft.v1.WatchTasksResponse.position:type_name -> taskraft.v1.Position
+	13, // 58: taskraft.v1.FollowTaskResponse.task:type_name -> taskraft.v1.Task
+	15, // 59: taskraft.v1.FollowTaskResponse.output:type_name -> taskraft.v1.OutputChunk
+	14, // 60: taskraft.v1.FollowTaskResponse.progress:type_name -> taskraft.v1.Progress
+	6,  // 61: taskraft.v1.FollowTaskResponse.position:type_name -> taskraft.v1.Position
+	16, // 62: taskraft.v1.TaskService.SubmitTask:input_type -> taskraft.v1.SubmitTaskRequest
+	18, // 63: taskraft.v1.TaskService.SubmitTasks:input_type -> taskraft.v1.SubmitTasksRequest
+	20, // 64: taskraft.v1.TaskService.GetTask:input_type -> taskraft.v1.GetTaskRequest
+	22, // 65: taskraft.v1.TaskService.ListTasks:input_type -> taskraft.v1.ListTasksRequest
+	24, // 66: taskraft.v1.TaskService.CancelTask:input_type -> taskraft.v1.CancelTaskRequest
+	26, // 67: taskraft.v1.TaskService.RetryTask:input_type -> taskraft.v1.RetryTaskRequest
+	28, // 68: taskraft.v1.TaskService.DeleteTask:input_type -> taskraft.v1.DeleteTaskRequest
+	30, // 69: taskraft.v1.TaskService.WaitTask:input_type -> taskraft.v1.WaitTaskRequest
+	32, // 70: taskraft.v1.TaskService.WatchTasks:input_type -> taskraft.v1.WatchTasksRequest
+	34, // 71: taskraft.v1.TaskService.FollowTask:input_type -> taskraft.v1.FollowTaskRequest
+	17, // 72: taskraft.v1.TaskService.SubmitTask:output_type -> taskraft.v1.SubmitTaskResponse
+	19, // 73: taskraft.v1.TaskService.SubmitTasks:output_type -> taskraft.v1.SubmitTasksResponse
+	21, // 74: taskraft.v1.TaskService.GetTask:output_type -> taskraft.v1.GetTaskResponse
+	23, // 75: taskraft.v1.TaskService.ListTasks:output_type -> taskraft.v1.ListTasksResponse
+	25, // 76: taskraft.v1.TaskService.CancelTask:output_type -> taskraft.v1.CancelTaskResponse
+	27, // 77: taskraft.v1.TaskService.RetryTask:output_type -> taskraft.v1.RetryTaskResponse
+	29, // 78: taskraft.v1.TaskService.DeleteTask:output_type -> taskraft.v1.DeleteTaskResponse
+	31, // 79: taskraft.v1.TaskService.WaitTask:output_type -> taskraft.v1.WaitTaskResponse
+	33, // 80: taskraft.v1.TaskService.WatchTasks:output_type -> taskraft.v1.WatchTasksResponse
+	35, // 81: taskraft.v1.TaskService.FollowTask:output_type -> taskraft.v1.FollowTaskResponse
+	72, // [72:82] is the sub-list for method output_type
+	62, // [62:72] is the sub-list for method input_type
+	62, // [62:62] is the sub-list for extension type_name
+	62, // [62:62] is the sub-list for extension extendee
+	0,  // [0:62] is the sub-list for field type_name
 }
 
 func init() { file_task_proto_init() }
@@ -2896,8 +3083,8 @@ func file_task_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_task_proto_rawDesc), len(file_task_proto_rawDesc)),
-			NumEnums:      5,
-			NumMessages:   29,
+			NumEnums:      6,
+			NumMessages:   31,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -27,6 +27,7 @@ const (
 	TaskService_ListTasks_FullMethodName   = "/taskraft.v1.TaskService/ListTasks"
 	TaskService_CancelTask_FullMethodName  = "/taskraft.v1.TaskService/CancelTask"
 	TaskService_RetryTask_FullMethodName   = "/taskraft.v1.TaskService/RetryTask"
+	TaskService_DeleteTask_FullMethodName  = "/taskraft.v1.TaskService/DeleteTask"
 	TaskService_WaitTask_FullMethodName    = "/taskraft.v1.TaskService/WaitTask"
 	TaskService_WatchTasks_FullMethodName  = "/taskraft.v1.TaskService/WatchTasks"
 	TaskService_FollowTask_FullMethodName  = "/taskraft.v1.TaskService/FollowTask"
@@ -48,6 +49,8 @@ type TaskServiceClient interface {
 	CancelTask(ctx context.Context, in *CancelTaskRequest, opts ...grpc.CallOption) (*CancelTaskResponse, error)
 	// RetryTask starts a new generation of a DEAD or CANCELLED task.
 	RetryTask(ctx context.Context, in *RetryTaskRequest, opts ...grpc.CallOption) (*RetryTaskResponse, error)
+	// DeleteTask removes the record of a task that has ended, and frees its request id.
+	DeleteTask(ctx context.Context, in *DeleteTaskRequest, opts ...grpc.CallOption) (*DeleteTaskResponse, error)
 	// WaitTask returns when the task is terminal, or its present record after timeout.
 	WaitTask(ctx context.Context, in *WaitTaskRequest, opts ...grpc.CallOption) (*WaitTaskResponse, error)
 	// WatchTasks tells of many tasks as they end. The requests name the tasks; each
@@ -127,6 +130,16 @@ func (c *taskServiceClient) RetryTask(ctx context.Context, in *RetryTaskRequest,
 	return out, nil
 }
 
+func (c *taskServiceClient) DeleteTask(ctx context.Context, in *DeleteTaskRequest, opts ...grpc.CallOption) (*DeleteTaskResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DeleteTaskResponse)
+	err := c.cc.Invoke(ctx, TaskService_DeleteTask_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *taskServiceClient) WaitTask(ctx context.Context, in *WaitTaskRequest, opts ...grpc.CallOption) (*WaitTaskResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(WaitTaskResponse)
@@ -185,6 +198,8 @@ type TaskServiceServer interface {
 	CancelTask(context.Context, *CancelTaskRequest) (*CancelTaskResponse, error)
 	// RetryTask starts a new generation of a DEAD or CANCELLED task.
 	RetryTask(context.Context, *RetryTaskRequest) (*RetryTaskResponse, error)
+	// DeleteTask removes the record of a task that has ended, and frees its request id.
+	DeleteTask(context.Context, *DeleteTaskRequest) (*DeleteTaskResponse, error)
 	// WaitTask returns when the task is terminal, or its present record after timeout.
 	WaitTask(context.Context, *WaitTaskRequest) (*WaitTaskResponse, error)
 	// WatchTasks tells of many tasks as they end. The requests name the tasks; each
@@ -221,6 +236,9 @@ func (UnimplementedTaskServiceServer) CancelTask(context.Context, *CancelTaskReq
 }
 func (UnimplementedTaskServiceServer) RetryTask(context.Context, *RetryTaskRequest) (*RetryTaskResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RetryTask not implemented")
+}
+func (UnimplementedTaskServiceServer) DeleteTask(context.Context, *DeleteTaskRequest) (*DeleteTaskResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DeleteTask not implemented")
 }
 func (UnimplementedTaskServiceServer) WaitTask(context.Context, *WaitTaskRequest) (*WaitTaskResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method WaitTask not implemented")
@@ -360,6 +378,24 @@ func _TaskService_RetryTask_Handler(srv interface{}, ctx context.Context, dec fu
 	return interceptor(ctx, in, info, handler)
 }
 
+func _TaskService_DeleteTask_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DeleteTaskRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TaskServiceServer).DeleteTask(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: TaskService_DeleteTask_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TaskServiceServer).DeleteTask(ctx, req.(*DeleteTaskRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _TaskService_WaitTask_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(WaitTaskRequest)
 	if err := dec(in); err != nil {
@@ -426,6 +462,10 @@ var TaskService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "RetryTask",
 			Handler:    _TaskService_RetryTask_Handler,
+		},
+		{
+			MethodName: "DeleteTask",
+			Handler:    _TaskService_DeleteTask_Handler,
 		},
 		{
 			MethodName: "WaitTask",

@@ -145,6 +145,8 @@ func settingsOf(q *taskraftv1.Queue) []string {
 	if r := s.GetRate(); r != nil {
 		add(true, "rate", fmt.Sprintf("%s, burst %d", rateText(r.GetTokens(), r.GetPeriod().AsDuration()), r.GetBurst()))
 	}
+	add(s != nil && s.MaxTasks != nil, "max tasks", strconv.FormatUint(s.GetMaxTasks(), 10))
+	add(s != nil && s.MaxBytes != nil, "max bytes", fmt.Sprintf("%s, %s in use", settings.FormatSize(int64(s.GetMaxBytes())), settings.FormatSize(int64(q.GetPayloadBytes()))))
 	add(s.GetAgeing() != nil, "ageing", s.GetAgeing().AsDuration().String()+" for a step of priority")
 	return out
 }

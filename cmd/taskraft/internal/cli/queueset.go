@@ -23,13 +23,16 @@ type queueFlags struct {
 	rate                                  client.RateLimit
 	burst                                 uint32
 	priorityGiven, countGiven, bytesGiven bool
+	maxTasks                              uint64
+	maxBytes                              int64
+	maxTasksGiven, maxBytesGiven          bool
 	unset                                 []string
 }
 
 // settingNames are what --unset takes: the flags' names.
 var settingNames = []string{
 	"priority", "timeout", "max-attempts", "backoff", "retain", "retain-count", "retain-bytes",
-	"max-running", "max-running-per-key", "rate", "ageing",
+	"max-running", "max-running-per-key", "rate", "ageing", "max-tasks", "max-bytes",
 }
 
 func (f *queueFlags) rows() settings.Table {
@@ -47,6 +50,8 @@ func (f *queueFlags) rows() settings.Table {
 		{Flag: "rate", Arg: "N/PERIOD", Value: rateValue{&f.rate}, Doc: "how many attempts start in a period", Example: "100/s"},
 		{Flag: "burst", Arg: "N", Value: settings.Int(&f.burst, 1, 1_000_000, nil), Doc: "how many of them may start at once, with --rate (1 unless set)"},
 		{Flag: "ageing", Arg: "DURATION", Value: settings.Duration(&f.set.Ageing, time.Millisecond, year), Doc: "so much waiting is worth one step of priority", Example: "1m"},
+		{Flag: "max-tasks", Arg: "N", Value: settings.Int(&f.maxTasks, 0, 1<<40, &f.maxTasksGiven), Doc: "how many tasks that have not ended it may hold; submits beyond are refused"},
+		{Flag: "max-bytes", Arg: "SIZE", Value: givenSize(&f.maxBytes, &f.maxBytesGiven), Doc: "how large their payloads may be in all", Example: "64MiB"},
 		{Flag: "unset", Arg: "NAME,...", List: true, Value: settings.List(&f.unset, settings.OneOf(settingNames...)), Doc: "take the cluster's default again: " + strings.Join(settingNames, ", ")},
 	}
 }
@@ -140,6 +145,13 @@ func (f *queueFlags) settings() client.QueueSettings {
 	if f.bytesGiven {
 		bytes := uint64(f.retainBytes)
 		s.RetainBytes = &bytes
+	}
+	if f.maxTasksGiven {
+		s.MaxTasks = &f.maxTasks
+	}
+	if f.maxBytesGiven {
+		bytes := uint64(f.maxBytes)
+		s.MaxBytes = &bytes
 	}
 	if pair := slices.Concat(f.backoff, []time.Duration{0, 0}); len(f.backoff) > 0 {
 		s.BackoffBase, s.BackoffMax = pair[0], pair[1]

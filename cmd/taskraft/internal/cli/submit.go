@@ -29,6 +29,7 @@ type submitFlags struct {
 	backoff                  []time.Duration
 	requestID                string
 	concurrencyKey           string
+	unique, uniqueUntil      string
 	require                  map[string]string
 	expiresIn, retain        time.Duration
 	count                    int
@@ -59,6 +60,8 @@ func (f *submitFlags) rows() settings.Table {
 		{Flag: "request-id", Arg: "ID", Value: settings.Text(&f.requestID, nil), Doc: "the same id with the same content is the same task"},
 		{Flag: "require", Arg: "KEY=VALUE", List: true, Value: settings.Pairs(&f.require, 16), Doc: "a label that the worker must have; may be repeated", Example: "gpu=a100"},
 		{Flag: "concurrency-key", Arg: "KEY", Value: settings.Text(&f.concurrencyKey, nil), Doc: "run at most the queue's --max-running-per-key tasks of this key at once"},
+		{Flag: "unique", Arg: "KEY", Value: settings.Text(&f.unique, nil), Doc: "if a task with this key lives, it is the one: its id is printed"},
+		{Flag: "unique-until", Arg: "start|terminal", Value: settings.Text(&f.uniqueUntil, settings.OneOf("start", "terminal")), Doc: "until when the key is kept (default terminal)"},
 		{Flag: "expires-in", Arg: "DURATION", Value: settings.Duration(&f.expiresIn, time.Millisecond, year), Doc: "cancel the task if it has not started by then", Example: "1h"},
 		{Flag: "retain", Arg: "DURATION", Value: settings.Duration(&f.retain, time.Second, year), Doc: "how long the record is kept after the end (default the queue's, or 24h)", Example: "24h"},
 		{Flag: "after", Arg: "ID,…", List: true, Value: idsValue(&f.after), Doc: "wait until these tasks have succeeded; cancelled if one of them does not", Example: "1042,1043"},
@@ -81,11 +84,11 @@ shell, on a worker that allows it.
 
 -f takes one task per line of JSON with the API's keys (queue, kind, payload in
 base64 or as a JSON object, priority, delay, run_at, timeout, max_attempts, backoff,
-expires_in, request_id, retain, require, concurrency_key, after, after_policy,
-on_success, on_dead; argv for a program), a JSON array of such tasks, or YAML
-documents. Tasks are sent in groups as they are read; with --batch they are read to
-the end, up to 100,000, and accepted all or none, and after_items may name parents
-by their place in the file, from 0.
+expires_in, request_id, retain, require, concurrency_key, unique_key, unique_until,
+after, after_policy, on_success, on_dead; argv for a program), a JSON array of such
+tasks, or YAML documents. Tasks are sent in groups as they are read; with --batch
+they are read to the end, up to 100,000, and accepted all or none, and after_items
+may name parents by their place in the file, from 0.
 
 With --follow the task's output is shown as it comes, across changes of the leader;
 Ctrl-C leaves the task running and says how to follow it again.
@@ -160,6 +163,15 @@ func (f *submitFlags) check() []settings.Problem {
 	if f.delay != 0 && !f.at.IsZero() {
 		both("delay", "at")
 	}
+	if f.uniqueUntil != "" && f.unique == "" {
+		out = append(out, settings.Problem{Where: "--unique-until", Problem: "given without --unique", Want: "both", Do: "add --unique KEY"})
+	}
+	if f.unique != "" && f.count > 1 {
+		both("unique", "count")
+	}
+	if f.unique != "" && f.file != "" {
+		out = append(out, settings.Problem{Where: "--unique", Problem: "given together with --file", Want: "unique_key in each task", Do: "move it into the file"})
+	}
 	if f.requestID != "" && f.count > 1 && f.batch == "" {
 		both("request-id", "count")
 	}
@@ -201,7 +213,7 @@ func (a *app) task(f *submitFlags) (client.Task, error) {
 		Queue: f.queue, Kind: f.kind, Payload: []byte(f.payload), ContentType: f.contentType,
 		Delay: f.delay, RunAt: f.at, Timeout: f.timeout, MaxAttempts: f.maxAttempts,
 		RequestID: f.requestID, ExpiresIn: f.expiresIn, Retain: f.retain,
-		Require: f.require, ConcurrencyKey: f.concurrencyKey,
+		Require: f.require, ConcurrencyKey: f.concurrencyKey, UniqueKey: f.unique, UniqueUntilStart: f.uniqueUntil == "start",
 		After: f.after, AfterRun: f.afterRun,
 	}
 	if f.batch != "" {

@@ -19,8 +19,9 @@ import (
 var taskStates = []string{"SCHEDULED", "READY", "RUNNING", "STOPPING", "SUCCEEDED", "DEAD", "CANCELLED"}
 
 func (a *app) taskCommand() *cobra.Command {
-	return a.group("task", "Look at tasks, wait for them, cancel or retry them",
-		a.taskListCommand(), a.taskGetCommand(), a.taskWaitCommand(), a.taskLogsCommand(), a.taskCancelCommand(), a.taskRetryCommand())
+	return a.group("task", "Look at tasks, wait for them, cancel, retry or delete them",
+		a.taskListCommand(), a.taskGetCommand(), a.taskWaitCommand(), a.taskLogsCommand(),
+		a.taskCancelCommand(), a.taskRetryCommand(), a.taskDeleteCommand())
 }
 
 // dataRows are the settings of commands that ask the masters and print data.

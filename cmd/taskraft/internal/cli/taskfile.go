@@ -11,6 +11,7 @@ import (
 	"iter"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 	"unicode"
 
@@ -130,6 +131,9 @@ func decodeTask(data []byte, base client.Task) (client.Task, error) {
 	for _, key := range durationKeys {
 		rewriteDuration(keys, key)
 	}
+	if err := rewriteUntil(keys); err != nil {
+		return t, err
+	}
 	if err := rewriteBackoff(keys); err != nil {
 		return t, err
 	}
@@ -167,6 +171,26 @@ func rewriteDuration(keys map[string]json.RawMessage, key string) {
 	if d, err := time.ParseDuration(text); err == nil {
 		keys[key] = json.RawMessage(strconv.Quote(strconv.FormatFloat(d.Seconds(), 'f', -1, 64) + "s"))
 	}
+}
+
+// rewriteUntil turns "start" into the API's word.
+func rewriteUntil(keys map[string]json.RawMessage) error {
+	const key = "unique_until"
+	raw, ok := keys[key]
+	if !ok {
+		return nil
+	}
+	var text string
+	if json.Unmarshal(raw, &text) == nil {
+		switch text {
+		case "start", "terminal":
+			keys[key] = json.RawMessage(strconv.Quote("UNIQUE_UNTIL_" + strings.ToUpper(text)))
+		}
+	}
+	if _, keyed := keys["unique_key"]; !keyed {
+		return errors.New("unique_until: given without unique_key")
+	}
+	return nil
 }
 
 func rewriteBackoff(keys map[string]json.RawMessage) error {
@@ -219,6 +243,8 @@ func keyHint(key string, raw json.RawMessage) string {
 	switch {
 	case slices.Contains(durationKeys, key):
 		return `, want a duration like "90s" or "5m"`
+	case key == "unique_until":
+		return `, want "start" or "terminal"`
 	case key == "run_at":
 		return `, want a time like "2026-01-31T09:00:00Z"`
 	case key == "payload":
@@ -237,6 +263,9 @@ func overlay(t client.Task, spec *taskraftv1.TaskSpec, keys map[string]json.RawM
 	t.ContentType = orOld(spec.GetContentType(), t.ContentType)
 	t.RequestID = orOld(spec.GetRequestId(), t.RequestID)
 	t.ConcurrencyKey = orOld(spec.GetConcurrencyKey(), t.ConcurrencyKey)
+	if spec.GetUniqueKey() != "" {
+		t.UniqueKey, t.UniqueUntilStart = spec.GetUniqueKey(), spec.GetUniqueUntil() == taskraftv1.UniqueUntil_UNIQUE_UNTIL_START
+	}
 	if len(spec.GetRequire()) > 0 {
 		t.Require = spec.GetRequire()
 	}

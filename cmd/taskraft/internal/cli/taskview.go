@@ -133,6 +133,7 @@ func describeTask(w io.Writer, t *taskraftv1.Task) error {
 		"timeout", spec.GetTimeout().AsDuration().String(),
 		"request id", show.Clean(spec.GetRequestId()),
 		"requires", show.Clean(labelsText(spec.GetRequire())),
+		"unique key", show.Clean(spec.GetUniqueKey()),
 		"concurrency key", show.Clean(spec.GetConcurrencyKey()),
 		"schedule", t.GetSchedule(),
 		"nominal time", stamp(t.GetFireTime()),
