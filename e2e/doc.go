@@ -11,6 +11,7 @@
 //	follower_test.go   clients and workers that know one follower only
 //	follow_test.go     what a task writes, shown while leaders die
 //	crowd_test.go      a hundred workers come and go; a restarted one is new
+//	http_test.go       the JSON API on any master, a Python worker through the leader's death
 //	demo_test.go       make demo's last line, and what Ctrl-C leaves behind
 //	readme_test.go     the commands that the README shows
 package e2e

@@ -27,6 +27,9 @@ func TestQueuesPage(t *testing.T) { runPage(t, "docs/queues.md") }
 // TestBatchesPage runs the example of docs/batches.md.
 func TestBatchesPage(t *testing.T) { runPage(t, "docs/batches.md") }
 
+// TestHTTPPage runs the example of docs/http.md.
+func TestHTTPPage(t *testing.T) { runPage(t, "docs/http.md") }
+
 // runPage runs a page's block of tested commands.
 func runPage(t *testing.T, page string) {
 	t.Helper()

@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc/reflection"
 
 	"github.com/taskraft/taskraft/cluster"
+	"github.com/taskraft/taskraft/rpc/inproc"
 	"github.com/taskraft/taskraft/rpc/reason"
 	"github.com/taskraft/taskraft/rpc/taskraftv1"
 )
@@ -69,6 +70,7 @@ type Server struct {
 	node   *cluster.Node
 	cfg    Config
 	grpc   *grpc.Server
+	local  *inproc.Conn
 	health *health.Server
 	stop   context.CancelFunc
 	wg     sync.WaitGroup
@@ -88,13 +90,9 @@ func NewServer(node *cluster.Node, cfg Config) *Server {
 		grpc.UnaryInterceptor(s.recoverUnary),
 		grpc.StreamInterceptor(s.recoverStream),
 	)
-	taskraftv1.RegisterTaskServiceServer(s.grpc, s)
-	taskraftv1.RegisterWorkerServiceServer(s.grpc, s)
-	taskraftv1.RegisterQueueServiceServer(s.grpc, s)
-	taskraftv1.RegisterBatchServiceServer(s.grpc, s)
-	taskraftv1.RegisterDeadServiceServer(s.grpc, s)
-	taskraftv1.RegisterScheduleServiceServer(s.grpc, s)
-	taskraftv1.RegisterClusterServiceServer(s.grpc, s)
+	s.register(s.grpc)
+	s.local = inproc.New(s.recoverUnary, s.recoverStream)
+	s.register(s.local)
 	healthpb.RegisterHealthServer(s.grpc, s.health)
 	reflection.Register(s.grpc)
 
@@ -103,6 +101,21 @@ func NewServer(node *cluster.Node, cfg Config) *Server {
 	s.wg.Go(func() { s.reportHealth(ctx) })
 	return s
 }
+
+// register registers every service of taskraft.v1.
+func (s *Server) register(r grpc.ServiceRegistrar) {
+	taskraftv1.RegisterTaskServiceServer(r, s)
+	taskraftv1.RegisterWorkerServiceServer(r, s)
+	taskraftv1.RegisterQueueServiceServer(r, s)
+	taskraftv1.RegisterBatchServiceServer(r, s)
+	taskraftv1.RegisterDeadServiceServer(r, s)
+	taskraftv1.RegisterScheduleServiceServer(r, s)
+	taskraftv1.RegisterClusterServiceServer(r, s)
+}
+
+// Local is a connection to the server without a network in between, for what
+// serves the same API in another form. Its calls end when the server closes.
+func (s *Server) Local() grpc.ClientConnInterface { return s.local }
 
 // Serve answers on l until Stop or Close.
 func (s *Server) Serve(l net.Listener) error { return s.grpc.Serve(l) }
@@ -127,6 +140,7 @@ func (s *Server) Stop(ctx context.Context) {
 func (s *Server) Close() {
 	s.stop()
 	s.grpc.Stop()
+	s.local.Close()
 	s.wg.Wait()
 }
 

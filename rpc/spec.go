@@ -39,6 +39,9 @@ func (s *Server) spec(v *violations, prefix string, in *taskraftv1.TaskSpec) *fs
 		Queue: in.GetQueue(), Kind: in.GetKind(), Payload: in.GetPayload(),
 		ContentType: in.GetContentType(), RequestId: in.GetRequestId(), ConcurrencyKey: in.GetConcurrencyKey(),
 	}
+	if in.GetCmd() != "" {
+		v.commandLine(prefix+"cmd", in, out)
+	}
 	if out.Queue == "" {
 		out.Queue = fsm.DefaultQueue
 	}

@@ -35,14 +35,14 @@ generated() {
 	local file status=0
 	while IFS= read -r file; do
 		diff -u -I '^// .*protoc ' "$file" "$scratch/gen/$file" || status=1
-	done < <(cd "$scratch/gen" && find . -name '*.pb.go' | sort)
+	done < <(cd "$scratch/gen" && find . -name '*.pb.go' -o -name '*.pb.gw.go' -o -name openapi.json | sort)
 	((status == 0)) || echo "run: make generate"
 	return "$status"
 }
 
 gate vet go vet ./...
 gate staticcheck staticcheck ./...
-gate gofumpt quiet gofumpt -l bench cmd client cluster e2e examples fsm internal rpc task tasktest worker
+gate gofumpt quiet gofumpt -l bench cmd client cluster e2e examples fsm internal rpc task tasktest web worker
 gate style go test -count=1 ./internal/tidy
 gate generated generated
 gate 'go mod tidy' go mod tidy -diff

@@ -23,6 +23,7 @@ names=(n1 n2 n3)
 offset() { echo $(((${1#n} - 1) * 10)); }
 grpc() { echo "127.0.0.1:$((port + $(offset "$1")))"; }
 raft() { echo "127.0.0.1:$((port + $(offset "$1") + 1))"; }
+http() { echo "127.0.0.1:$((port + $(offset "$1") + 2))"; }
 # each FUNCTION: what it prints for every name, joined by commas.
 each() {
 	local name list=()
@@ -54,10 +55,10 @@ start() {
 	pid "$1" >/dev/null && return
 	mkdir -p "$dir"
 	setsid "$bin" master --name "$1" --data-dir "$dir/$1" --peers "$(each peer)" \
-		--grpc-addr "$(grpc "$1")" --raft-addr "$(raft "$1")" \
+		--grpc-addr "$(grpc "$1")" --raft-addr "$(raft "$1")" --http-addr "$(http "$1")" \
 		>>"$dir/$1.log" 2>&1 </dev/null &
 	echo $! >"$dir/$1.pid"
-	echo "started $1: gRPC $(grpc "$1"), pid $!"
+	echo "started $1: gRPC $(grpc "$1"), http://$(http "$1"), pid $!"
 }
 
 # stop NAME SIGNAL: sends the signal and waits until the process is gone.

@@ -3,6 +3,7 @@
 #   .tools/   the Go tools pinned in tools/go.mod
 #   protoc    with the well-known types, and a C compiler for the race detector,
 #             both from the distribution (apt-get, as root or through sudo)
+#   python3   and curl, which tests of examples and pages run
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -29,6 +30,9 @@ elif [[ "$(command -v protoc)" == /usr/bin/protoc && ! -e $well_known ]]; then
 fi
 cc=$(go env CC)
 command -v "${cc%% *}" >/dev/null || missing+=(gcc libc6-dev)
+# The example worker and the pages of docs/.
+command -v python3 >/dev/null || missing+=(python3)
+command -v curl >/dev/null || missing+=(curl)
 ((${#missing[@]} == 0)) && exit 0
 
 as_root=()

@@ -25,12 +25,13 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(env *testscript.Env) error {
-			ports, err := freePorts(2)
+			ports, err := freePorts(3)
 			if err != nil {
 				return err
 			}
 			env.Setenv("GRPC", ports[0])
 			env.Setenv("RAFT", ports[1])
+			env.Setenv("TASKRAFT_HTTP_ADDR", ports[2])
 			env.Setenv("TASKRAFT_MASTERS", ports[0])
 			return nil
 		},

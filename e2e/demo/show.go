@@ -103,7 +103,7 @@ func (s *show) open(ctx context.Context) error {
 		return err
 	}
 	for _, m := range s.cluster.Masters() {
-		s.screen.say("master %s on %s, pid %d", m.Name, m.GRPC, m.Process().PID())
+		s.screen.say("master %s on %s and http://%s, pid %d", m.Name, m.GRPC, m.HTTP, m.Process().PID())
 	}
 	leader, err := s.cluster.Leader(ctx)
 	if err != nil {

@@ -134,16 +134,16 @@ var Rows = []Row{
 	{ID: "E32", Input: "quota reached", Waits: "quotas"},
 
 	// F: HTTP / dashboard
-	{ID: "F01", Input: "invalid JSON, trailing data, duplicate keys, unknown field, NaN, 1e400, depth 10,001", Waits: "the HTTP API and the dashboard"},
-	{ID: "F02", Input: "body > 1 MiB, chunked endless, wrong Content-Length", Waits: "the HTTP API and the dashboard"},
-	{ID: "F03", Input: "wrong/missing content type; Content-Encoding: gzip", Waits: "the HTTP API and the dashboard"},
-	{ID: "F05", Input: "header drip 1 B/s; body drip; 100k idle conns", Waits: "the HTTP API and the dashboard"},
-	{ID: "F07", Input: "cross-site POST, Origin: null, missing Origin from curl", Waits: "the HTTP API and the dashboard"},
-	{ID: "F08", Input: "Host: attacker, absolute-form, IP literal not in list", Waits: "the HTTP API and the dashboard"},
-	{ID: "F09", Input: "XSS strings, ANSI, 1 MiB name, RTL", Waits: "the HTTP API and the dashboard"},
-	{ID: "F10", Input: "expired/forged cookie, session after revocation", Waits: "the HTTP API and the dashboard"},
-	{ID: "F11", Input: "POST to follower", Waits: "the HTTP API and the dashboard"},
-	{ID: "F12", Input: "/metrics cardinality attack (1 M queue names)", Waits: "the HTTP API and the dashboard"},
+	{ID: "F01", Input: "invalid JSON, trailing data, duplicate keys, unknown field, NaN, 1e400, depth 10,001", Tests: []string{"web"}},
+	{ID: "F02", Input: "body > 1 MiB, chunked endless, wrong Content-Length", Tests: []string{"web"}},
+	{ID: "F03", Input: "wrong/missing content type; Content-Encoding: gzip", Tests: []string{"web"}},
+	{ID: "F05", Input: "header drip 1 B/s; body drip; 100k idle conns", Tests: []string{"web"}},
+	{ID: "F07", Input: "cross-site POST, Origin: null, missing Origin from curl", Tests: []string{"web"}, Waits: "tokens, for what has no Origin"},
+	{ID: "F08", Input: "Host: attacker, absolute-form, IP literal not in list", Tests: []string{"web"}},
+	{ID: "F09", Input: "XSS strings, ANSI, 1 MiB name, RTL", Waits: "the dashboard"},
+	{ID: "F10", Input: "expired/forged cookie, session after revocation", Waits: "authentication"},
+	{ID: "F11", Input: "POST to follower", Tests: []string{"e2e"}},
+	{ID: "F12", Input: "/metrics cardinality attack (1 M queue names)", Waits: "/metrics"},
 
 	// G: time
 	{ID: "G01", Input: "master clock +10 y / −10 y at start", Tests: []string{"cluster"}},

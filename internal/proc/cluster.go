@@ -36,7 +36,7 @@ func NewCluster(binary, dir string, n int, args ...string) (*Cluster, error) {
 	if err != nil {
 		return nil, fmt.Errorf("locate the binary: %w", err)
 	}
-	ports, err := FreePorts(2 * n)
+	ports, err := FreePorts(3 * n)
 	if err != nil {
 		return nil, err
 	}
@@ -44,8 +44,9 @@ func NewCluster(binary, dir string, n int, args ...string) (*Cluster, error) {
 	for i := range n {
 		c.masters = append(c.masters, &Master{
 			Name:    fmt.Sprintf("n%d", i+1),
-			GRPC:    loopback(ports[2*i]),
-			Raft:    loopback(ports[2*i+1]),
+			GRPC:    loopback(ports[3*i]),
+			Raft:    loopback(ports[3*i+1]),
+			HTTP:    loopback(ports[3*i+2]),
 			cluster: c,
 		})
 	}

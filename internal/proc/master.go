@@ -22,6 +22,7 @@ const askTimeout = 250 * time.Millisecond
 type Master struct {
 	Name       string
 	GRPC, Raft string
+	HTTP       string
 
 	cluster *Cluster
 	mu      sync.Mutex // guards the two below
@@ -35,7 +36,7 @@ func (m *Master) Start() error {
 		"master", "--name", m.Name,
 		"--data-dir", filepath.Join(m.cluster.dir, m.Name),
 		"--peers", m.cluster.peers(),
-		"--grpc-addr", m.GRPC, "--raft-addr", m.Raft,
+		"--grpc-addr", m.GRPC, "--raft-addr", m.Raft, "--http-addr", m.HTTP,
 	}, m.cluster.args...)
 	p, err := Start(Spec{
 		Name: m.Name, Path: m.cluster.binary, Args: args,

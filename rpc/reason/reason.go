@@ -125,6 +125,27 @@ const (
 	SlowConsumer = "SLOW_CONSUMER"
 )
 
+// The reasons that only the HTTP side has; nothing was applied.
+const (
+	// MalformedRequest: 400. The body, a parameter or a header cannot be read; the
+	// detail says where.
+	MalformedRequest = "MALFORMED_REQUEST"
+	// BodyTooLarge: 413.
+	BodyTooLarge = "BODY_TOO_LARGE"
+	// SlowRequest: 408. The body took too long to come.
+	SlowRequest = "SLOW_REQUEST"
+	// UnsupportedMedia: 415. Bodies are application/json, and not compressed.
+	UnsupportedMedia = "UNSUPPORTED_MEDIA"
+	// NoRoute: 404. Nothing has this path.
+	NoRoute = "NO_ROUTE"
+	// MethodNotAllowed: 405. The path exists, with other methods.
+	MethodNotAllowed = "METHOD_NOT_ALLOWED"
+	// WrongHost: 421. The Host is no name of this master.
+	WrongHost = "WRONG_HOST"
+	// CrossOrigin: 403. A browser's page of another origin asked.
+	CrossOrigin = "CROSS_ORIGIN"
+)
+
 // The metadata keys of NotLeader.
 const (
 	MetaLeader     = "leader"      // name; absent or empty when unknown

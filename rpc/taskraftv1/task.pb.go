@@ -587,8 +587,12 @@ type TaskSpec struct {
 	// Submitted in the very log entry in which this task SUCCEEDED, or is DEAD; once,
 	// also when it is retried. At most 100 and 128 KiB each, without request_id,
 	// unique_key, parents and follow-ups of their own.
-	OnSuccess     []*TaskSpec `protobuf:"bytes,33,rep,name=on_success,json=onSuccess,proto3" json:"on_success,omitempty"`
-	OnDead        []*TaskSpec `protobuf:"bytes,34,rep,name=on_dead,json=onDead,proto3" json:"on_dead,omitempty"`
+	OnSuccess []*TaskSpec `protobuf:"bytes,33,rep,name=on_success,json=onSuccess,proto3" json:"on_success,omitempty"`
+	OnDead    []*TaskSpec `protobuf:"bytes,34,rep,name=on_dead,json=onDead,proto3" json:"on_dead,omitempty"`
+	// A command line instead of kind and payload, as in touch "my file": it is split
+	// into words by a shell's rules for quotes, and no shell ever runs. What the table
+	// keeps is kind command and its argv.
+	Cmd           string `protobuf:"bytes,65,opt,name=cmd,proto3" json:"cmd,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -786,6 +790,13 @@ func (x *TaskSpec) GetOnDead() []*TaskSpec {
 		return x.OnDead
 	}
 	return nil
+}
+
+func (x *TaskSpec) GetCmd() string {
+	if x != nil {
+		return x.Cmd
+	}
+	return ""
 }
 
 type isTaskSpec_Start interface {
@@ -2681,7 +2692,7 @@ const file_task_proto_rawDesc = "" +
 	"\x06repeat\x18\x04 \x01(\bR\x06repeat\"e\n" +
 	"\aBackoff\x12-\n" +
 	"\x04base\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x04base\x12+\n" +
-	"\x03max\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x03max\"\x93\b\n" +
+	"\x03max\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x03max\"\xa5\b\n" +
 	"\bTaskSpec\x12\x14\n" +
 	"\x05queue\x18\x01 \x01(\tR\x05queue\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x18\n" +
@@ -2710,7 +2721,8 @@ const file_task_proto_rawDesc = "" +
 	"\fafter_policy\x18  \x01(\x0e2\x18.taskraft.v1.AfterPolicyR\vafterPolicy\x124\n" +
 	"\n" +
 	"on_success\x18! \x03(\v2\x15.taskraft.v1.TaskSpecR\tonSuccess\x12.\n" +
-	"\aon_dead\x18\" \x03(\v2\x15.taskraft.v1.TaskSpecR\x06onDead\x1a:\n" +
+	"\aon_dead\x18\" \x03(\v2\x15.taskraft.v1.TaskSpecR\x06onDead\x12\x10\n" +
+	"\x03cmd\x18A \x01(\tR\x03cmd\x1a:\n" +
 	"\fRequireEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\a\n" +

@@ -17,6 +17,7 @@ func good(t *testing.T, more ...string) []string {
 	return append([]string{
 		"master", "--name", "n1", "--data-dir", filepath.Join(t.TempDir(), "data"),
 		"--peers", "n1=127.0.0.1:7401", "--grpc-addr", "127.0.0.1:0", "--raft-addr", "127.0.0.1:7401",
+		"--http-addr", "127.0.0.1:0",
 	}, more...)
 }
 
@@ -50,7 +51,7 @@ func TestBadFlags(t *testing.T) {
 		{"A01", "unknown flag", with(t, "--dta-dir", "x"), []string{"unknown flag --dta-dir (did you mean --data-dir?)"}},
 		{"A01", "unknown flag of a client command", []string{"task", "list", "--stat", "dead"}, []string{"unknown flag --stat (did you mean --state?)"}},
 		{"A01", "unknown letter", []string{"task", "list", "-z"}, []string{"unknown flag -z"}},
-		{"A04", "duplicate flag", good(t, "--name", "n2"), []string{"--name: given 2 times", "arguments 2 and 12", `"n1" and "n2"`}},
+		{"A04", "duplicate flag", good(t, "--name", "n2"), []string{"--name: given 2 times", "arguments 2 and 14", `"n1" and "n2"`}},
 		{"A08", "port too high", with(t, "--grpc-addr", ":99999"), []string{"--grpc-addr", "host:port", `":99999"`}},
 		{"A08", "negative port", with(t, "--grpc-addr", ":-1"), []string{"--grpc-addr", "host:port"}},
 		{"A08", "no port", with(t, "--grpc-addr", "foo"), []string{"--grpc-addr", "host:port"}},

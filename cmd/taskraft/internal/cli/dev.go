@@ -129,7 +129,7 @@ func devPorts(dir string, keep bool, masters int) (devState, error) {
 // busyPort returns the first address of a cluster that is in use, "" if none is.
 func busyPort(first, masters int) string {
 	for i := range masters {
-		for _, port := range []int{first + i*nodeStep, first + i*nodeStep + 1} {
+		for _, port := range []int{first + i*nodeStep, first + i*nodeStep + 1, first + i*nodeStep + 2} {
 			addr := loopbackAddr(port)
 			l, err := net.Listen("tcp", addr)
 			if err != nil {
@@ -149,15 +149,16 @@ func newDev(a *app, binary, dir string, state devState, f *devFlags) *dev {
 	var peers []string
 	for i := range state.Masters {
 		name := fmt.Sprintf("n%d", i+1)
-		grpc, raft := loopbackAddr(state.FirstPort+i*nodeStep), loopbackAddr(state.FirstPort+i*nodeStep+1)
+		first := state.FirstPort + i*nodeStep
+		grpc, raft, http := loopbackAddr(first), loopbackAddr(first+1), loopbackAddr(first+2)
 		peers = append(peers, name+"="+raft)
 		d.addrs = append(d.addrs, grpc)
-		d.masters = append(d.masters, &child{name: name, grpc: grpc, raft: raft})
+		d.masters = append(d.masters, &child{name: name, grpc: grpc, raft: raft, http: http})
 	}
 	for _, m := range d.masters {
 		m.args = []string{
 			"master", "--name", m.name, "--data-dir", filepath.Join(dir, m.name), "--peers", strings.Join(peers, ","),
-			"--grpc-addr", m.grpc, "--raft-addr", m.raft, "--log-level", f.level,
+			"--grpc-addr", m.grpc, "--raft-addr", m.raft, "--http-addr", m.http, "--log-level", f.level,
 		}
 	}
 	for i := range f.workers {

@@ -32,6 +32,7 @@ const (
 type child struct {
 	name       string
 	grpc, raft string // of masters
+	http       string
 	args       []string
 	proc       *proc.Process
 	started    time.Time
@@ -163,6 +164,12 @@ func (d *dev) summary(leader client.Leader) {
 		}},
 		{Head: "GRPC", Cell: func(c *child) string { return c.grpc }},
 		{Head: "RAFT", Cell: func(c *child) string { return c.raft }},
+		{Head: "HTTP", Cell: func(c *child) string {
+			if c.http == "" {
+				return ""
+			}
+			return "http://" + c.http
+		}},
 	})
 	leaderPID := 0
 	for _, ch := range slices.Concat(d.masters, d.workers) {

@@ -18,7 +18,10 @@ type masterConfig struct {
 	name, dataDir            string
 	peers                    []string
 	grpcAddr, raftAddr       string
+	httpAddr                 string
+	httpHosts                []string
 	advertiseGRPC            string
+	advertiseHTTP            string
 	advertiseRaft            string
 	raftTiming               string
 	logStore                 string
@@ -29,7 +32,8 @@ type masterConfig struct {
 	insecure, allowTwoNodes  bool
 
 	// Rows that problems of several settings name.
-	grpcRow, raftRow, peersRow, adGRPCRow, adRaftRow *settings.Row
+	grpcRow, raftRow, httpRow, peersRow *settings.Row
+	adGRPCRow, adRaftRow, adHTTPRow     *settings.Row
 }
 
 // raftTimings are the values of --raft-timing: HeartbeatTimeout, ElectionTimeout
@@ -58,6 +62,10 @@ func (m *masterConfig) placeRows() settings.Table {
 		Flag: "raft-addr", Arg: "HOST:PORT", Default: "127.0.0.1:7401", Value: settings.Text(&m.raftAddr, settings.Listen),
 		Doc: "where the other masters connect", Example: "127.0.0.1:7401",
 	})
+	m.httpRow = setting("master.http_addr", settings.Row{
+		Flag: "http-addr", Arg: "HOST:PORT", Default: "127.0.0.1:7402", Value: settings.Text(&m.httpAddr, settings.Listen),
+		Doc: "where the JSON API, the health checks and the metrics answer", Example: "127.0.0.1:7402",
+	})
 	m.adGRPCRow = setting("master.advertise_grpc", settings.Row{
 		Flag: "advertise-grpc", Arg: "HOST:PORT", Value: settings.Text(&m.advertiseGRPC, settings.Dial),
 		Doc: "the gRPC address that others are told (default --grpc-addr)", Example: "n1.example:7400",
@@ -65,6 +73,10 @@ func (m *masterConfig) placeRows() settings.Table {
 	m.adRaftRow = setting("master.advertise_raft", settings.Row{
 		Flag: "advertise-raft", Arg: "HOST:PORT", Value: settings.Text(&m.advertiseRaft, settings.Dial),
 		Doc: "the Raft address that others dial (default this master's line of --peers)", Example: "n1.example:7401",
+	})
+	m.adHTTPRow = setting("master.advertise_http", settings.Row{
+		Flag: "advertise-http", Arg: "HOST:PORT", Value: settings.Text(&m.advertiseHTTP, settings.Dial),
+		Doc: "the HTTP address that others are told (default --http-addr)", Example: "n1.example:7402",
 	})
 	return settings.Table{
 		setting("master.name", settings.Row{
@@ -75,8 +87,12 @@ func (m *masterConfig) placeRows() settings.Table {
 			Flag: "data-dir", Arg: "DIR", Required: true, Value: settings.Text(&m.dataDir, checkPath),
 			Doc: "where its log and snapshots lie", Example: "/var/lib/taskraft",
 		}),
-		m.peersRow, m.grpcRow, m.raftRow,
-		m.adGRPCRow, m.adRaftRow,
+		m.peersRow, m.grpcRow, m.raftRow, m.httpRow,
+		m.adGRPCRow, m.adRaftRow, m.adHTTPRow,
+		setting("master.http_hosts", settings.Row{
+			Flag: "http-host", Arg: "NAME,...", List: true, Value: settings.List(&m.httpHosts, checkHost),
+			Doc: "further names by which browsers reach the HTTP address, as behind a proxy", Example: "tasks.example",
+		}),
 	}
 }
 
@@ -144,6 +160,13 @@ func checkPeer(s string) error {
 		return err
 	}
 	return settings.Dial(addr)
+}
+
+func checkHost(s string) error {
+	if s == "" || strings.ContainsAny(s, ":/ ") {
+		return &settings.Invalid{Problem: "not a host name", Want: "a name without a port"}
+	}
+	return nil
 }
 
 func (a *app) masterCommand() *cobra.Command {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -36,7 +37,7 @@ func (m *masterConfig) checkListen(add addProblem) {
 	for _, l := range []struct {
 		row  *settings.Row
 		addr string
-	}{{m.grpcRow, m.grpcAddr}, {m.raftRow, m.raftAddr}} {
+	}{{m.grpcRow, m.grpcAddr}, {m.raftRow, m.raftAddr}, {m.httpRow, m.httpAddr}} {
 		if l.addr == "" || m.insecure || settings.IsLoopback(l.addr) {
 			continue
 		}
@@ -48,6 +49,9 @@ func (m *masterConfig) checkListen(add addProblem) {
 	}
 	if m.grpcAddr != "" && m.grpcAddr == m.raftAddr && !hasPortZero(m.grpcAddr) {
 		add(m.raftRow, "the same address as --grpc-addr", quoted(m.raftAddr), "an address of its own", "choose another port")
+	}
+	if m.httpAddr != "" && (m.httpAddr == m.grpcAddr || m.httpAddr == m.raftAddr) && !hasPortZero(m.httpAddr) {
+		add(m.httpRow, "the same address as --grpc-addr or --raft-addr", quoted(m.httpAddr), "an address of its own", "choose another port")
 	}
 }
 
@@ -105,21 +109,20 @@ func (m *masterConfig) checkAdvertised(add addProblem, dns resolver) {
 			remote = p.Name
 		}
 	}
-	if m.advertiseGRPC == "" && m.grpcAddr != "" && settings.IsUnspecified(m.grpcAddr) {
-		add(m.adGRPCRow, "missing, and --grpc-addr is every interface", quoted(m.grpcAddr), "the address that clients reach", "say --advertise-grpc HOST:PORT")
+	for _, x := range []struct {
+		row, listens         *settings.Row
+		advertised, listened string
+	}{{m.adGRPCRow, m.grpcRow, m.advertiseGRPC, m.grpcAddr}, {m.adHTTPRow, m.httpRow, m.advertiseHTTP, m.httpAddr}} {
+		if x.advertised == "" && x.listened != "" && settings.IsUnspecified(x.listened) {
+			add(x.row, "missing, and --"+x.listens.Flag+" is every interface", quoted(x.listened), "the address that clients reach", "say --"+x.row.Flag+" HOST:PORT")
+		}
 	}
-	grpc, raft := m.advertiseGRPC, m.advertiseRaft
-	if grpc == "" {
-		grpc = m.grpcAddr
-	}
-	if raft == "" {
-		raft = m.own()
-	}
+	grpc, raft, http := cmp.Or(m.advertiseGRPC, m.grpcAddr), cmp.Or(m.advertiseRaft, m.own()), cmp.Or(m.advertiseHTTP, m.httpAddr)
 	for _, ad := range []struct {
 		row   *settings.Row
 		addr  string
 		given bool
-	}{{m.adGRPCRow, grpc, m.advertiseGRPC != ""}, {m.adRaftRow, raft, m.advertiseRaft != ""}} {
+	}{{m.adGRPCRow, grpc, m.advertiseGRPC != ""}, {m.adRaftRow, raft, m.advertiseRaft != ""}, {m.adHTTPRow, http, m.advertiseHTTP != ""}} {
 		host, _, err := net.SplitHostPort(ad.addr)
 		if err != nil {
 			continue

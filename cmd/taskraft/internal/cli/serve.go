@@ -1,9 +1,9 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"os"
@@ -13,7 +13,6 @@ import (
 	"github.com/coreos/go-systemd/v22/daemon"
 
 	"github.com/taskraft/taskraft/cluster"
-	"github.com/taskraft/taskraft/rpc"
 )
 
 const (
@@ -28,10 +27,12 @@ type masterRun struct {
 	app    *app
 	log    *slog.Logger
 	node   *cluster.Node
-	edge   *rpc.Server // nil while the node is isolated
-	failed chan error  // what ended the edge by itself
-	addr   string      // gRPC listen address with its real port
-	atOnce chan struct{}
+	edge   *edge      // nil while the node is isolated
+	failed chan error // what ended the edge by itself
+	addrs  edgeAddrs  // where it listens, with the real ports
+	// advertised is the HTTP address that others are told.
+	advertised string
+	atOnce     chan struct{}
 }
 
 func (a *app) runMaster(ctx context.Context) error {
@@ -47,23 +48,21 @@ func (a *app) runMaster(ctx context.Context) error {
 	atOnce := make(chan struct{})
 	defer onSignals(stop, func() { close(atOnce) }, os.Interrupt, syscall.SIGTERM)()
 
-	l, err := listen(ctx, "grpc-addr", m.grpcAddr)
+	doors, err := openDoors(ctx, edgeAddrs{grpc: m.grpcAddr, http: m.httpAddr})
 	if err != nil {
 		return err
 	}
-	r := &masterRun{app: a, log: log, failed: make(chan error, 1), addr: l.Addr().String(), atOnce: atOnce}
+	r := &masterRun{app: a, log: log, failed: make(chan error, 2), addrs: doors.addrs(), atOnce: atOnce}
 	cfg := m.clusterConfig(a.version)
 	cfg.Logger = log
-	cfg.GRPC = m.advertiseGRPC
-	if cfg.GRPC == "" {
-		cfg.GRPC = boundAddress(m.grpcAddr, r.addr)
-	}
-	log.Info("starting", "node", m.name, "version", a.version, "pid", os.Getpid(), "grpc", r.addr, "raft", m.raftAddr,
-		"data", m.dataDir, "gomaxprocs", gomaxprocs(), "gogc", gogc, "gomemlimit", limit)
+	cfg.GRPC = cmp.Or(m.advertiseGRPC, boundAddress(m.grpcAddr, r.addrs.grpc))
+	cfg.HTTP = cmp.Or(m.advertiseHTTP, boundAddress(m.httpAddr, r.addrs.http))
+	log.Info("starting", "node", m.name, "version", a.version, "pid", os.Getpid(), "grpc", r.addrs.grpc, "raft", m.raftAddr,
+		"http", r.addrs.http, "data", m.dataDir, "gomaxprocs", gomaxprocs(), "gogc", gogc, "gomemlimit", limit)
 	if r.node, err = cluster.Start(planned, cfg); err != nil {
-		return errors.Join(startFailure(m, err), l.Close())
+		return errors.Join(startFailure(m, err), doors.close())
 	}
-	r.serve(l)
+	r.serve(doors, cfg.HTTP)
 	notifySystemd(log, daemon.SdNotifyReady)
 	return r.run(planned)
 }
@@ -92,17 +91,17 @@ func (r *masterRun) run(ctx context.Context) error {
 	for {
 		isolated, changed := r.node.Isolated()
 		if isolated && r.edge != nil {
-			r.log.Warn("isolated: gRPC is closed", "node", r.app.config.master.name)
-			r.edge.Close()
+			r.log.Warn("isolated: gRPC and HTTP are closed", "node", r.app.config.master.name)
+			r.edge.close()
 			r.edge = nil
 		}
 		if !isolated && r.edge == nil {
-			l, err := listen(ctx, "grpc-addr", r.addr)
+			doors, err := openDoors(ctx, r.addrs)
 			if err != nil {
 				return errors.Join(err, r.stop())
 			}
-			r.serve(l)
-			r.log.Info("gRPC is open again", "node", r.app.config.master.name)
+			r.serve(doors, r.advertised)
+			r.log.Info("gRPC and HTTP are open again", "node", r.app.config.master.name)
 		}
 		select {
 		case <-changed:
@@ -110,7 +109,7 @@ func (r *masterRun) run(ctx context.Context) error {
 			r.closeEdge()
 			return r.node.Err()
 		case err := <-r.failed:
-			return errors.Join(fmt.Errorf("serve gRPC: %w", err), r.stop())
+			return errors.Join(err, r.stop())
 		case <-ctx.Done():
 			r.log.Info("stopping", "node", r.app.config.master.name)
 			return r.stop()
@@ -118,25 +117,21 @@ func (r *masterRun) run(ctx context.Context) error {
 	}
 }
 
-func (r *masterRun) serve(l net.Listener) {
-	cfg := rpc.DefaultConfig()
-	cfg.MaxPayload, cfg.MaxResult = int(r.app.config.master.maxPayload), int(r.app.config.master.maxResult)
-	cfg.Logger = r.log
-	edge := rpc.NewServer(r.node, cfg)
-	r.edge = edge
-	go func() {
-		if err := edge.Serve(l); err != nil {
-			select {
-			case r.failed <- err:
-			default:
-			}
+// serve opens the edge.
+func (r *masterRun) serve(d *doors, advertised string) {
+	r.advertised = advertised
+	r.edge = newEdge(r.node, &r.app.config.master, advertised, r.log)
+	r.edge.serve(d, func(err error) {
+		select {
+		case r.failed <- err:
+		default:
 		}
-	}()
+	})
 }
 
 func (r *masterRun) closeEdge() {
 	if r.edge != nil {
-		r.edge.Close()
+		r.edge.close()
 	}
 }
 
@@ -152,7 +147,7 @@ func (r *masterRun) stop() error {
 		if r.edge != nil {
 			ctx, cancel := context.WithTimeout(context.Background(), lastCalls)
 			defer cancel()
-			r.edge.Stop(ctx)
+			r.edge.stop(ctx)
 		}
 		done <- err
 	}()
