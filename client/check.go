@@ -24,6 +24,9 @@ func (t *Task) check(prefix string) []Field {
 	for key, value := range t.Require {
 		bad = checkText(bad, prefix+"require", key, prefix+"require", value)
 	}
+	for key, value := range t.Labels {
+		bad = checkText(bad, prefix+"labels", key, prefix+"labels", value)
+	}
 	if utf8.ValidString(t.Queue) && utf8.ValidString(t.Kind) && utf8.ValidString(t.ContentType) && utf8.ValidString(t.RequestID) &&
 		utf8.ValidString(t.ConcurrencyKey) && utf8.ValidString(t.UniqueKey) {
 		return bad

@@ -43,6 +43,8 @@ type Task struct {
 	// ConcurrencyKey bounds what runs at once: at most the queue's MaxRunningPerKey
 	// tasks of one key, which is 1 unless set. At most 128 bytes.
 	ConcurrencyKey string
+	// Labels, at most 16, are for searches: see TaskFilter.
+	Labels map[string]string
 	// UniqueKey lets at most one task with it live in the whole cluster: a submit
 	// while there is one returns that one. At most 128 bytes. It is free again when
 	// its task has ended or, with UniqueUntilStart, when it has started.
@@ -78,7 +80,7 @@ func (t *Task) spec() *taskraftv1.TaskSpec {
 		RequestId: t.RequestID, Require: t.Require, ConcurrencyKey: t.ConcurrencyKey,
 		After: t.After, AfterItems: t.AfterItems,
 		OnSuccess: specs(t.OnSuccess), OnDead: specs(t.OnDead),
-		UniqueKey: t.UniqueKey,
+		UniqueKey: t.UniqueKey, Labels: t.Labels,
 	}
 	if t.AfterRun {
 		s.AfterPolicy = taskraftv1.AfterPolicy_AFTER_RUN
@@ -177,8 +179,7 @@ func (c *Client) Get(ctx context.Context, id uint64, opts ...ReadOption) (*taskr
 	return resp.GetTask(), err
 }
 
-// List iterates over the tasks that match filter (terms like state=READY
-// queue=mail kind=command id>=1000, joined by blanks), newest id first, without
+// List iterates over the tasks that match filter (see TaskFilter), newest id first, without
 // payloads and results. It is stale unless an option says otherwise; pages are
 // read as the iteration goes on. It ends after the first error.
 func (c *Client) List(ctx context.Context, filter string, opts ...ReadOption) iter.Seq2[*taskraftv1.Task, error] {

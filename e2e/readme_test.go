@@ -24,6 +24,9 @@ func TestReadmeCommands(t *testing.T) { runPage(t, "README.md") }
 // TestQueuesPage runs the example of docs/queues.md.
 func TestQueuesPage(t *testing.T) { runPage(t, "docs/queues.md") }
 
+// TestSearchPage runs the example of docs/search.md.
+func TestSearchPage(t *testing.T) { runPage(t, "docs/search.md") }
+
 // TestBatchesPage runs the example of docs/batches.md.
 func TestBatchesPage(t *testing.T) { runPage(t, "docs/batches.md") }
 

@@ -29,8 +29,7 @@ func (m *Machine) give(s *session, n int) []*Task {
 			m.revoke(h.line, t, ReasonExpired)
 			continue
 		}
-		if m.doomed(t) {
-			m.revoke(h.line, t, m.lots[t.Extra.Batch].rec.reason)
+		if m.condemned(h.line, t) {
 			continue
 		}
 		if got == nil {

@@ -110,6 +110,9 @@ func (c *chance) spec() *fsmpb.TaskSpec {
 		s.OnSuccess, s.OnDead = []*fsmpb.TaskSpec{{Kind: "succeeded", RequestId: "r1"}}, []*fsmpb.TaskSpec{{Kind: "dead", Queue: "new", UniqueKey: "u1"}}
 	}
 	if c.one(4) {
+		s.Labels = labelsIn(c.pick("a", "b"), c.pick("1", "2"))
+	}
+	if c.one(4) {
 		s.UniqueKey, s.UniqueUntilStart = c.pick("u1", "u2"), c.one(2)
 	}
 	return s
@@ -251,7 +254,7 @@ func (c *chance) command() *fsmpb.Command {
 	who := worker + "/" + boot
 	digest := uint64(c.n(0, 1))
 	var cmd *fsmpb.Command
-	switch c.n(0, 35) {
+	switch c.n(0, 36) {
 	case 0, 1, 2, 3:
 		cmd = submitCmd(c.specs(3)...)
 	case 4, 5, 6, 7, 8:
@@ -296,6 +299,8 @@ func (c *chance) command() *fsmpb.Command {
 		return fireCmd(c.fire(), c.fire())
 	case 34:
 		cmd = c.schedule()
+	case 35:
+		cmd = sweepCmd(&fsmpb.Sweep{What: c.filter(), Reason: c.pick("", "swept")})
 	case 23:
 		return spareCmd(c.m.now - c.n(-2, 20)*Second)
 	default:

@@ -41,7 +41,7 @@ func chosen(m *Machine, id uint64, n int) (want []uint64, known bool) {
 			return nil, true
 		case t.held():
 			c.runs(t)
-		case t.State == Ready && t.Extra != nil && t.Extra.Batch != 0 && (m.doomed(t) || t.expiry() != 0 && t.expiry() <= m.now):
+		case t.State == Ready && (t.Extra != nil && t.Extra.Batch != 0 || m.sweptBy(t.ID) != 0) && (m.doomed(t) || m.sweptBy(t.ID) != 0 || t.expiry() != 0 && t.expiry() <= m.now):
 			return nil, false // its end may be its batch's, with which others are submitted
 		case t.State == Ready && t.Crashes >= SoloAfterCrashes && c.seat(t) >= 0:
 			return nil, false

@@ -49,6 +49,10 @@ func retryCmd(ids ...uint64) *fsmpb.Command {
 	return &fsmpb.Command{Kind: &fsmpb.Command_Retry{Retry: &fsmpb.Retry{Tasks: ids}}}
 }
 
+func sweepCmd(s *fsmpb.Sweep) *fsmpb.Command {
+	return &fsmpb.Command{Kind: &fsmpb.Command_Sweep{Sweep: s}}
+}
+
 func deleteCmd(ids ...uint64) *fsmpb.Command {
 	return &fsmpb.Command{Kind: &fsmpb.Command_Delete{Delete: &fsmpb.Delete{Tasks: ids}}}
 }

@@ -27,6 +27,7 @@ type DeadGroup struct {
 type deadGroup struct {
 	queue, kind string
 	tasks       *btree.BTreeG[trimItem] // by the time of death
+	ids         idSet
 }
 
 // deadText is what a dead task's group goes by: its error, or why it is dead.
@@ -64,6 +65,7 @@ func (m *Machine) indexDead(old, t *Task) {
 		m.dead.Set(key, g)
 	}
 	g.tasks.Set(trimItem{t.FinishedAt, t.ID})
+	g.ids.add(t.ID)
 	m.deadIDs.Set(t.ID, key)
 }
 
@@ -71,6 +73,7 @@ func (m *Machine) leaveDead(t *Task) {
 	key, _ := m.deadIDs.Get(t.ID)
 	g, _ := m.dead.Get(key)
 	g.tasks.Delete(trimItem{t.FinishedAt, t.ID})
+	g.ids.remove(t.ID)
 	if g.tasks.Len() == 0 {
 		m.dead.Delete(key)
 	}

@@ -65,13 +65,13 @@
 //	batch.go stage.go              batches, staged chunks and what becomes of them
 //	parents.go followup.go         what waits for an end, what is submitted with it
 //	dead.go fingerprint.go         dead tasks by their errors, bulk retries
-//	cancel.go delete.go            cancel, retry, delete
+//	cancel.go sweep.go delete.go   cancel, by id and in bulk, retry, delete
 //	settings.go                    queues, members, feature level
 //	tick.go retain.go              what is due, retention
 //	calls.go                       a repeated call gets its first answer
 //	schedule.go fire.go            schedules, and what their times make
-//	index.go queue.go fences.go idset.go  indexes and counters
+//	index.go queue.go fences.go idset.go idruns.go  indexes and counters
 //	snapshot.go record.go          the snapshot's format, writing
 //	restore.go load.go loadbatch.go verify.go   reading it
-//	view.go                        reads
+//	view.go catalog.go search.go   reads; which tasks have what a search asks for
 package fsm

@@ -32,7 +32,7 @@ func everyCommand() map[string]*fsmpb.Command {
 		RequestId: "order-17", ContentDigest: 0x0102030405060708, Retain: proto.Int64(Hour),
 		After: []uint64{3, 4}, AfterItems: []uint32{1, 0}, AfterRun: true, OnSuccess: plain, OnDead: plain,
 		Require: []*fsmpb.Label{{Key: "gpu", Value: "a100"}}, ConcurrencyKey: "tenant-7",
-		UniqueKey: "report", UniqueUntilStart: true,
+		UniqueKey: "report", UniqueUntilStart: true, Labels: []*fsmpb.Label{{Key: "tenant", Value: "7"}},
 	}}
 	batch := &fsmpb.BatchSpec{Name: "nightly", RequestId: "b-1", ContentDigest: 9, FollowUp: full, OnSuccess: full}
 	all := map[string]*fsmpb.Command{
@@ -47,6 +47,10 @@ func everyCommand() map[string]*fsmpb.Command {
 		"cancel":  cancelCmd("by hand", 5, 6, 7),
 		"retry":   retryCmd(5, 6),
 		"delete":  deleteCmd(5, 6),
+		"sweep": sweepCmd(&fsmpb.Sweep{Reason: "unwanted", What: &fsmpb.TaskFilter{
+			States: []uint32{1, 2}, Queue: "mail", Kind: "send", Labels: []*fsmpb.Label{{Key: "tenant", Value: "7"}}, Batch: 3, Worker: "w01",
+			Group: 77, Since: epochStart, Until: epochStart + Hour, First: 5, Last: 9000,
+		}}),
 		"open_session": openCmd(&fsmpb.OpenSession{
 			Worker: "w01", Boot: "b1", Queues: queues, Labels: labels, Slots: 8, Ttl: 10 * Second, Held: []uint64{9, 10},
 			Takeover: true, Pull: true, Host: "h1", Pid: 4711, Version: "v1.0.0",

@@ -13,8 +13,9 @@ import (
 type Extra struct {
 	Require        []Label // a session must have them all; sorted, each once
 	ConcurrencyKey string
-	UniqueKey      string // no other task with it enters while this one keeps it
-	UntilStart     bool   // that is until it has started, not until it has ended
+	UniqueKey      string  // no other task with it enters while this one keeps it
+	UntilStart     bool    // that is until it has started, not until it has ended
+	Labels         []Label // a search can ask for them; sorted, each once
 
 	Schedule string // the schedule that submitted it; "": none
 	FireTime int64  // the nominal time for which it did; 0: it was triggered
@@ -75,6 +76,9 @@ func (t *Task) amend() *Extra {
 // size is what the extra counts against its queue's retain_bytes.
 func (x *Extra) size() int {
 	n := 16 * len(x.After)
+	for _, label := range x.Labels {
+		n += len(label.Key) + len(label.Value)
+	}
 	for _, specs := range [][]*fsmpb.TaskSpec{x.OnSuccess, x.OnDead} {
 		for _, s := range specs {
 			n += proto.Size(s)
@@ -90,6 +94,7 @@ func (x *Extra) size() int {
 type origin struct {
 	batch        uint64 // 0: no batch
 	first        uint64 // staged: the id of the batch's first task
+	at           int64  // when it was submitted; 0: now
 	items        []uint64
 	follows      uint64
 	followsBatch uint64
@@ -110,14 +115,15 @@ func (o *origin) parent(item uint32) uint64 {
 // It changes nothing.
 func (m *Machine) extra(spec *fsmpb.TaskSpec, l *line, from *origin) *Extra {
 	parents := len(spec.GetAfter()) + len(spec.GetAfterItems())
-	if from.batch|from.follows|from.followsBatch == 0 && parents+len(spec.GetOnSuccess())+len(spec.GetOnDead())+len(spec.GetRequire()) == 0 &&
+	if from.batch|from.follows|from.followsBatch == 0 && parents+len(spec.GetOnSuccess())+len(spec.GetOnDead())+len(spec.GetRequire())+len(spec.GetLabels()) == 0 &&
 		spec.GetConcurrencyKey() == "" && spec.GetUniqueKey() == "" && from.schedule == "" {
 		return nil
 	}
 	x := &Extra{
 		Require: labelsOf(spec.GetRequire()), ConcurrencyKey: spec.GetConcurrencyKey(),
 		UniqueKey: spec.GetUniqueKey(), UntilStart: spec.GetUniqueKey() != "" && spec.GetUniqueUntilStart(),
-		Batch: from.batch, Follows: from.follows, FollowsBatch: from.followsBatch,
+		Labels: labelsOf(spec.GetLabels()),
+		Batch:  from.batch, Follows: from.follows, FollowsBatch: from.followsBatch,
 		Schedule: from.schedule, FireTime: from.fireTime,
 		OnSuccess: spec.GetOnSuccess(), OnDead: spec.GetOnDead(),
 	}
@@ -138,6 +144,9 @@ func fillExtra(r *fsmpb.TaskRecord, x *Extra) {
 	r.Schedule, r.FireTime = x.Schedule, x.FireTime
 	for _, label := range x.Require {
 		r.Require = append(r.Require, &fsmpb.Label{Key: label.Key, Value: label.Value})
+	}
+	for _, label := range x.Labels {
+		r.Labels = append(r.Labels, &fsmpb.Label{Key: label.Key, Value: label.Value})
 	}
 	r.Batch, r.AfterRun, r.Waiting, r.Follows, r.FollowsBatch = x.Batch, x.AfterRun, x.Waiting, x.Follows, x.FollowsBatch
 	r.OnSuccess, r.OnDead = x.OnSuccess, x.OnDead
@@ -161,6 +170,7 @@ func fillExtra(r *fsmpb.TaskRecord, x *Extra) {
 // clearExtra empties the fields of an extra.
 func clearExtra(r *fsmpb.TaskRecord) {
 	r.Require, r.ConcurrencyKey, r.UniqueKey, r.UniqueUntilStart = r.Require[:0], "", "", false
+	r.Labels = r.Labels[:0]
 	r.Batch, r.AfterRun, r.Waiting, r.Follows, r.FollowsBatch = 0, false, false, 0, 0
 	r.Schedule, r.FireTime = "", 0
 	r.OnSuccess, r.OnDead, r.Superseded = nil, nil, r.Superseded[:0]
@@ -169,11 +179,12 @@ func clearExtra(r *fsmpb.TaskRecord) {
 
 // extraIn is the inverse of fillExtra.
 func (l *line) extraIn(r *fsmpb.TaskRecord) *Extra {
-	if r.Batch|r.Follows|r.FollowsBatch == 0 && r.ConcurrencyKey == "" && r.UniqueKey == "" && r.Schedule == "" && len(r.Require)+len(r.After)+len(r.OnSuccess)+len(r.OnDead)+len(r.Superseded) == 0 {
+	if r.Batch|r.Follows|r.FollowsBatch == 0 && r.ConcurrencyKey == "" && r.UniqueKey == "" && r.Schedule == "" && len(r.Require)+len(r.Labels)+len(r.After)+len(r.OnSuccess)+len(r.OnDead)+len(r.Superseded) == 0 {
 		return nil
 	}
 	x := &Extra{
 		Require: labelsOf(r.Require), ConcurrencyKey: r.ConcurrencyKey, UniqueKey: r.UniqueKey, UntilStart: r.UniqueUntilStart,
+		Labels:   labelsOf(r.Labels),
 		Schedule: r.Schedule, FireTime: r.FireTime,
 		Batch: r.Batch, AfterRun: r.AfterRun, Waiting: r.Waiting, Follows: r.Follows, FollowsBatch: r.FollowsBatch,
 		OnSuccess: r.OnSuccess, OnDead: r.OnDead,

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"maps"
 	"slices"
+	"strconv"
 
 	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -165,6 +166,8 @@ type indexes struct {
 	Dead          map[uint64][]trimItem
 	DeadIDs       []uint64
 	Unique        map[string]uint64
+	Catalog       map[string][]uint64
+	Sweeping      []uint64
 	Named         map[uint64]int
 }
 
@@ -177,7 +180,7 @@ func indexesOf(m *Machine) indexes {
 		Due: m.due.tree.Items(), Timeouts: m.timeouts.tree.Items(), Names: m.names.Items(), Fires: m.fires.Items(), Fired: map[string][]uint64{}, Clearing: m.clearing.Keys(), Ends: m.ending.Keys(), NextDue: m.NextDue(),
 		Batches: map[uint64][Cancelled + 1]int64{}, BatchIDs: m.batchIDs, BatchDue: m.batchDue.tree.Items(), Busy: m.busy.Keys(), Staged: m.staged,
 		Kids: map[uint64][]uint64{}, Telling: map[uint64][]uint64{}, Waits: m.waits, Packed: map[string]int64{}, Dead: map[uint64][]trimItem{}, DeadIDs: m.deadIDs.Keys(),
-		Unique: maps.Clone(m.unique), Named: maps.Clone(m.named),
+		Unique: maps.Clone(m.unique), Named: maps.Clone(m.named), Catalog: catalogOf(m), Sweeping: slices.Clone(m.sweeping),
 	}
 	ids := func(order *btree.BTreeG[readyItem]) (ids []uint64) {
 		if order == nil {
@@ -307,6 +310,12 @@ func recount(tb reporter, m *Machine) {
 			obeys(tb, m, t)
 		}
 	}
+	searches(tb, m)
+	for s := range m.Sweeps() {
+		if s.Matched != s.Cancelled+s.Ended+s.Left || (s.FinishedAt != 0) && s.Left > 0 {
+			tb.Fatalf("sweep %d does not add up: %+v", s.ID, s)
+		}
+	}
 	for q := range m.QueuesAfter("") {
 		if q.LiveBytes != live[q.Name] {
 			tb.Fatalf("queue %s says %d bytes live, recount %d", q.Name, q.LiveBytes, live[q.Name])
@@ -316,6 +325,36 @@ func recount(tb reporter, m *Machine) {
 				q.Name, q.Counts, q.SubmittedTotal, q.TrimmedTotal, counts[q.Name], total[q.Name])
 		}
 	}
+}
+
+// catalogOf lists the catalog's sets that are not empty.
+func catalogOf(m *Machine) map[string][]uint64 {
+	out := make(map[string][]uint64)
+	note := func(name string, s *idSet) {
+		if s.len() > 0 {
+			out[name] = slices.Collect(s.from(0))
+		}
+	}
+	for s := range m.catalog.states {
+		note(State(s).String(), &m.catalog.states[s])
+	}
+	for name, l := range m.lines {
+		note("queue "+name, &l.ids)
+	}
+	for kind, s := range m.catalog.kinds {
+		note("kind "+kind, s)
+	}
+	for label, s := range m.catalog.labels {
+		note("label "+label.Key+"="+label.Value, s)
+	}
+	for worker, s := range m.catalog.workers {
+		note("worker "+worker, s)
+	}
+	m.dead.Scan(func(key uint64, g *deadGroup) bool {
+		note("group "+strconv.FormatUint(key, 16), &g.ids)
+		return true
+	})
+	return out
 }
 
 // obeys checks that a task waits exactly as long as its parents have not ended,

@@ -10,8 +10,9 @@ import (
 // tasks takes 140 KiB, a set of one task 60 bytes. Adding and removing cost about
 // as much as a look-up in a sorted list of blocks.
 type idSet struct {
-	blocks []idBlock // by base, none empty
+	blocks []idBlock // by base, none empty but the last
 	n      int
+	at     int // the block changed last
 }
 
 const (
@@ -59,6 +60,16 @@ func (s *idSet) find(base uint64) (int, bool) {
 	return low, s.blocks[low].base == base
 }
 
+// locate is find for who changes the set: changes come in runs.
+func (s *idSet) locate(base uint64) (int, bool) {
+	if s.at < len(s.blocks) && s.blocks[s.at].base == base {
+		return s.at, true
+	}
+	i, ok := s.find(base)
+	s.at = i
+	return i, ok
+}
+
 func (s *idSet) has(id uint64) bool {
 	i, ok := s.find(id >> blockBits)
 	return ok && s.blocks[i].has(uint16(id%blockIDs))
@@ -75,8 +86,11 @@ func (b *idBlock) has(i uint16) bool {
 // add puts an id in; that it is there already does no harm.
 func (s *idSet) add(id uint64) {
 	base, in := id>>blockBits, uint16(id%blockIDs)
-	i, ok := s.find(base)
-	if !ok {
+	i, ok := s.locate(base)
+	if last := len(s.blocks) - 1; !ok && i > last && last >= 0 && s.blocks[last].n == 0 {
+		i, s.at = last, last
+		s.blocks[i].base = base
+	} else if !ok {
 		s.blocks = slices.Insert(s.blocks, i, idBlock{base: base})
 	}
 	b := &s.blocks[i]
@@ -104,7 +118,7 @@ func (s *idSet) add(id uint64) {
 
 // remove takes an id out; that it is not there does no harm.
 func (s *idSet) remove(id uint64) {
-	i, ok := s.find(id >> blockBits)
+	i, ok := s.locate(id >> blockBits)
 	if !ok {
 		return
 	}
@@ -124,6 +138,7 @@ func (s *idSet) remove(id uint64) {
 	b.n--
 	s.n--
 	switch {
+	case b.n == 0 && i == len(s.blocks)-1: // its memory serves the next one
 	case b.n == 0:
 		s.blocks = slices.Delete(s.blocks, i, i+1)
 	case b.bits != nil && b.n <= listIDs/2:

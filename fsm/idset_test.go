@@ -41,7 +41,7 @@ func TestIDSet(t *testing.T) {
 	for _, id := range ids {
 		s.remove(id)
 	}
-	if s.len() != 0 || len(s.blocks) != 0 {
+	if s.len() != 0 || len(s.blocks) != 1 {
 		t.Errorf("emptied, it has %d ids in %d blocks", s.len(), len(s.blocks))
 	}
 }

@@ -23,6 +23,7 @@ func (m *Machine) drop(l *line, t *Task) {
 	if t.State == Dead {
 		m.leaveDead(t)
 	}
+	m.catalog.drop(l, t)
 	if t.Extra != nil && t.Extra.Batch != 0 {
 		m.goneFromBatch(t)
 	}
@@ -60,6 +61,7 @@ func (m *Machine) reindex(l *line, old, t *Task) {
 	if old.State == Dead || t.State == Dead {
 		m.indexDead(old, t)
 	}
+	m.catalog.update(l, old, t)
 	if t.Extra != nil {
 		m.indexExtra(old, t)
 	}

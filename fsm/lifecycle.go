@@ -44,6 +44,7 @@ import (
 //	release                                              unkn      unkn      ok        ok>AGIN   late>WAIT canc>CANC conf      conf      canc      forg
 //	cancel                 ok>CANC   ok>CANC   ok>CANC   ok>CANC   ok>CANC   ok>CANC   ok>HALT   ok>HALT   dup       term      term      dup       forg
 //	retry                  not       not       not       not       not       not       not       not       not       not       ok>REDY   ok>REDY   forg
+//	sweep                  >CANC     >CANC     >CANC     >CANC     >CANC     >CANC     >HALT     >HALT     ·         ·         ·         ·         ·
 //	delete                 not       not       not       not       not       not       not       not       not       ok>GONE   ok>GONE   ok>GONE   forg
 //	session expires        ·         ·         ·         ·         ·         ·         >LOST     >WAIT     >CANC     ·         ·         ·         ·
 //	session closes         ·         ·         ·         ·         ·         ·         >LOST     >WAIT     >CANC     ·         ·         ·         ·
@@ -309,6 +310,7 @@ func (m *Machine) revive(l *line, old *Task) {
 	m.put(l, old, &t)
 	m.setTrimDue(l)
 	m.holdRequest(&t)
+	m.reprieve(t.ID)
 	m.emit(Event{Kind: TaskReady, Task: &t})
 	if t.Extra != nil && t.Extra.Batch != 0 {
 		m.reopenBatch(&t)

@@ -66,6 +66,7 @@ var lifeCommands = []struct {
 	{name: "release", run: judged(releaseCmd("w01", &fsmpb.Handback{Task: lifeTask, Fence: 2})), fenced: true},
 	{name: "cancel", run: judged(cancelCmd("", lifeTask))},
 	{name: "retry", run: judged(retryCmd(lifeTask))},
+	{name: "sweep", run: plain(sweepCmd(&fsmpb.Sweep{}))},
 	{name: "delete", run: judged(deleteCmd(lifeTask))},
 	{name: "session expires", run: plain(expireCmd(2))},
 	{name: "session closes", run: plain(closeCmd(2))},

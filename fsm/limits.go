@@ -34,6 +34,8 @@ const (
 	MaxParents     = 10_000    // per task
 	MaxFollowUps   = 100       // in one completion, or with the end of one task or batch
 	MaxDeadRetries = 64        // bulk retries under way
+	MaxSweeps      = 16        // bulk cancellations under way
+	KeepSweeps     = 64        // of those that are done
 
 	SoloAfterCrashes = 2 // from then on a task runs alone in its session
 	PoisonCrashes    = 3 // crashes while alone that make it Dead

@@ -91,6 +91,8 @@ func (l *loader) record(r *fsmpb.Record) (recordKind, error) {
 		return clientKind, l.client(k.Client)
 	case *fsmpb.Record_Schedule:
 		return scheduleKind, l.schedule(k.Schedule)
+	case *fsmpb.Record_Sweep:
+		return sweepKind, l.sweep(k.Sweep)
 	default:
 		return 0, fmt.Errorf("no kind: %w", ErrCorrupt)
 	}
@@ -103,7 +105,7 @@ func (l *loader) meta(r *fsmpb.Meta) error {
 	m := l.m
 	m.index, m.term, m.now, m.level = r.Index, r.Term, r.Now, uint16(r.Level)
 	m.lastTask, m.lastFence, m.lastSession, m.trimmed = r.LastTask, r.LastFence, r.LastSession, r.TrimmedTotal
-	m.lastVersion = r.LastVersion
+	m.lastVersion, m.lastSweep = r.LastVersion, r.LastSweep
 	m.lastBatch, m.deadRetries = r.LastBatch, r.DeadRetries
 	return must(r.Level > 0 && r.Now >= 0 && len(r.DeadRetries) <= MaxDeadRetries)
 }

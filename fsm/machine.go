@@ -22,7 +22,8 @@ type Machine struct {
 	lastSession uint64
 	lastBatch   uint64
 	trimmed     uint64
-	lastVersion uint64             // of a schedule
+	lastVersion uint64 // of a schedule
+	lastSweep   uint64
 	deadRetries []*fsmpb.DeadRetry // oldest first; replaced or appended to, not changed
 
 	// The primary tables: copied in O(1) by Snapshot. Tasks, requests, members,
@@ -39,6 +40,7 @@ type Machine struct {
 	batches   *btree.Map[uint64, *batchRecord]
 	releasing *btree.Map[uint64, *release] // by the task that has ended
 	schedules *btree.Map[string, *Schedule]
+	sweeps    *btree.Map[uint64, *sweepRecord]
 
 	// The indexes: rebuilt by Restore. The Go maps are looked up, never ranged over.
 	lines    map[string]*line
@@ -53,6 +55,8 @@ type Machine struct {
 	names    *btree.BTreeG[nameItem]
 	fires    *btree.BTreeG[nameItem] // schedules by when the leader must look at them
 	fired    map[string]*idSet       // schedule → its unfinished tasks
+	catalog  catalog
+	sweeping []uint64 // sweeps at work, by id
 
 	lots     map[uint64]*lot
 	batchIDs map[string]uint64 // request id → batch
@@ -111,6 +115,8 @@ func New() *Machine {
 		schedules: new(btree.Map[string, *Schedule]),
 		fires:     newNames(),
 		fired:     make(map[string]*idSet),
+		catalog:   newCatalog(),
+		sweeps:    new(btree.Map[uint64, *sweepRecord]),
 	}
 }
 
@@ -213,6 +219,8 @@ func (m *Machine) verb(c *fsmpb.Command) Result {
 		return m.retryDead(k.RetryDead)
 	case *fsmpb.Command_Delete:
 		return m.deleteTasks(k.Delete)
+	case *fsmpb.Command_Sweep:
+		return m.sweep(k.Sweep)
 	case *fsmpb.Command_SetQueue:
 		return m.setQueue(k.SetQueue)
 	case *fsmpb.Command_SetSchedule:

@@ -48,7 +48,9 @@ const (
 	UniqueKeyTaken  // batch, retry, fire: a task with this unique key lives; commit: IDs are the place and that task, if it is not of the batch
 	TaskAwaited     // delete: tasks wait for it and have not been told yet
 	BatchUnfinished // delete: its batch has tasks that have not ended
+	SweepsFull      // sweep: MaxSweeps are under way
+	NoSweep         // no such sweep, or it is forgotten
 )
 
 // lastOutcome is the newest number that this binary knows.
-const lastOutcome = BatchUnfinished
+const lastOutcome = NoSweep

@@ -84,6 +84,7 @@ type line struct {
 	liveBytes     int64 // of the payloads of tasks that have not ended
 	counts        [Cancelled + 1]int64
 	packed        int64 // tasks of batches that have no records yet
+	ids           idSet // of all its tasks
 	due           int64 // where the name index has this queue; 0: nowhere
 	shared        shared
 

@@ -45,6 +45,7 @@ const (
 	requestKind
 	clientKind
 	scheduleKind
+	sweepKind
 	recordKinds
 )
 
@@ -64,6 +65,7 @@ type Snapshot struct {
 	requests  *btree.Map[string, *request]
 	clients   *btree.Map[string, *client]
 	schedules *btree.Map[string, *Schedule]
+	sweeps    *btree.Map[uint64, *sweepRecord]
 }
 
 // Snapshot freezes the table as it is. It needs the write lock: the table notes
@@ -75,12 +77,12 @@ func (m *Machine) Snapshot() *Snapshot {
 			Index: m.index, Term: m.term, Now: m.now, Level: uint32(m.level),
 			LastTask: m.lastTask, LastFence: m.lastFence, LastSession: m.lastSession, TrimmedTotal: m.trimmed,
 			LastBatch: m.lastBatch, DeadRetries: m.deadRetries,
-			LastVersion: m.lastVersion,
+			LastVersion: m.lastVersion, LastSweep: m.lastSweep,
 		},
 		members: m.members.Copy(), queues: m.queues.Copy(), workers: m.workers.Copy(), sessions: m.sessions.Copy(),
 		batches: m.batches.Copy(), releasing: m.releasing.Copy(),
 		tasks: m.tasks.Copy(), requests: m.requests.Copy(), clients: m.clients.Copy(),
-		schedules: m.schedules.Copy(),
+		schedules: m.schedules.Copy(), sweeps: m.sweeps.Copy(),
 	}
 }
 
@@ -132,6 +134,9 @@ func (s *Snapshot) WriteTo(w io.Writer) (int64, error) {
 	})
 	s.schedules.Scan(func(_ string, c *Schedule) bool {
 		return b.record(scheduleKind, &fsmpb.Record{Kind: &fsmpb.Record_Schedule{Schedule: recordOfSchedule(c)}})
+	})
+	s.sweeps.Scan(func(_ uint64, r *sweepRecord) bool {
+		return b.record(sweepKind, &fsmpb.Record{Kind: &fsmpb.Record_Sweep{Sweep: recordOfSweep(r)}})
 	})
 	b.trailer()
 	return b.n, b.err

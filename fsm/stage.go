@@ -208,8 +208,8 @@ func (m *Machine) unpack(b *lot) {
 		rec.chunks = rec.chunks[1:]
 		m.holdChunk(ch, -1)
 	}
-	m.countSpec(spec, -1)
-	m.enter(id, spec, &origin{batch: rec.id, first: rec.first})
+	m.countSpec(id, spec, -1)
+	m.enter(id, spec, &origin{batch: rec.id, first: rec.first, at: rec.committedAt})
 	if t, ok := m.tasks.Get(id); ok && rec.cancelledAt != 0 && !t.State.Terminal() {
 		m.revoke(m.lines[t.Queue], t, rec.reason)
 	}
@@ -248,7 +248,7 @@ func (m *Machine) countPacked(b *lot) (free bool) {
 			if at < b.rec.unpacked {
 				continue
 			}
-			m.countSpec(spec, 1)
+			m.countSpec(b.rec.first+at, spec, 1)
 			if key := spec.GetUniqueKey(); key != "" {
 				_, taken := m.unique[key]
 				free = free && !taken
@@ -259,9 +259,17 @@ func (m *Machine) countPacked(b *lot) (free bool) {
 	return free
 }
 
-// countSpec adds a task without a record to its queue's counters, or takes it out.
-func (m *Machine) countSpec(spec *fsmpb.TaskSpec, sign int64) {
+// countSpec adds a task without a record to its queue's counters and the catalog,
+// or takes it out.
+func (m *Machine) countSpec(id uint64, spec *fsmpb.TaskSpec, sign int64) {
 	l := m.lines[queueName(spec.GetQueue())]
+	if sign > 0 {
+		m.catalog.states[Scheduled].add(id)
+		m.catalog.enter(l, id, spec.GetKind(), labelsOf(spec.GetLabels()))
+	} else {
+		m.catalog.states[Scheduled].remove(id)
+		m.catalog.leave(l, id, spec.GetKind(), labelsOf(spec.GetLabels()))
+	}
 	l.packed += sign
 	l.liveBytes += sign * int64(len(spec.GetPayload()))
 }
@@ -301,7 +309,7 @@ func (m *Machine) preview(id uint64) *Task {
 	}
 	spec := b.spec(id - b.rec.first)
 	l := m.lines[queueName(spec.GetQueue())]
-	t := m.build(id, spec, l, &origin{batch: b.rec.id, first: b.rec.first})
+	t := m.build(id, spec, l, &origin{batch: b.rec.id, first: b.rec.first, at: b.rec.committedAt})
 	o := optionsOf(spec, l.rec)
 	t.Options, t.State = &o, Scheduled
 	return t

@@ -174,6 +174,8 @@ func (s *story) verb(verb string, o options) *fsmpb.Command {
 		return cancelCmd(o.set["reason"], o.ids()...)
 	case "retry":
 		return retryCmd(o.ids()...)
+	case "sweep":
+		return sweepCmd(&fsmpb.Sweep{Reason: o.set["reason"], What: o.filter()})
 	case "delete":
 		return deleteCmd(o.ids()...)
 	case "open":
@@ -279,8 +281,22 @@ func (o options) labels(name string) map[string]string {
 	return labels
 }
 
-func (o options) require() (out []*fsmpb.Label) {
-	labels := o.labels("require")
+func (o options) require() []*fsmpb.Label { return o.pairs("require") }
+
+// filter reads what a sweep is about, as in "queue=mail state=READY,RUNNING".
+func (o options) filter() *fsmpb.TaskFilter {
+	f := &fsmpb.TaskFilter{
+		Queue: o.set["queue"], Kind: o.set["kind"], Labels: o.pairs("labels"), Batch: o.num("batch"), Worker: o.set["worker"],
+		First: o.num("first"), Last: o.num("last"),
+	}
+	for name := range strings.FieldsFuncSeq(o.set["state"], func(r rune) bool { return r == ',' }) {
+		f.States = append(f.States, uint32(slices.Index(stateNames[:], name)))
+	}
+	return f
+}
+
+func (o options) pairs(name string) (out []*fsmpb.Label) {
+	labels := o.labels(name)
 	for _, key := range slices.Sorted(maps.Keys(labels)) {
 		out = append(out, &fsmpb.Label{Key: key, Value: labels[key]})
 	}
@@ -321,7 +337,7 @@ func (o options) specs() []*fsmpb.TaskSpec {
 		BackoffBase: o.optDur("backoff"), BackoffMax: o.optDur("backoff_max"), ExpiresIn: o.dur("expires_in"),
 		RequestId: o.set["request"], ContentDigest: o.num("content"), Retain: o.optDur("retain"),
 		After: o.numbers("after"), AfterRun: o.flag("run"), OnSuccess: o.kinds("on_success"), OnDead: o.kinds("on_dead"),
-		Require: o.require(), ConcurrencyKey: o.set["key"], UniqueKey: o.set["unique"], UniqueUntilStart: o.flag("until_start"),
+		Require: o.require(), Labels: o.pairs("labels"), ConcurrencyKey: o.set["key"], UniqueKey: o.set["unique"], UniqueUntilStart: o.flag("until_start"),
 	}
 	if at, ok := o.set["run_at"]; ok {
 		spec.RunAt = epochStart + o.duration(at)

@@ -37,6 +37,16 @@ func (s *story) show(words []string) {
 			ses.Slots, ses.Held, ses.AssignedTotal, ses.Draining, ses.Clearing, ses.Ending, s.m.Assignable(ses.ID, MaxSlots), beats)
 	case "batch":
 		s.showBatch(s.number(words[1]))
+	case "sweeps":
+		for c := range s.m.Sweeps() {
+			s.printf("sweep %d matched=%d cancelled=%d ended=%d left=%d done=%v", c.ID, c.Matched, c.Cancelled, c.Ended, c.Left, c.FinishedAt != 0)
+		}
+	case "find":
+		var ids []uint64
+		for t := range s.m.Find(s.options(words[1:]).filter(), 0) {
+			ids = append(ids, t.ID)
+		}
+		s.printf("found %v", ids)
 	case "dead":
 		for g := range s.m.DeadGroups(&fsmpb.RetryDead{}, 0) {
 			s.printf("group %s/%s %q count=%d first=%s last=%s example=%d", g.Queue, g.Kind, g.Error, g.Count, s.clock(g.FirstAt), s.clock(g.LastAt), g.Example)

@@ -64,6 +64,8 @@ func unknownInKind(c *fsmpb.Command) bool {
 		return unknown(k.Retry)
 	case *fsmpb.Command_Delete:
 		return unknown(k.Delete)
+	case *fsmpb.Command_Sweep:
+		return unknown(k.Sweep) || k.Sweep.What != nil && (unknown(k.Sweep.What) || anyUnknown(k.Sweep.What.Labels))
 	case *fsmpb.Command_CloseSession:
 		return unknown(k.CloseSession)
 	case *fsmpb.Command_ExpireSession:
@@ -112,7 +114,7 @@ func unknownSetting(n uint32) bool {
 // anyUnknownSpec looks into the specs inside specs, too.
 func anyUnknownSpec(specs []*fsmpb.TaskSpec) bool {
 	return slices.ContainsFunc(specs, func(s *fsmpb.TaskSpec) bool {
-		return unknown(s) || anyUnknown(s.Require) || anyUnknownSpec(s.OnSuccess) || anyUnknownSpec(s.OnDead)
+		return unknown(s) || anyUnknown(s.Require) || anyUnknown(s.Labels) || anyUnknownSpec(s.OnSuccess) || anyUnknownSpec(s.OnDead)
 	})
 }
 

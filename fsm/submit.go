@@ -185,21 +185,25 @@ func optionsOf(spec *fsmpb.TaskSpec, q *queueRecord) Options {
 
 // build returns the task of a spec without its options. It changes nothing.
 func (m *Machine) build(id uint64, spec *fsmpb.TaskSpec, l *line, from *origin) *Task {
+	at := m.now
+	if from.at != 0 {
+		at = from.at
+	}
 	t := &Task{
 		ID: id, Generation: 1,
 		Attempt: &noAttempt,
 		Payload: spec.GetPayload(), RequestID: spec.GetRequestId(),
-		SubmittedAt: m.now, EligibleAt: m.now,
+		SubmittedAt: at, EligibleAt: at,
 		Extra: m.extra(spec, l, from),
 	}
 	switch {
 	case spec.GetRunAt() > m.now:
 		t.EligibleAt = spec.GetRunAt()
 	case spec.GetRunAt() == 0 && spec.GetDelay() > 0:
-		t.EligibleAt = addTime(m.now, spec.GetDelay())
+		t.EligibleAt = addTime(at, spec.GetDelay())
 	}
 	if spec.GetExpiresIn() > 0 {
-		t.ExpiresAt = addTime(m.now, spec.GetExpiresIn())
+		t.ExpiresAt = addTime(at, spec.GetExpiresIn())
 	}
 	if t.Extra != nil && len(t.Extra.After) > 0 {
 		t.Extra.Waiting = m.pending(t) > 0

@@ -1,7 +1,7 @@
 package fsm
 
 // tick carries out what is due: first what earlier entries had to cut off (ends of
-// sessions, batches, children to be told, bulk retries), then tasks, then queues,
+// sessions, batches, children to be told, bulk retries, sweeps), then tasks, then queues,
 // workers, request ids, clients, schedules and batches, each in the order of their times. What the entry's budget leaves undone stays due, and so do the
 // timeouts up to the time before which they are spared.
 func (m *Machine) tick(spareBefore int64) Result {
@@ -50,11 +50,12 @@ func (m *Machine) carryOn() {
 	}
 	m.tellChildren()
 	m.retryMore()
+	m.sweepMore()
 }
 
 // cutOff reports whether carryOn has something to do.
 func (m *Machine) cutOff() bool {
-	return m.ending.Len() > 0 || m.busy.Len() > 0 || m.releasing.Len() > 0 || len(m.deadRetries) > 0
+	return m.ending.Len() > 0 || m.busy.Len() > 0 || m.releasing.Len() > 0 || len(m.deadRetries)+len(m.sweeping) > 0
 }
 
 // nextTask returns the task that is due next; timeouts up to spareBefore do not count.

@@ -140,6 +140,12 @@ func fillExtra(out *taskraftv1.TaskSpec, x *fsm.Extra) {
 	for _, label := range x.Require {
 		out.Require[label.Key] = label.Value
 	}
+	if len(x.Labels) > 0 {
+		out.Labels = make(map[string]string, len(x.Labels))
+	}
+	for _, label := range x.Labels {
+		out.Labels[label.Key] = label.Value
+	}
 }
 
 // assignments converts what a worker gets. now is the table's clock: an attempt

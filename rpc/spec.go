@@ -55,6 +55,7 @@ func (s *Server) spec(v *violations, prefix string, in *taskraftv1.TaskSpec) *fs
 	v.text(prefix+"concurrency_key", out.ConcurrencyKey, maxID)
 	v.unique(prefix, in, out)
 	out.Require = v.require(prefix+"require", in.GetRequire())
+	out.Labels = v.require(prefix+"labels", in.GetLabels())
 	out.Priority = v.priority(prefix+"priority", in.Priority)
 	out.MaxAttempts = v.attempts(prefix+"max_attempts", in.MaxAttempts)
 	switch start := in.GetStart().(type) {

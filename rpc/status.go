@@ -116,6 +116,8 @@ var refusals = map[fsm.Outcome]refusalStatus{
 	fsm.QueueFull:         {codes.ResourceExhausted, reason.QueueFull, "the queue is full: its limit of tasks or bytes is reached, and nothing was accepted"},
 	fsm.UniqueKeyTaken:    {codes.AlreadyExists, reason.UniqueKeyTaken, "another task with the same unique key lives"},
 	fsm.TaskAwaited:       {codes.FailedPrecondition, reason.TaskAwaited, "tasks wait for it and have not been told of its end yet: delete it later"},
+	fsm.SweepsFull:        {codes.ResourceExhausted, reason.SweepsFull, "too many bulk cancellations are under way"},
+	fsm.NoSweep:           {codes.NotFound, reason.SweepNotFound, "no such sweep, or it ended long ago"},
 	fsm.BatchUnfinished:   {codes.FailedPrecondition, reason.BatchUnfinished, "its batch has not finished: cancel the batch or wait for it first"},
 	fsm.WorkerIDInUse:     {codes.AlreadyExists, reason.WorkerIDInUse, "another process with this worker id has a live stream: choose another id or stop that process"},
 	fsm.BootReplaced:      {codes.FailedPrecondition, reason.BootReplaced, "a newer process of this worker took over: this one must end"},

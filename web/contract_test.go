@@ -55,6 +55,14 @@ func callTasks(m *master) {
 	m.want(200, "POST", "/v1/tasks/"+a.text("id")+":retry", "")
 	m.want(200, "POST", "/v1/tasks/"+a.text("id")+":cancel", "")
 	m.want(200, "DELETE", "/v1/tasks/"+a.text("id"), "")
+	m.want(201, "POST", "/v1/tasks", `{"queue": "c", "labels": {"tenant": "7"}}`)
+	if got := m.want(200, "GET", "/v1/tasks?filter=label.tenant%3D7", ""); strings.Count(string(got.raw), `"queue":"c"`) != 1 {
+		m.t.Errorf("searched by label: %s", got.raw)
+	}
+	sweep := m.want(200, "POST", "/v1/tasks:cancel", `{"filter": "label.tenant=7", "reason": "enough"}`)
+	if got := m.want(200, "GET", "/v1/sweeps/"+sweep.text("sweep"), ""); got.text("cancelled") != "1" {
+		m.t.Errorf("the sweep %s: %s", sweep.raw, got.raw)
+	}
 	m.want(200, "GET", "/v1/dead?filter.queue=a", "")
 	m.want(200, "GET", "/v1/dead/groups", "")
 	m.want(200, "POST", "/v1/dead:retry", `{"filter": {"queue": "a"}, "validate_only": true}`)
@@ -71,6 +79,7 @@ func callQueues(m *master) {
 	}
 	m.want(200, "POST", "/v1/queues/q:pause", "{}")
 	m.want(200, "POST", "/v1/queues/q:resume", "")
+	m.want(200, "POST", "/v1/queues/q:purge", `{"running": true, "validate_only": true}`)
 }
 
 func callBatches(m *master) {

@@ -95,6 +95,7 @@ type Command struct {
 	//	*Command_SetMember
 	//	*Command_Finalize
 	//	*Command_Delete
+	//	*Command_Sweep
 	//	*Command_OpenBatch
 	//	*Command_StageBatch
 	//	*Command_CommitBatch
@@ -305,6 +306,15 @@ func (x *Command) GetDelete() *Delete {
 	return nil
 }
 
+func (x *Command) GetSweep() *Sweep {
+	if x != nil {
+		if x, ok := x.Kind.(*Command_Sweep); ok {
+			return x.Sweep
+		}
+	}
+	return nil
+}
+
 func (x *Command) GetOpenBatch() *OpenBatch {
 	if x != nil {
 		if x, ok := x.Kind.(*Command_OpenBatch); ok {
@@ -463,6 +473,10 @@ type Command_Delete struct {
 	Delete *Delete `protobuf:"bytes,31,opt,name=delete,proto3,oneof"`
 }
 
+type Command_Sweep struct {
+	Sweep *Sweep `protobuf:"bytes,32,opt,name=sweep,proto3,oneof"`
+}
+
 type Command_OpenBatch struct {
 	OpenBatch *OpenBatch `protobuf:"bytes,35,opt,name=open_batch,json=openBatch,proto3,oneof"`
 }
@@ -534,6 +548,8 @@ func (*Command_SetMember) isCommand_Kind() {}
 func (*Command_Finalize) isCommand_Kind() {}
 
 func (*Command_Delete) isCommand_Kind() {}
+
+func (*Command_Sweep) isCommand_Kind() {}
 
 func (*Command_OpenBatch) isCommand_Kind() {}
 
@@ -701,6 +717,7 @@ type TaskSpec struct {
 	ConcurrencyKey   string                 `protobuf:"bytes,17,opt,name=concurrency_key,json=concurrencyKey,proto3" json:"concurrency_key,omitempty"`          // at most QueueSettings.max_running_per_key run at once
 	UniqueKey        string                 `protobuf:"bytes,18,opt,name=unique_key,json=uniqueKey,proto3" json:"unique_key,omitempty"`                         // at most one task with it lives
 	UniqueUntilStart bool                   `protobuf:"varint,19,opt,name=unique_until_start,json=uniqueUntilStart,proto3" json:"unique_until_start,omitempty"` // it is free again when the task has started
+	Labels           []*Label               `protobuf:"bytes,20,rep,name=labels,proto3" json:"labels,omitempty"`                                                // that a search can ask for
 	After            []uint64               `protobuf:"varint,25,rep,packed,name=after,proto3" json:"after,omitempty"`                                          // tasks that must have ended before it is ready
 	AfterItems       []uint32               `protobuf:"varint,26,rep,packed,name=after_items,json=afterItems,proto3" json:"after_items,omitempty"`              // the same, by their place in this call or batch, from 0
 	AfterRun         bool                   `protobuf:"varint,27,opt,name=after_run,json=afterRun,proto3" json:"after_run,omitempty"`                           // a parent that did not succeed does not cancel it
@@ -871,6 +888,13 @@ func (x *TaskSpec) GetUniqueUntilStart() bool {
 		return x.UniqueUntilStart
 	}
 	return false
+}
+
+func (x *TaskSpec) GetLabels() []*Label {
+	if x != nil {
+		return x.Labels
+	}
+	return nil
 }
 
 func (x *TaskSpec) GetAfter() []uint64 {
@@ -1947,6 +1971,184 @@ func (x *Delete) GetTasks() []uint64 {
 	return nil
 }
 
+// Sweep cancels all tasks that match, and have not ended, at its index.
+type Sweep struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	What          *TaskFilter            `protobuf:"bytes,1,opt,name=what,proto3" json:"what,omitempty"`
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Sweep) Reset() {
+	*x = Sweep{}
+	mi := &file_log_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Sweep) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Sweep) ProtoMessage() {}
+
+func (x *Sweep) ProtoReflect() protoreflect.Message {
+	mi := &file_log_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Sweep.ProtoReflect.Descriptor instead.
+func (*Sweep) Descriptor() ([]byte, []int) {
+	return file_log_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *Sweep) GetWhat() *TaskFilter {
+	if x != nil {
+		return x.What
+	}
+	return nil
+}
+
+func (x *Sweep) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// TaskFilter chooses tasks; what is unset matches all.
+type TaskFilter struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	States        []uint32               `protobuf:"varint,1,rep,packed,name=states,proto3" json:"states,omitempty"` // any of these
+	Queue         string                 `protobuf:"bytes,2,opt,name=queue,proto3" json:"queue,omitempty"`
+	Kind          string                 `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"`
+	Labels        []*Label               `protobuf:"bytes,4,rep,name=labels,proto3" json:"labels,omitempty"` // all of these
+	Batch         uint64                 `protobuf:"varint,5,opt,name=batch,proto3" json:"batch,omitempty"`
+	Worker        string                 `protobuf:"bytes,6,opt,name=worker,proto3" json:"worker,omitempty"` // that holds it, or held it last
+	Group         uint64                 `protobuf:"fixed64,7,opt,name=group,proto3" json:"group,omitempty"` // of dead tasks
+	Since         int64                  `protobuf:"varint,8,opt,name=since,proto3" json:"since,omitempty"`  // submitted at that time or later
+	Until         int64                  `protobuf:"varint,9,opt,name=until,proto3" json:"until,omitempty"`  // submitted earlier
+	First         uint64                 `protobuf:"varint,10,opt,name=first,proto3" json:"first,omitempty"` // ids
+	Last          uint64                 `protobuf:"varint,11,opt,name=last,proto3" json:"last,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TaskFilter) Reset() {
+	*x = TaskFilter{}
+	mi := &file_log_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TaskFilter) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TaskFilter) ProtoMessage() {}
+
+func (x *TaskFilter) ProtoReflect() protoreflect.Message {
+	mi := &file_log_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TaskFilter.ProtoReflect.Descriptor instead.
+func (*TaskFilter) Descriptor() ([]byte, []int) {
+	return file_log_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *TaskFilter) GetStates() []uint32 {
+	if x != nil {
+		return x.States
+	}
+	return nil
+}
+
+func (x *TaskFilter) GetQueue() string {
+	if x != nil {
+		return x.Queue
+	}
+	return ""
+}
+
+func (x *TaskFilter) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *TaskFilter) GetLabels() []*Label {
+	if x != nil {
+		return x.Labels
+	}
+	return nil
+}
+
+func (x *TaskFilter) GetBatch() uint64 {
+	if x != nil {
+		return x.Batch
+	}
+	return 0
+}
+
+func (x *TaskFilter) GetWorker() string {
+	if x != nil {
+		return x.Worker
+	}
+	return ""
+}
+
+func (x *TaskFilter) GetGroup() uint64 {
+	if x != nil {
+		return x.Group
+	}
+	return 0
+}
+
+func (x *TaskFilter) GetSince() int64 {
+	if x != nil {
+		return x.Since
+	}
+	return 0
+}
+
+func (x *TaskFilter) GetUntil() int64 {
+	if x != nil {
+		return x.Until
+	}
+	return 0
+}
+
+func (x *TaskFilter) GetFirst() uint64 {
+	if x != nil {
+		return x.First
+	}
+	return 0
+}
+
+func (x *TaskFilter) GetLast() uint64 {
+	if x != nil {
+		return x.Last
+	}
+	return 0
+}
+
 type QueueWeight struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Queue         string                 `protobuf:"bytes,1,opt,name=queue,proto3" json:"queue,omitempty"`
@@ -1957,7 +2159,7 @@ type QueueWeight struct {
 
 func (x *QueueWeight) Reset() {
 	*x = QueueWeight{}
-	mi := &file_log_proto_msgTypes[22]
+	mi := &file_log_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1969,7 +2171,7 @@ func (x *QueueWeight) String() string {
 func (*QueueWeight) ProtoMessage() {}
 
 func (x *QueueWeight) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[22]
+	mi := &file_log_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1982,7 +2184,7 @@ func (x *QueueWeight) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueueWeight.ProtoReflect.Descriptor instead.
 func (*QueueWeight) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{22}
+	return file_log_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *QueueWeight) GetQueue() string {
@@ -2021,7 +2223,7 @@ type OpenSession struct {
 
 func (x *OpenSession) Reset() {
 	*x = OpenSession{}
-	mi := &file_log_proto_msgTypes[23]
+	mi := &file_log_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2033,7 +2235,7 @@ func (x *OpenSession) String() string {
 func (*OpenSession) ProtoMessage() {}
 
 func (x *OpenSession) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[23]
+	mi := &file_log_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2046,7 +2248,7 @@ func (x *OpenSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenSession.ProtoReflect.Descriptor instead.
 func (*OpenSession) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{23}
+	return file_log_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *OpenSession) GetWorker() string {
@@ -2153,7 +2355,7 @@ type UpdateSession struct {
 
 func (x *UpdateSession) Reset() {
 	*x = UpdateSession{}
-	mi := &file_log_proto_msgTypes[24]
+	mi := &file_log_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2165,7 +2367,7 @@ func (x *UpdateSession) String() string {
 func (*UpdateSession) ProtoMessage() {}
 
 func (x *UpdateSession) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[24]
+	mi := &file_log_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2178,7 +2380,7 @@ func (x *UpdateSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateSession.ProtoReflect.Descriptor instead.
 func (*UpdateSession) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{24}
+	return file_log_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *UpdateSession) GetSession() uint64 {
@@ -2247,7 +2449,7 @@ type CloseSession struct {
 
 func (x *CloseSession) Reset() {
 	*x = CloseSession{}
-	mi := &file_log_proto_msgTypes[25]
+	mi := &file_log_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2259,7 +2461,7 @@ func (x *CloseSession) String() string {
 func (*CloseSession) ProtoMessage() {}
 
 func (x *CloseSession) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[25]
+	mi := &file_log_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2272,7 +2474,7 @@ func (x *CloseSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseSession.ProtoReflect.Descriptor instead.
 func (*CloseSession) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{25}
+	return file_log_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *CloseSession) GetSession() uint64 {
@@ -2292,7 +2494,7 @@ type ExpireSession struct {
 
 func (x *ExpireSession) Reset() {
 	*x = ExpireSession{}
-	mi := &file_log_proto_msgTypes[26]
+	mi := &file_log_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2304,7 +2506,7 @@ func (x *ExpireSession) String() string {
 func (*ExpireSession) ProtoMessage() {}
 
 func (x *ExpireSession) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[26]
+	mi := &file_log_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2317,7 +2519,7 @@ func (x *ExpireSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExpireSession.ProtoReflect.Descriptor instead.
 func (*ExpireSession) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{26}
+	return file_log_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ExpireSession) GetSession() uint64 {
@@ -2339,7 +2541,7 @@ type Tick struct {
 
 func (x *Tick) Reset() {
 	*x = Tick{}
-	mi := &file_log_proto_msgTypes[27]
+	mi := &file_log_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2351,7 +2553,7 @@ func (x *Tick) String() string {
 func (*Tick) ProtoMessage() {}
 
 func (x *Tick) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[27]
+	mi := &file_log_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2364,7 +2566,7 @@ func (x *Tick) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tick.ProtoReflect.Descriptor instead.
 func (*Tick) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{27}
+	return file_log_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Tick) GetSpareBefore() int64 {
@@ -2387,7 +2589,7 @@ type SetQueue struct {
 
 func (x *SetQueue) Reset() {
 	*x = SetQueue{}
-	mi := &file_log_proto_msgTypes[28]
+	mi := &file_log_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2399,7 +2601,7 @@ func (x *SetQueue) String() string {
 func (*SetQueue) ProtoMessage() {}
 
 func (x *SetQueue) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[28]
+	mi := &file_log_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2412,7 +2614,7 @@ func (x *SetQueue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetQueue.ProtoReflect.Descriptor instead.
 func (*SetQueue) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{28}
+	return file_log_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *SetQueue) GetQueue() string {
@@ -2467,7 +2669,7 @@ type QueueSettings struct {
 
 func (x *QueueSettings) Reset() {
 	*x = QueueSettings{}
-	mi := &file_log_proto_msgTypes[29]
+	mi := &file_log_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2479,7 +2681,7 @@ func (x *QueueSettings) String() string {
 func (*QueueSettings) ProtoMessage() {}
 
 func (x *QueueSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[29]
+	mi := &file_log_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2492,7 +2694,7 @@ func (x *QueueSettings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueueSettings.ProtoReflect.Descriptor instead.
 func (*QueueSettings) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{29}
+	return file_log_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *QueueSettings) GetPriority() int32 {
@@ -2606,7 +2808,7 @@ type RateLimit struct {
 
 func (x *RateLimit) Reset() {
 	*x = RateLimit{}
-	mi := &file_log_proto_msgTypes[30]
+	mi := &file_log_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2618,7 +2820,7 @@ func (x *RateLimit) String() string {
 func (*RateLimit) ProtoMessage() {}
 
 func (x *RateLimit) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[30]
+	mi := &file_log_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2631,7 +2833,7 @@ func (x *RateLimit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RateLimit.ProtoReflect.Descriptor instead.
 func (*RateLimit) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{30}
+	return file_log_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *RateLimit) GetTokens() uint32 {
@@ -2670,7 +2872,7 @@ type SetMember struct {
 
 func (x *SetMember) Reset() {
 	*x = SetMember{}
-	mi := &file_log_proto_msgTypes[31]
+	mi := &file_log_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2682,7 +2884,7 @@ func (x *SetMember) String() string {
 func (*SetMember) ProtoMessage() {}
 
 func (x *SetMember) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[31]
+	mi := &file_log_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2695,7 +2897,7 @@ func (x *SetMember) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetMember.ProtoReflect.Descriptor instead.
 func (*SetMember) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{31}
+	return file_log_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *SetMember) GetName() string {
@@ -2750,7 +2952,7 @@ type Finalize struct {
 
 func (x *Finalize) Reset() {
 	*x = Finalize{}
-	mi := &file_log_proto_msgTypes[32]
+	mi := &file_log_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2762,7 +2964,7 @@ func (x *Finalize) String() string {
 func (*Finalize) ProtoMessage() {}
 
 func (x *Finalize) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[32]
+	mi := &file_log_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2775,7 +2977,7 @@ func (x *Finalize) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finalize.ProtoReflect.Descriptor instead.
 func (*Finalize) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{32}
+	return file_log_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Finalize) GetLevel() uint32 {
@@ -2803,7 +3005,7 @@ type SetSchedule struct {
 
 func (x *SetSchedule) Reset() {
 	*x = SetSchedule{}
-	mi := &file_log_proto_msgTypes[33]
+	mi := &file_log_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2815,7 +3017,7 @@ func (x *SetSchedule) String() string {
 func (*SetSchedule) ProtoMessage() {}
 
 func (x *SetSchedule) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[33]
+	mi := &file_log_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2828,7 +3030,7 @@ func (x *SetSchedule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetSchedule.ProtoReflect.Descriptor instead.
 func (*SetSchedule) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{33}
+	return file_log_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *SetSchedule) GetSchedule() string {
@@ -2905,7 +3107,7 @@ type PauseSchedule struct {
 
 func (x *PauseSchedule) Reset() {
 	*x = PauseSchedule{}
-	mi := &file_log_proto_msgTypes[34]
+	mi := &file_log_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2917,7 +3119,7 @@ func (x *PauseSchedule) String() string {
 func (*PauseSchedule) ProtoMessage() {}
 
 func (x *PauseSchedule) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[34]
+	mi := &file_log_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2930,7 +3132,7 @@ func (x *PauseSchedule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseSchedule.ProtoReflect.Descriptor instead.
 func (*PauseSchedule) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{34}
+	return file_log_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *PauseSchedule) GetSchedule() string {
@@ -2956,7 +3158,7 @@ type DeleteSchedule struct {
 
 func (x *DeleteSchedule) Reset() {
 	*x = DeleteSchedule{}
-	mi := &file_log_proto_msgTypes[35]
+	mi := &file_log_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2968,7 +3170,7 @@ func (x *DeleteSchedule) String() string {
 func (*DeleteSchedule) ProtoMessage() {}
 
 func (x *DeleteSchedule) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[35]
+	mi := &file_log_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2981,7 +3183,7 @@ func (x *DeleteSchedule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteSchedule.ProtoReflect.Descriptor instead.
 func (*DeleteSchedule) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{35}
+	return file_log_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *DeleteSchedule) GetSchedule() string {
@@ -3001,7 +3203,7 @@ type TriggerSchedule struct {
 
 func (x *TriggerSchedule) Reset() {
 	*x = TriggerSchedule{}
-	mi := &file_log_proto_msgTypes[36]
+	mi := &file_log_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3013,7 +3215,7 @@ func (x *TriggerSchedule) String() string {
 func (*TriggerSchedule) ProtoMessage() {}
 
 func (x *TriggerSchedule) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[36]
+	mi := &file_log_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3026,7 +3228,7 @@ func (x *TriggerSchedule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TriggerSchedule.ProtoReflect.Descriptor instead.
 func (*TriggerSchedule) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{36}
+	return file_log_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *TriggerSchedule) GetSchedule() string {
@@ -3047,7 +3249,7 @@ type Fire struct {
 
 func (x *Fire) Reset() {
 	*x = Fire{}
-	mi := &file_log_proto_msgTypes[37]
+	mi := &file_log_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3059,7 +3261,7 @@ func (x *Fire) String() string {
 func (*Fire) ProtoMessage() {}
 
 func (x *Fire) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[37]
+	mi := &file_log_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3072,7 +3274,7 @@ func (x *Fire) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fire.ProtoReflect.Descriptor instead.
 func (*Fire) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{37}
+	return file_log_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Fire) GetItems() []*FireItem {
@@ -3095,7 +3297,7 @@ type FireItem struct {
 
 func (x *FireItem) Reset() {
 	*x = FireItem{}
-	mi := &file_log_proto_msgTypes[38]
+	mi := &file_log_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3107,7 +3309,7 @@ func (x *FireItem) String() string {
 func (*FireItem) ProtoMessage() {}
 
 func (x *FireItem) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[38]
+	mi := &file_log_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3120,7 +3322,7 @@ func (x *FireItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FireItem.ProtoReflect.Descriptor instead.
 func (*FireItem) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{38}
+	return file_log_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *FireItem) GetSchedule() string {
@@ -3164,7 +3366,7 @@ const file_log_proto_rawDesc = "" +
 	"\n" +
 	"\tlog.proto\x12\ftaskraft.fsm\"=\n" +
 	"\bCommands\x121\n" +
-	"\bcommands\x18\x01 \x03(\v2\x15.taskraft.fsm.CommandR\bcommands\"\xad\f\n" +
+	"\bcommands\x18\x01 \x03(\v2\x15.taskraft.fsm.CommandR\bcommands\"\xda\f\n" +
 	"\aCommand\x12\x1c\n" +
 	"\tprincipal\x18\x01 \x01(\tR\tprincipal\x12&\n" +
 	"\x04call\x18\x02 \x01(\v2\x12.taskraft.fsm.CallR\x04call\x12.\n" +
@@ -3184,7 +3386,8 @@ const file_log_proto_rawDesc = "" +
 	"\n" +
 	"set_member\x18\x1d \x01(\v2\x17.taskraft.fsm.SetMemberH\x00R\tsetMember\x124\n" +
 	"\bfinalize\x18\x1e \x01(\v2\x16.taskraft.fsm.FinalizeH\x00R\bfinalize\x12.\n" +
-	"\x06delete\x18\x1f \x01(\v2\x14.taskraft.fsm.DeleteH\x00R\x06delete\x128\n" +
+	"\x06delete\x18\x1f \x01(\v2\x14.taskraft.fsm.DeleteH\x00R\x06delete\x12+\n" +
+	"\x05sweep\x18  \x01(\v2\x13.taskraft.fsm.SweepH\x00R\x05sweep\x128\n" +
 	"\n" +
 	"open_batch\x18# \x01(\v2\x17.taskraft.fsm.OpenBatchH\x00R\topenBatch\x12;\n" +
 	"\vstage_batch\x18$ \x01(\v2\x18.taskraft.fsm.StageBatchH\x00R\n" +
@@ -3207,7 +3410,7 @@ const file_log_proto_rawDesc = "" +
 	"\x06repeat\x18\x04 \x01(\bR\x06repeat\"e\n" +
 	"\x06Submit\x12,\n" +
 	"\x05tasks\x18\x01 \x03(\v2\x16.taskraft.fsm.TaskSpecR\x05tasks\x12-\n" +
-	"\x05batch\x18\x19 \x01(\v2\x17.taskraft.fsm.BatchSpecR\x05batch\"\x8d\a\n" +
+	"\x05batch\x18\x19 \x01(\v2\x17.taskraft.fsm.BatchSpecR\x05batch\"\xba\a\n" +
 	"\bTaskSpec\x12\x14\n" +
 	"\x05queue\x18\x01 \x01(\tR\x05queue\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x18\n" +
@@ -3232,7 +3435,8 @@ const file_log_proto_rawDesc = "" +
 	"\x0fconcurrency_key\x18\x11 \x01(\tR\x0econcurrencyKey\x12\x1d\n" +
 	"\n" +
 	"unique_key\x18\x12 \x01(\tR\tuniqueKey\x12,\n" +
-	"\x12unique_until_start\x18\x13 \x01(\bR\x10uniqueUntilStart\x12\x14\n" +
+	"\x12unique_until_start\x18\x13 \x01(\bR\x10uniqueUntilStart\x12+\n" +
+	"\x06labels\x18\x14 \x03(\v2\x13.taskraft.fsm.LabelR\x06labels\x12\x14\n" +
 	"\x05after\x18\x19 \x03(\x04R\x05after\x12\x1f\n" +
 	"\vafter_items\x18\x1a \x03(\rR\n" +
 	"afterItems\x12\x1b\n" +
@@ -3321,7 +3525,24 @@ const file_log_proto_rawDesc = "" +
 	"\x05Retry\x12\x14\n" +
 	"\x05tasks\x18\x01 \x03(\x04R\x05tasks\"\x1e\n" +
 	"\x06Delete\x12\x14\n" +
-	"\x05tasks\x18\x01 \x03(\x04R\x05tasks\";\n" +
+	"\x05tasks\x18\x01 \x03(\x04R\x05tasks\"M\n" +
+	"\x05Sweep\x12,\n" +
+	"\x04what\x18\x01 \x01(\v2\x18.taskraft.fsm.TaskFilterR\x04what\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"\x95\x02\n" +
+	"\n" +
+	"TaskFilter\x12\x16\n" +
+	"\x06states\x18\x01 \x03(\rR\x06states\x12\x14\n" +
+	"\x05queue\x18\x02 \x01(\tR\x05queue\x12\x12\n" +
+	"\x04kind\x18\x03 \x01(\tR\x04kind\x12+\n" +
+	"\x06labels\x18\x04 \x03(\v2\x13.taskraft.fsm.LabelR\x06labels\x12\x14\n" +
+	"\x05batch\x18\x05 \x01(\x04R\x05batch\x12\x16\n" +
+	"\x06worker\x18\x06 \x01(\tR\x06worker\x12\x14\n" +
+	"\x05group\x18\a \x01(\x06R\x05group\x12\x14\n" +
+	"\x05since\x18\b \x01(\x03R\x05since\x12\x14\n" +
+	"\x05until\x18\t \x01(\x03R\x05until\x12\x14\n" +
+	"\x05first\x18\n" +
+	" \x01(\x04R\x05first\x12\x12\n" +
+	"\x04last\x18\v \x01(\x04R\x04last\";\n" +
 	"\vQueueWeight\x12\x14\n" +
 	"\x05queue\x18\x01 \x01(\tR\x05queue\x12\x16\n" +
 	"\x06weight\x18\x02 \x01(\rR\x06weight\"\x92\x03\n" +
@@ -3452,7 +3673,7 @@ func file_log_proto_rawDescGZIP() []byte {
 	return file_log_proto_rawDescData
 }
 
-var file_log_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
+var file_log_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
 var file_log_proto_goTypes = []any{
 	(*Commands)(nil),        // 0: taskraft.fsm.Commands
 	(*Command)(nil),         // 1: taskraft.fsm.Command
@@ -3476,25 +3697,27 @@ var file_log_proto_goTypes = []any{
 	(*Cancel)(nil),          // 19: taskraft.fsm.Cancel
 	(*Retry)(nil),           // 20: taskraft.fsm.Retry
 	(*Delete)(nil),          // 21: taskraft.fsm.Delete
-	(*QueueWeight)(nil),     // 22: taskraft.fsm.QueueWeight
-	(*OpenSession)(nil),     // 23: taskraft.fsm.OpenSession
-	(*UpdateSession)(nil),   // 24: taskraft.fsm.UpdateSession
-	(*CloseSession)(nil),    // 25: taskraft.fsm.CloseSession
-	(*ExpireSession)(nil),   // 26: taskraft.fsm.ExpireSession
-	(*Tick)(nil),            // 27: taskraft.fsm.Tick
-	(*SetQueue)(nil),        // 28: taskraft.fsm.SetQueue
-	(*QueueSettings)(nil),   // 29: taskraft.fsm.QueueSettings
-	(*RateLimit)(nil),       // 30: taskraft.fsm.RateLimit
-	(*SetMember)(nil),       // 31: taskraft.fsm.SetMember
-	(*Finalize)(nil),        // 32: taskraft.fsm.Finalize
-	(*SetSchedule)(nil),     // 33: taskraft.fsm.SetSchedule
-	(*PauseSchedule)(nil),   // 34: taskraft.fsm.PauseSchedule
-	(*DeleteSchedule)(nil),  // 35: taskraft.fsm.DeleteSchedule
-	(*TriggerSchedule)(nil), // 36: taskraft.fsm.TriggerSchedule
-	(*Fire)(nil),            // 37: taskraft.fsm.Fire
-	(*FireItem)(nil),        // 38: taskraft.fsm.FireItem
-	nil,                     // 39: taskraft.fsm.OpenSession.LabelsEntry
-	nil,                     // 40: taskraft.fsm.UpdateSession.LabelsEntry
+	(*Sweep)(nil),           // 22: taskraft.fsm.Sweep
+	(*TaskFilter)(nil),      // 23: taskraft.fsm.TaskFilter
+	(*QueueWeight)(nil),     // 24: taskraft.fsm.QueueWeight
+	(*OpenSession)(nil),     // 25: taskraft.fsm.OpenSession
+	(*UpdateSession)(nil),   // 26: taskraft.fsm.UpdateSession
+	(*CloseSession)(nil),    // 27: taskraft.fsm.CloseSession
+	(*ExpireSession)(nil),   // 28: taskraft.fsm.ExpireSession
+	(*Tick)(nil),            // 29: taskraft.fsm.Tick
+	(*SetQueue)(nil),        // 30: taskraft.fsm.SetQueue
+	(*QueueSettings)(nil),   // 31: taskraft.fsm.QueueSettings
+	(*RateLimit)(nil),       // 32: taskraft.fsm.RateLimit
+	(*SetMember)(nil),       // 33: taskraft.fsm.SetMember
+	(*Finalize)(nil),        // 34: taskraft.fsm.Finalize
+	(*SetSchedule)(nil),     // 35: taskraft.fsm.SetSchedule
+	(*PauseSchedule)(nil),   // 36: taskraft.fsm.PauseSchedule
+	(*DeleteSchedule)(nil),  // 37: taskraft.fsm.DeleteSchedule
+	(*TriggerSchedule)(nil), // 38: taskraft.fsm.TriggerSchedule
+	(*Fire)(nil),            // 39: taskraft.fsm.Fire
+	(*FireItem)(nil),        // 40: taskraft.fsm.FireItem
+	nil,                     // 41: taskraft.fsm.OpenSession.LabelsEntry
+	nil,                     // 42: taskraft.fsm.UpdateSession.LabelsEntry
 }
 var file_log_proto_depIdxs = []int32{
 	1,  // 0: taskraft.fsm.Commands.commands:type_name -> taskraft.fsm.Command
@@ -3506,51 +3729,55 @@ var file_log_proto_depIdxs = []int32{
 	17, // 6: taskraft.fsm.Command.release:type_name -> taskraft.fsm.Release
 	19, // 7: taskraft.fsm.Command.cancel:type_name -> taskraft.fsm.Cancel
 	20, // 8: taskraft.fsm.Command.retry:type_name -> taskraft.fsm.Retry
-	23, // 9: taskraft.fsm.Command.open_session:type_name -> taskraft.fsm.OpenSession
-	24, // 10: taskraft.fsm.Command.update_session:type_name -> taskraft.fsm.UpdateSession
-	25, // 11: taskraft.fsm.Command.close_session:type_name -> taskraft.fsm.CloseSession
-	26, // 12: taskraft.fsm.Command.expire_session:type_name -> taskraft.fsm.ExpireSession
-	27, // 13: taskraft.fsm.Command.tick:type_name -> taskraft.fsm.Tick
-	28, // 14: taskraft.fsm.Command.set_queue:type_name -> taskraft.fsm.SetQueue
-	31, // 15: taskraft.fsm.Command.set_member:type_name -> taskraft.fsm.SetMember
-	32, // 16: taskraft.fsm.Command.finalize:type_name -> taskraft.fsm.Finalize
+	25, // 9: taskraft.fsm.Command.open_session:type_name -> taskraft.fsm.OpenSession
+	26, // 10: taskraft.fsm.Command.update_session:type_name -> taskraft.fsm.UpdateSession
+	27, // 11: taskraft.fsm.Command.close_session:type_name -> taskraft.fsm.CloseSession
+	28, // 12: taskraft.fsm.Command.expire_session:type_name -> taskraft.fsm.ExpireSession
+	29, // 13: taskraft.fsm.Command.tick:type_name -> taskraft.fsm.Tick
+	30, // 14: taskraft.fsm.Command.set_queue:type_name -> taskraft.fsm.SetQueue
+	33, // 15: taskraft.fsm.Command.set_member:type_name -> taskraft.fsm.SetMember
+	34, // 16: taskraft.fsm.Command.finalize:type_name -> taskraft.fsm.Finalize
 	21, // 17: taskraft.fsm.Command.delete:type_name -> taskraft.fsm.Delete
-	6,  // 18: taskraft.fsm.Command.open_batch:type_name -> taskraft.fsm.OpenBatch
-	7,  // 19: taskraft.fsm.Command.stage_batch:type_name -> taskraft.fsm.StageBatch
-	8,  // 20: taskraft.fsm.Command.commit_batch:type_name -> taskraft.fsm.CommitBatch
-	9,  // 21: taskraft.fsm.Command.cancel_batch:type_name -> taskraft.fsm.CancelBatch
-	10, // 22: taskraft.fsm.Command.retry_dead:type_name -> taskraft.fsm.RetryDead
-	33, // 23: taskraft.fsm.Command.set_schedule:type_name -> taskraft.fsm.SetSchedule
-	34, // 24: taskraft.fsm.Command.pause_schedule:type_name -> taskraft.fsm.PauseSchedule
-	35, // 25: taskraft.fsm.Command.delete_schedule:type_name -> taskraft.fsm.DeleteSchedule
-	36, // 26: taskraft.fsm.Command.trigger_schedule:type_name -> taskraft.fsm.TriggerSchedule
-	37, // 27: taskraft.fsm.Command.fire:type_name -> taskraft.fsm.Fire
-	4,  // 28: taskraft.fsm.Submit.tasks:type_name -> taskraft.fsm.TaskSpec
-	5,  // 29: taskraft.fsm.Submit.batch:type_name -> taskraft.fsm.BatchSpec
-	11, // 30: taskraft.fsm.TaskSpec.require:type_name -> taskraft.fsm.Label
-	4,  // 31: taskraft.fsm.TaskSpec.on_success:type_name -> taskraft.fsm.TaskSpec
-	4,  // 32: taskraft.fsm.TaskSpec.on_dead:type_name -> taskraft.fsm.TaskSpec
-	4,  // 33: taskraft.fsm.BatchSpec.follow_up:type_name -> taskraft.fsm.TaskSpec
-	4,  // 34: taskraft.fsm.BatchSpec.on_success:type_name -> taskraft.fsm.TaskSpec
-	5,  // 35: taskraft.fsm.OpenBatch.batch:type_name -> taskraft.fsm.BatchSpec
-	4,  // 36: taskraft.fsm.StageBatch.tasks:type_name -> taskraft.fsm.TaskSpec
-	14, // 37: taskraft.fsm.Complete.items:type_name -> taskraft.fsm.Completion
-	4,  // 38: taskraft.fsm.Completion.follow_up:type_name -> taskraft.fsm.TaskSpec
-	16, // 39: taskraft.fsm.Fail.items:type_name -> taskraft.fsm.Failure
-	18, // 40: taskraft.fsm.Release.items:type_name -> taskraft.fsm.Handback
-	22, // 41: taskraft.fsm.OpenSession.queues:type_name -> taskraft.fsm.QueueWeight
-	39, // 42: taskraft.fsm.OpenSession.labels:type_name -> taskraft.fsm.OpenSession.LabelsEntry
-	22, // 43: taskraft.fsm.UpdateSession.queues:type_name -> taskraft.fsm.QueueWeight
-	40, // 44: taskraft.fsm.UpdateSession.labels:type_name -> taskraft.fsm.UpdateSession.LabelsEntry
-	29, // 45: taskraft.fsm.SetQueue.settings:type_name -> taskraft.fsm.QueueSettings
-	30, // 46: taskraft.fsm.QueueSettings.rate:type_name -> taskraft.fsm.RateLimit
-	4,  // 47: taskraft.fsm.SetSchedule.task:type_name -> taskraft.fsm.TaskSpec
-	38, // 48: taskraft.fsm.Fire.items:type_name -> taskraft.fsm.FireItem
-	49, // [49:49] is the sub-list for method output_type
-	49, // [49:49] is the sub-list for method input_type
-	49, // [49:49] is the sub-list for extension type_name
-	49, // [49:49] is the sub-list for extension extendee
-	0,  // [0:49] is the sub-list for field type_name
+	22, // 18: taskraft.fsm.Command.sweep:type_name -> taskraft.fsm.Sweep
+	6,  // 19: taskraft.fsm.Command.open_batch:type_name -> taskraft.fsm.OpenBatch
+	7,  // 20: taskraft.fsm.Command.stage_batch:type_name -> taskraft.fsm.StageBatch
+	8,  // 21: taskraft.fsm.Command.commit_batch:type_name -> taskraft.fsm.CommitBatch
+	9,  // 22: taskraft.fsm.Command.cancel_batch:type_name -> taskraft.fsm.CancelBatch
+	10, // 23: taskraft.fsm.Command.retry_dead:type_name -> taskraft.fsm.RetryDead
+	35, // 24: taskraft.fsm.Command.set_schedule:type_name -> taskraft.fsm.SetSchedule
+	36, // 25: taskraft.fsm.Command.pause_schedule:type_name -> taskraft.fsm.PauseSchedule
+	37, // 26: taskraft.fsm.Command.delete_schedule:type_name -> taskraft.fsm.DeleteSchedule
+	38, // 27: taskraft.fsm.Command.trigger_schedule:type_name -> taskraft.fsm.TriggerSchedule
+	39, // 28: taskraft.fsm.Command.fire:type_name -> taskraft.fsm.Fire
+	4,  // 29: taskraft.fsm.Submit.tasks:type_name -> taskraft.fsm.TaskSpec
+	5,  // 30: taskraft.fsm.Submit.batch:type_name -> taskraft.fsm.BatchSpec
+	11, // 31: taskraft.fsm.TaskSpec.require:type_name -> taskraft.fsm.Label
+	11, // 32: taskraft.fsm.TaskSpec.labels:type_name -> taskraft.fsm.Label
+	4,  // 33: taskraft.fsm.TaskSpec.on_success:type_name -> taskraft.fsm.TaskSpec
+	4,  // 34: taskraft.fsm.TaskSpec.on_dead:type_name -> taskraft.fsm.TaskSpec
+	4,  // 35: taskraft.fsm.BatchSpec.follow_up:type_name -> taskraft.fsm.TaskSpec
+	4,  // 36: taskraft.fsm.BatchSpec.on_success:type_name -> taskraft.fsm.TaskSpec
+	5,  // 37: taskraft.fsm.OpenBatch.batch:type_name -> taskraft.fsm.BatchSpec
+	4,  // 38: taskraft.fsm.StageBatch.tasks:type_name -> taskraft.fsm.TaskSpec
+	14, // 39: taskraft.fsm.Complete.items:type_name -> taskraft.fsm.Completion
+	4,  // 40: taskraft.fsm.Completion.follow_up:type_name -> taskraft.fsm.TaskSpec
+	16, // 41: taskraft.fsm.Fail.items:type_name -> taskraft.fsm.Failure
+	18, // 42: taskraft.fsm.Release.items:type_name -> taskraft.fsm.Handback
+	23, // 43: taskraft.fsm.Sweep.what:type_name -> taskraft.fsm.TaskFilter
+	11, // 44: taskraft.fsm.TaskFilter.labels:type_name -> taskraft.fsm.Label
+	24, // 45: taskraft.fsm.OpenSession.queues:type_name -> taskraft.fsm.QueueWeight
+	41, // 46: taskraft.fsm.OpenSession.labels:type_name -> taskraft.fsm.OpenSession.LabelsEntry
+	24, // 47: taskraft.fsm.UpdateSession.queues:type_name -> taskraft.fsm.QueueWeight
+	42, // 48: taskraft.fsm.UpdateSession.labels:type_name -> taskraft.fsm.UpdateSession.LabelsEntry
+	31, // 49: taskraft.fsm.SetQueue.settings:type_name -> taskraft.fsm.QueueSettings
+	32, // 50: taskraft.fsm.QueueSettings.rate:type_name -> taskraft.fsm.RateLimit
+	4,  // 51: taskraft.fsm.SetSchedule.task:type_name -> taskraft.fsm.TaskSpec
+	40, // 52: taskraft.fsm.Fire.items:type_name -> taskraft.fsm.FireItem
+	53, // [53:53] is the sub-list for method output_type
+	53, // [53:53] is the sub-list for method input_type
+	53, // [53:53] is the sub-list for extension type_name
+	53, // [53:53] is the sub-list for extension extendee
+	0,  // [0:53] is the sub-list for field type_name
 }
 
 func init() { file_log_proto_init() }
@@ -3575,6 +3802,7 @@ func file_log_proto_init() {
 		(*Command_SetMember)(nil),
 		(*Command_Finalize)(nil),
 		(*Command_Delete)(nil),
+		(*Command_Sweep)(nil),
 		(*Command_OpenBatch)(nil),
 		(*Command_StageBatch)(nil),
 		(*Command_CommitBatch)(nil),
@@ -3588,15 +3816,15 @@ func file_log_proto_init() {
 	}
 	file_log_proto_msgTypes[4].OneofWrappers = []any{}
 	file_log_proto_msgTypes[10].OneofWrappers = []any{}
-	file_log_proto_msgTypes[28].OneofWrappers = []any{}
-	file_log_proto_msgTypes[29].OneofWrappers = []any{}
+	file_log_proto_msgTypes[30].OneofWrappers = []any{}
+	file_log_proto_msgTypes[31].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_log_proto_rawDesc), len(file_log_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   41,
+			NumMessages:   43,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -38,6 +38,7 @@ type Meta struct {
 	LastVersion   uint64                 `protobuf:"varint,70,opt,name=last_version,json=lastVersion,proto3" json:"last_version,omitempty"` // of a schedule
 	LastBatch     uint64                 `protobuf:"varint,25,opt,name=last_batch,json=lastBatch,proto3" json:"last_batch,omitempty"`
 	DeadRetries   []*DeadRetry           `protobuf:"bytes,26,rep,name=dead_retries,json=deadRetries,proto3" json:"dead_retries,omitempty"` // being carried out by ticks
+	LastSweep     uint64                 `protobuf:"varint,60,opt,name=last_sweep,json=lastSweep,proto3" json:"last_sweep,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -147,6 +148,13 @@ func (x *Meta) GetDeadRetries() []*DeadRetry {
 		return x.DeadRetries
 	}
 	return nil
+}
+
+func (x *Meta) GetLastSweep() uint64 {
+	if x != nil {
+		return x.LastSweep
+	}
+	return 0
 }
 
 // DeadRetry is a RetryDead that was more than one entry could do.
@@ -462,6 +470,7 @@ type TaskRecord struct {
 	ConcurrencyKey    string                 `protobuf:"bytes,41,opt,name=concurrency_key,json=concurrencyKey,proto3" json:"concurrency_key,omitempty"`
 	UniqueKey         string                 `protobuf:"bytes,42,opt,name=unique_key,json=uniqueKey,proto3" json:"unique_key,omitempty"`
 	UniqueUntilStart  bool                   `protobuf:"varint,43,opt,name=unique_until_start,json=uniqueUntilStart,proto3" json:"unique_until_start,omitempty"`
+	Labels            []*Label               `protobuf:"bytes,44,rep,name=labels,proto3" json:"labels,omitempty"`
 	Schedule          string                 `protobuf:"bytes,70,opt,name=schedule,proto3" json:"schedule,omitempty"`
 	FireTime          int64                  `protobuf:"varint,71,opt,name=fire_time,json=fireTime,proto3" json:"fire_time,omitempty"`
 	Batch             uint64                 `protobuf:"varint,55,opt,name=batch,proto3" json:"batch,omitempty"`
@@ -792,6 +801,13 @@ func (x *TaskRecord) GetUniqueUntilStart() bool {
 		return x.UniqueUntilStart
 	}
 	return false
+}
+
+func (x *TaskRecord) GetLabels() []*Label {
+	if x != nil {
+		return x.Labels
+	}
+	return nil
 }
 
 func (x *TaskRecord) GetSchedule() string {
@@ -2041,6 +2057,117 @@ func (x *ScheduleRecord) GetRefusedTotal() uint64 {
 }
 
 // Record is one record of the stream.
+// SweepRecord is a sweep, at work or done.
+type SweepRecord struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Id         uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	What       *TaskFilter            `protobuf:"bytes,2,opt,name=what,proto3" json:"what,omitempty"`
+	Reason     string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	StartedAt  int64                  `protobuf:"varint,4,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
+	FinishedAt int64                  `protobuf:"varint,5,opt,name=finished_at,json=finishedAt,proto3" json:"finished_at,omitempty"`
+	Matched    uint64                 `protobuf:"varint,6,opt,name=matched,proto3" json:"matched,omitempty"`
+	Cancelled  uint64                 `protobuf:"varint,7,opt,name=cancelled,proto3" json:"cancelled,omitempty"`
+	Ended      uint64                 `protobuf:"varint,8,opt,name=ended,proto3" json:"ended,omitempty"`
+	// The ids whose turn has not come: so many that are not among them, then so many
+	// that are, and so on.
+	Left          []uint64 `protobuf:"varint,9,rep,packed,name=left,proto3" json:"left,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SweepRecord) Reset() {
+	*x = SweepRecord{}
+	mi := &file_snapshot_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SweepRecord) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SweepRecord) ProtoMessage() {}
+
+func (x *SweepRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_snapshot_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SweepRecord.ProtoReflect.Descriptor instead.
+func (*SweepRecord) Descriptor() ([]byte, []int) {
+	return file_snapshot_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *SweepRecord) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *SweepRecord) GetWhat() *TaskFilter {
+	if x != nil {
+		return x.What
+	}
+	return nil
+}
+
+func (x *SweepRecord) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *SweepRecord) GetStartedAt() int64 {
+	if x != nil {
+		return x.StartedAt
+	}
+	return 0
+}
+
+func (x *SweepRecord) GetFinishedAt() int64 {
+	if x != nil {
+		return x.FinishedAt
+	}
+	return 0
+}
+
+func (x *SweepRecord) GetMatched() uint64 {
+	if x != nil {
+		return x.Matched
+	}
+	return 0
+}
+
+func (x *SweepRecord) GetCancelled() uint64 {
+	if x != nil {
+		return x.Cancelled
+	}
+	return 0
+}
+
+func (x *SweepRecord) GetEnded() uint64 {
+	if x != nil {
+		return x.Ended
+	}
+	return 0
+}
+
+func (x *SweepRecord) GetLeft() []uint64 {
+	if x != nil {
+		return x.Left
+	}
+	return nil
+}
+
 type Record struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Types that are valid to be assigned to Kind:
@@ -2053,6 +2180,7 @@ type Record struct {
 	//	*Record_Request
 	//	*Record_Client
 	//	*Record_Member
+	//	*Record_Sweep
 	//	*Record_Batch
 	//	*Record_Chunk
 	//	*Record_Release
@@ -2064,7 +2192,7 @@ type Record struct {
 
 func (x *Record) Reset() {
 	*x = Record{}
-	mi := &file_snapshot_proto_msgTypes[16]
+	mi := &file_snapshot_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2076,7 +2204,7 @@ func (x *Record) String() string {
 func (*Record) ProtoMessage() {}
 
 func (x *Record) ProtoReflect() protoreflect.Message {
-	mi := &file_snapshot_proto_msgTypes[16]
+	mi := &file_snapshot_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2089,7 +2217,7 @@ func (x *Record) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Record.ProtoReflect.Descriptor instead.
 func (*Record) Descriptor() ([]byte, []int) {
-	return file_snapshot_proto_rawDescGZIP(), []int{16}
+	return file_snapshot_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Record) GetKind() isRecord_Kind {
@@ -2171,6 +2299,15 @@ func (x *Record) GetMember() *MemberRecord {
 	return nil
 }
 
+func (x *Record) GetSweep() *SweepRecord {
+	if x != nil {
+		if x, ok := x.Kind.(*Record_Sweep); ok {
+			return x.Sweep
+		}
+	}
+	return nil
+}
+
 func (x *Record) GetBatch() *BatchRecord {
 	if x != nil {
 		if x, ok := x.Kind.(*Record_Batch); ok {
@@ -2243,6 +2380,10 @@ type Record_Member struct {
 	Member *MemberRecord `protobuf:"bytes,8,opt,name=member,proto3,oneof"`
 }
 
+type Record_Sweep struct {
+	Sweep *SweepRecord `protobuf:"bytes,9,opt,name=sweep,proto3,oneof"`
+}
+
 type Record_Batch struct {
 	Batch *BatchRecord `protobuf:"bytes,11,opt,name=batch,proto3,oneof"`
 }
@@ -2275,6 +2416,8 @@ func (*Record_Client) isRecord_Kind() {}
 
 func (*Record_Member) isRecord_Kind() {}
 
+func (*Record_Sweep) isRecord_Kind() {}
+
 func (*Record_Batch) isRecord_Kind() {}
 
 func (*Record_Chunk) isRecord_Kind() {}
@@ -2287,7 +2430,7 @@ var File_snapshot_proto protoreflect.FileDescriptor
 
 const file_snapshot_proto_rawDesc = "" +
 	"\n" +
-	"\x0esnapshot.proto\x12\ftaskraft.fsm\x1a\tlog.proto\"\xda\x02\n" +
+	"\x0esnapshot.proto\x12\ftaskraft.fsm\x1a\tlog.proto\"\xf9\x02\n" +
 	"\x04Meta\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x12\n" +
 	"\x04term\x18\x02 \x01(\x04R\x04term\x12\x10\n" +
@@ -2301,7 +2444,9 @@ const file_snapshot_proto_rawDesc = "" +
 	"\flast_version\x18F \x01(\x04R\vlastVersion\x12\x1d\n" +
 	"\n" +
 	"last_batch\x18\x19 \x01(\x04R\tlastBatch\x12:\n" +
-	"\fdead_retries\x18\x1a \x03(\v2\x17.taskraft.fsm.DeadRetryR\vdeadRetries\"\x98\x01\n" +
+	"\fdead_retries\x18\x1a \x03(\v2\x17.taskraft.fsm.DeadRetryR\vdeadRetries\x12\x1d\n" +
+	"\n" +
+	"last_sweep\x18< \x01(\x04R\tlastSweep\"\x98\x01\n" +
 	"\tDeadRetry\x12+\n" +
 	"\x04what\x18\x01 \x01(\v2\x17.taskraft.fsm.RetryDeadR\x04what\x12\x14\n" +
 	"\x05until\x18\x02 \x01(\x03R\x05until\x12\x16\n" +
@@ -2326,7 +2471,7 @@ const file_snapshot_proto_rawDesc = "" +
 	"\aoutcome\x18\x03 \x01(\rR\aoutcome\x12\x16\n" +
 	"\x06result\x18\x04 \x01(\fR\x06result\x12\x1c\n" +
 	"\ttruncated\x18\x05 \x01(\bR\ttruncated\x12\x0e\n" +
-	"\x02at\x18\x06 \x01(\x03R\x02at\"\xe9\f\n" +
+	"\x02at\x18\x06 \x01(\x03R\x02at\"\x96\r\n" +
 	"\n" +
 	"TaskRecord\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x1e\n" +
@@ -2384,7 +2529,8 @@ const file_snapshot_proto_rawDesc = "" +
 	"\x0fconcurrency_key\x18) \x01(\tR\x0econcurrencyKey\x12\x1d\n" +
 	"\n" +
 	"unique_key\x18* \x01(\tR\tuniqueKey\x12,\n" +
-	"\x12unique_until_start\x18+ \x01(\bR\x10uniqueUntilStart\x12\x1a\n" +
+	"\x12unique_until_start\x18+ \x01(\bR\x10uniqueUntilStart\x12+\n" +
+	"\x06labels\x18, \x03(\v2\x13.taskraft.fsm.LabelR\x06labels\x12\x1a\n" +
 	"\bschedule\x18F \x01(\tR\bschedule\x12\x1b\n" +
 	"\tfire_time\x18G \x01(\x03R\bfireTime\x12\x14\n" +
 	"\x05batch\x187 \x01(\x04R\x05batch\x12\x14\n" +
@@ -2525,7 +2671,19 @@ const file_snapshot_proto_rawDesc = "" +
 	"firedTotal\x12%\n" +
 	"\x0emisfires_total\x18\x15 \x01(\x04R\rmisfiresTotal\x12%\n" +
 	"\x0eoverlaps_total\x18\x16 \x01(\x04R\roverlapsTotal\x12#\n" +
-	"\rrefused_total\x18\x17 \x01(\x04R\frefusedTotal\"\x8c\x05\n" +
+	"\rrefused_total\x18\x17 \x01(\x04R\frefusedTotal\"\x85\x02\n" +
+	"\vSweepRecord\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\x12,\n" +
+	"\x04what\x18\x02 \x01(\v2\x18.taskraft.fsm.TaskFilterR\x04what\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x1d\n" +
+	"\n" +
+	"started_at\x18\x04 \x01(\x03R\tstartedAt\x12\x1f\n" +
+	"\vfinished_at\x18\x05 \x01(\x03R\n" +
+	"finishedAt\x12\x18\n" +
+	"\amatched\x18\x06 \x01(\x04R\amatched\x12\x1c\n" +
+	"\tcancelled\x18\a \x01(\x04R\tcancelled\x12\x14\n" +
+	"\x05ended\x18\b \x01(\x04R\x05ended\x12\x12\n" +
+	"\x04left\x18\t \x03(\x04R\x04left\"\xbf\x05\n" +
 	"\x06Record\x12(\n" +
 	"\x04meta\x18\x01 \x01(\v2\x12.taskraft.fsm.MetaH\x00R\x04meta\x12.\n" +
 	"\x04task\x18\x02 \x01(\v2\x18.taskraft.fsm.TaskRecordH\x00R\x04task\x121\n" +
@@ -2535,6 +2693,7 @@ const file_snapshot_proto_rawDesc = "" +
 	"\arequest\x18\x06 \x01(\v2\x1b.taskraft.fsm.RequestRecordH\x00R\arequest\x124\n" +
 	"\x06client\x18\a \x01(\v2\x1a.taskraft.fsm.ClientRecordH\x00R\x06client\x124\n" +
 	"\x06member\x18\b \x01(\v2\x1a.taskraft.fsm.MemberRecordH\x00R\x06member\x121\n" +
+	"\x05sweep\x18\t \x01(\v2\x19.taskraft.fsm.SweepRecordH\x00R\x05sweep\x121\n" +
 	"\x05batch\x18\v \x01(\v2\x19.taskraft.fsm.BatchRecordH\x00R\x05batch\x121\n" +
 	"\x05chunk\x18\f \x01(\v2\x19.taskraft.fsm.ChunkRecordH\x00R\x05chunk\x127\n" +
 	"\arelease\x18\r \x01(\v2\x1b.taskraft.fsm.ReleaseRecordH\x00R\arelease\x12:\n" +
@@ -2553,7 +2712,7 @@ func file_snapshot_proto_rawDescGZIP() []byte {
 	return file_snapshot_proto_rawDescData
 }
 
-var file_snapshot_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_snapshot_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_snapshot_proto_goTypes = []any{
 	(*Meta)(nil),             // 0: taskraft.fsm.Meta
 	(*DeadRetry)(nil),        // 1: taskraft.fsm.DeadRetry
@@ -2571,49 +2730,54 @@ var file_snapshot_proto_goTypes = []any{
 	(*ClientRecord)(nil),     // 13: taskraft.fsm.ClientRecord
 	(*MemberRecord)(nil),     // 14: taskraft.fsm.MemberRecord
 	(*ScheduleRecord)(nil),   // 15: taskraft.fsm.ScheduleRecord
-	(*Record)(nil),           // 16: taskraft.fsm.Record
-	nil,                      // 17: taskraft.fsm.SessionRecord.LabelsEntry
-	(*RetryDead)(nil),        // 18: taskraft.fsm.RetryDead
-	(*Label)(nil),            // 19: taskraft.fsm.Label
-	(*TaskSpec)(nil),         // 20: taskraft.fsm.TaskSpec
-	(*QueueSettings)(nil),    // 21: taskraft.fsm.QueueSettings
-	(*QueueWeight)(nil),      // 22: taskraft.fsm.QueueWeight
-	(*SetMember)(nil),        // 23: taskraft.fsm.SetMember
+	(*SweepRecord)(nil),      // 16: taskraft.fsm.SweepRecord
+	(*Record)(nil),           // 17: taskraft.fsm.Record
+	nil,                      // 18: taskraft.fsm.SessionRecord.LabelsEntry
+	(*RetryDead)(nil),        // 19: taskraft.fsm.RetryDead
+	(*Label)(nil),            // 20: taskraft.fsm.Label
+	(*TaskSpec)(nil),         // 21: taskraft.fsm.TaskSpec
+	(*QueueSettings)(nil),    // 22: taskraft.fsm.QueueSettings
+	(*QueueWeight)(nil),      // 23: taskraft.fsm.QueueWeight
+	(*SetMember)(nil),        // 24: taskraft.fsm.SetMember
+	(*TaskFilter)(nil),       // 25: taskraft.fsm.TaskFilter
 }
 var file_snapshot_proto_depIdxs = []int32{
 	1,  // 0: taskraft.fsm.Meta.dead_retries:type_name -> taskraft.fsm.DeadRetry
-	18, // 1: taskraft.fsm.DeadRetry.what:type_name -> taskraft.fsm.RetryDead
+	19, // 1: taskraft.fsm.DeadRetry.what:type_name -> taskraft.fsm.RetryDead
 	2,  // 2: taskraft.fsm.TaskRecord.ended:type_name -> taskraft.fsm.EndedFence
 	3,  // 3: taskraft.fsm.TaskRecord.superseded:type_name -> taskraft.fsm.SupersededResult
-	19, // 4: taskraft.fsm.TaskRecord.require:type_name -> taskraft.fsm.Label
-	20, // 5: taskraft.fsm.TaskRecord.on_success:type_name -> taskraft.fsm.TaskSpec
-	20, // 6: taskraft.fsm.TaskRecord.on_dead:type_name -> taskraft.fsm.TaskSpec
-	20, // 7: taskraft.fsm.BatchRecord.follow_up:type_name -> taskraft.fsm.TaskSpec
-	20, // 8: taskraft.fsm.BatchRecord.on_success:type_name -> taskraft.fsm.TaskSpec
-	20, // 9: taskraft.fsm.ChunkRecord.tasks:type_name -> taskraft.fsm.TaskSpec
-	21, // 10: taskraft.fsm.QueueRecord.settings:type_name -> taskraft.fsm.QueueSettings
-	22, // 11: taskraft.fsm.SessionRecord.queues:type_name -> taskraft.fsm.QueueWeight
-	17, // 12: taskraft.fsm.SessionRecord.labels:type_name -> taskraft.fsm.SessionRecord.LabelsEntry
-	12, // 13: taskraft.fsm.ClientRecord.calls:type_name -> taskraft.fsm.CallRecord
-	23, // 14: taskraft.fsm.MemberRecord.member:type_name -> taskraft.fsm.SetMember
-	20, // 15: taskraft.fsm.ScheduleRecord.task:type_name -> taskraft.fsm.TaskSpec
-	0,  // 16: taskraft.fsm.Record.meta:type_name -> taskraft.fsm.Meta
-	4,  // 17: taskraft.fsm.Record.task:type_name -> taskraft.fsm.TaskRecord
-	8,  // 18: taskraft.fsm.Record.queue:type_name -> taskraft.fsm.QueueRecord
-	9,  // 19: taskraft.fsm.Record.session:type_name -> taskraft.fsm.SessionRecord
-	10, // 20: taskraft.fsm.Record.worker:type_name -> taskraft.fsm.WorkerRecord
-	11, // 21: taskraft.fsm.Record.request:type_name -> taskraft.fsm.RequestRecord
-	13, // 22: taskraft.fsm.Record.client:type_name -> taskraft.fsm.ClientRecord
-	14, // 23: taskraft.fsm.Record.member:type_name -> taskraft.fsm.MemberRecord
-	5,  // 24: taskraft.fsm.Record.batch:type_name -> taskraft.fsm.BatchRecord
-	6,  // 25: taskraft.fsm.Record.chunk:type_name -> taskraft.fsm.ChunkRecord
-	7,  // 26: taskraft.fsm.Record.release:type_name -> taskraft.fsm.ReleaseRecord
-	15, // 27: taskraft.fsm.Record.schedule:type_name -> taskraft.fsm.ScheduleRecord
-	28, // [28:28] is the sub-list for method output_type
-	28, // [28:28] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	20, // 4: taskraft.fsm.TaskRecord.require:type_name -> taskraft.fsm.Label
+	20, // 5: taskraft.fsm.TaskRecord.labels:type_name -> taskraft.fsm.Label
+	21, // 6: taskraft.fsm.TaskRecord.on_success:type_name -> taskraft.fsm.TaskSpec
+	21, // 7: taskraft.fsm.TaskRecord.on_dead:type_name -> taskraft.fsm.TaskSpec
+	21, // 8: taskraft.fsm.BatchRecord.follow_up:type_name -> taskraft.fsm.TaskSpec
+	21, // 9: taskraft.fsm.BatchRecord.on_success:type_name -> taskraft.fsm.TaskSpec
+	21, // 10: taskraft.fsm.ChunkRecord.tasks:type_name -> taskraft.fsm.TaskSpec
+	22, // 11: taskraft.fsm.QueueRecord.settings:type_name -> taskraft.fsm.QueueSettings
+	23, // 12: taskraft.fsm.SessionRecord.queues:type_name -> taskraft.fsm.QueueWeight
+	18, // 13: taskraft.fsm.SessionRecord.labels:type_name -> taskraft.fsm.SessionRecord.LabelsEntry
+	12, // 14: taskraft.fsm.ClientRecord.calls:type_name -> taskraft.fsm.CallRecord
+	24, // 15: taskraft.fsm.MemberRecord.member:type_name -> taskraft.fsm.SetMember
+	21, // 16: taskraft.fsm.ScheduleRecord.task:type_name -> taskraft.fsm.TaskSpec
+	25, // 17: taskraft.fsm.SweepRecord.what:type_name -> taskraft.fsm.TaskFilter
+	0,  // 18: taskraft.fsm.Record.meta:type_name -> taskraft.fsm.Meta
+	4,  // 19: taskraft.fsm.Record.task:type_name -> taskraft.fsm.TaskRecord
+	8,  // 20: taskraft.fsm.Record.queue:type_name -> taskraft.fsm.QueueRecord
+	9,  // 21: taskraft.fsm.Record.session:type_name -> taskraft.fsm.SessionRecord
+	10, // 22: taskraft.fsm.Record.worker:type_name -> taskraft.fsm.WorkerRecord
+	11, // 23: taskraft.fsm.Record.request:type_name -> taskraft.fsm.RequestRecord
+	13, // 24: taskraft.fsm.Record.client:type_name -> taskraft.fsm.ClientRecord
+	14, // 25: taskraft.fsm.Record.member:type_name -> taskraft.fsm.MemberRecord
+	16, // 26: taskraft.fsm.Record.sweep:type_name -> taskraft.fsm.SweepRecord
+	5,  // 27: taskraft.fsm.Record.batch:type_name -> taskraft.fsm.BatchRecord
+	6,  // 28: taskraft.fsm.Record.chunk:type_name -> taskraft.fsm.ChunkRecord
+	7,  // 29: taskraft.fsm.Record.release:type_name -> taskraft.fsm.ReleaseRecord
+	15, // 30: taskraft.fsm.Record.schedule:type_name -> taskraft.fsm.ScheduleRecord
+	31, // [31:31] is the sub-list for method output_type
+	31, // [31:31] is the sub-list for method input_type
+	31, // [31:31] is the sub-list for extension type_name
+	31, // [31:31] is the sub-list for extension extendee
+	0,  // [0:31] is the sub-list for field type_name
 }
 
 func init() { file_snapshot_proto_init() }
@@ -2622,7 +2786,7 @@ func file_snapshot_proto_init() {
 		return
 	}
 	file_log_proto_init()
-	file_snapshot_proto_msgTypes[16].OneofWrappers = []any{
+	file_snapshot_proto_msgTypes[17].OneofWrappers = []any{
 		(*Record_Meta)(nil),
 		(*Record_Task)(nil),
 		(*Record_Queue)(nil),
@@ -2631,6 +2795,7 @@ func file_snapshot_proto_init() {
 		(*Record_Request)(nil),
 		(*Record_Client)(nil),
 		(*Record_Member)(nil),
+		(*Record_Sweep)(nil),
 		(*Record_Batch)(nil),
 		(*Record_Chunk)(nil),
 		(*Record_Release)(nil),
@@ -2642,7 +2807,7 @@ func file_snapshot_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_snapshot_proto_rawDesc), len(file_snapshot_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   18,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

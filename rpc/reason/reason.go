@@ -58,6 +58,10 @@ const (
 	// BatchUnfinished: FAILED_PRECONDITION. A task of a batch can be deleted when
 	// the whole batch has ended.
 	BatchUnfinished = "BATCH_UNFINISHED"
+	// SweepsFull: RESOURCE_EXHAUSTED. As many bulk cancellations are under way as may be.
+	SweepsFull = "SWEEPS_FULL"
+	// SweepNotFound: NOT_FOUND. There is no such bulk cancellation, or it ended long ago.
+	SweepNotFound = "SWEEP_NOT_FOUND"
 	// CallForgotten: FAILED_PRECONDITION. A repeated call whose first outcome is
 	// no longer remembered: it may have been applied.
 	CallForgotten = "CALL_FORGOTTEN"

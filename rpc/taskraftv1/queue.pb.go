@@ -962,6 +962,134 @@ func (x *UpdateQueueResponse) GetPosition() *Position {
 	return nil
 }
 
+type PurgeQueueRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Running       bool                   `protobuf:"varint,2,opt,name=running,proto3" json:"running,omitempty"`                               // what runs, too
+	ValidateOnly  bool                   `protobuf:"varint,3,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"` // count, change nothing
+	Call          *Call                  `protobuf:"bytes,4,opt,name=call,proto3" json:"call,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PurgeQueueRequest) Reset() {
+	*x = PurgeQueueRequest{}
+	mi := &file_queue_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PurgeQueueRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PurgeQueueRequest) ProtoMessage() {}
+
+func (x *PurgeQueueRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_queue_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PurgeQueueRequest.ProtoReflect.Descriptor instead.
+func (*PurgeQueueRequest) Descriptor() ([]byte, []int) {
+	return file_queue_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *PurgeQueueRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *PurgeQueueRequest) GetRunning() bool {
+	if x != nil {
+		return x.Running
+	}
+	return false
+}
+
+func (x *PurgeQueueRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+func (x *PurgeQueueRequest) GetCall() *Call {
+	if x != nil {
+		return x.Call
+	}
+	return nil
+}
+
+type PurgeQueueResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Sweep         uint64                 `protobuf:"varint,1,opt,name=sweep,proto3" json:"sweep,omitempty"` // see TaskService.GetSweep; 0 with validate_only
+	Count         uint64                 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"` // tasks that match
+	Position      *Position              `protobuf:"bytes,3,opt,name=position,proto3" json:"position,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PurgeQueueResponse) Reset() {
+	*x = PurgeQueueResponse{}
+	mi := &file_queue_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PurgeQueueResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PurgeQueueResponse) ProtoMessage() {}
+
+func (x *PurgeQueueResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_queue_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PurgeQueueResponse.ProtoReflect.Descriptor instead.
+func (*PurgeQueueResponse) Descriptor() ([]byte, []int) {
+	return file_queue_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *PurgeQueueResponse) GetSweep() uint64 {
+	if x != nil {
+		return x.Sweep
+	}
+	return 0
+}
+
+func (x *PurgeQueueResponse) GetCount() uint64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *PurgeQueueResponse) GetPosition() *Position {
+	if x != nil {
+		return x.Position
+	}
+	return nil
+}
+
 var File_queue_proto protoreflect.FileDescriptor
 
 const file_queue_proto_rawDesc = "" +
@@ -1051,7 +1179,16 @@ const file_queue_proto_rawDesc = "" +
 	"\x04call\x18\x04 \x01(\v2\x11.taskraft.v1.CallR\x04call\"r\n" +
 	"\x13UpdateQueueResponse\x12(\n" +
 	"\x05queue\x18\x01 \x01(\v2\x12.taskraft.v1.QueueR\x05queue\x121\n" +
-	"\bposition\x18\x02 \x01(\v2\x15.taskraft.v1.PositionR\bposition2\x99\x03\n" +
+	"\bposition\x18\x02 \x01(\v2\x15.taskraft.v1.PositionR\bposition\"\x8d\x01\n" +
+	"\x11PurgeQueueRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
+	"\arunning\x18\x02 \x01(\bR\arunning\x12#\n" +
+	"\rvalidate_only\x18\x03 \x01(\bR\fvalidateOnly\x12%\n" +
+	"\x04call\x18\x04 \x01(\v2\x11.taskraft.v1.CallR\x04call\"s\n" +
+	"\x12PurgeQueueResponse\x12\x14\n" +
+	"\x05sweep\x18\x01 \x01(\x04R\x05sweep\x12\x14\n" +
+	"\x05count\x18\x02 \x01(\x04R\x05count\x121\n" +
+	"\bposition\x18\x03 \x01(\v2\x15.taskraft.v1.PositionR\bposition2\xe8\x03\n" +
 	"\fQueueService\x12M\n" +
 	"\n" +
 	"ListQueues\x12\x1e.taskraft.v1.ListQueuesRequest\x1a\x1f.taskraft.v1.ListQueuesResponse\x12G\n" +
@@ -1059,7 +1196,9 @@ const file_queue_proto_rawDesc = "" +
 	"\n" +
 	"PauseQueue\x12\x1e.taskraft.v1.PauseQueueRequest\x1a\x1f.taskraft.v1.PauseQueueResponse\x12P\n" +
 	"\vResumeQueue\x12\x1f.taskraft.v1.ResumeQueueRequest\x1a .taskraft.v1.ResumeQueueResponse\x12P\n" +
-	"\vUpdateQueue\x12\x1f.taskraft.v1.UpdateQueueRequest\x1a .taskraft.v1.UpdateQueueResponseB8Z6github.com/taskraft/taskraft/rpc/taskraftv1;taskraftv1b\x06proto3"
+	"\vUpdateQueue\x12\x1f.taskraft.v1.UpdateQueueRequest\x1a .taskraft.v1.UpdateQueueResponse\x12M\n" +
+	"\n" +
+	"PurgeQueue\x12\x1e.taskraft.v1.PurgeQueueRequest\x1a\x1f.taskraft.v1.PurgeQueueResponseB8Z6github.com/taskraft/taskraft/rpc/taskraftv1;taskraftv1b\x06proto3"
 
 var (
 	file_queue_proto_rawDescOnce sync.Once
@@ -1073,7 +1212,7 @@ func file_queue_proto_rawDescGZIP() []byte {
 	return file_queue_proto_rawDescData
 }
 
-var file_queue_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_queue_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_queue_proto_goTypes = []any{
 	(*QueueSettings)(nil),         // 0: taskraft.v1.QueueSettings
 	(*RateLimit)(nil),             // 1: taskraft.v1.RateLimit
@@ -1088,55 +1227,61 @@ var file_queue_proto_goTypes = []any{
 	(*ResumeQueueResponse)(nil),   // 10: taskraft.v1.ResumeQueueResponse
 	(*UpdateQueueRequest)(nil),    // 11: taskraft.v1.UpdateQueueRequest
 	(*UpdateQueueResponse)(nil),   // 12: taskraft.v1.UpdateQueueResponse
-	(*durationpb.Duration)(nil),   // 13: google.protobuf.Duration
-	(*Backoff)(nil),               // 14: taskraft.v1.Backoff
-	(*timestamppb.Timestamp)(nil), // 15: google.protobuf.Timestamp
-	(Consistency)(0),              // 16: taskraft.v1.Consistency
-	(*Position)(nil),              // 17: taskraft.v1.Position
-	(*Call)(nil),                  // 18: taskraft.v1.Call
-	(*fieldmaskpb.FieldMask)(nil), // 19: google.protobuf.FieldMask
+	(*PurgeQueueRequest)(nil),     // 13: taskraft.v1.PurgeQueueRequest
+	(*PurgeQueueResponse)(nil),    // 14: taskraft.v1.PurgeQueueResponse
+	(*durationpb.Duration)(nil),   // 15: google.protobuf.Duration
+	(*Backoff)(nil),               // 16: taskraft.v1.Backoff
+	(*timestamppb.Timestamp)(nil), // 17: google.protobuf.Timestamp
+	(Consistency)(0),              // 18: taskraft.v1.Consistency
+	(*Position)(nil),              // 19: taskraft.v1.Position
+	(*Call)(nil),                  // 20: taskraft.v1.Call
+	(*fieldmaskpb.FieldMask)(nil), // 21: google.protobuf.FieldMask
 }
 var file_queue_proto_depIdxs = []int32{
-	13, // 0: taskraft.v1.QueueSettings.timeout:type_name -> google.protobuf.Duration
-	14, // 1: taskraft.v1.QueueSettings.backoff:type_name -> taskraft.v1.Backoff
-	13, // 2: taskraft.v1.QueueSettings.retain:type_name -> google.protobuf.Duration
+	15, // 0: taskraft.v1.QueueSettings.timeout:type_name -> google.protobuf.Duration
+	16, // 1: taskraft.v1.QueueSettings.backoff:type_name -> taskraft.v1.Backoff
+	15, // 2: taskraft.v1.QueueSettings.retain:type_name -> google.protobuf.Duration
 	1,  // 3: taskraft.v1.QueueSettings.rate:type_name -> taskraft.v1.RateLimit
-	13, // 4: taskraft.v1.QueueSettings.ageing:type_name -> google.protobuf.Duration
-	13, // 5: taskraft.v1.RateLimit.period:type_name -> google.protobuf.Duration
+	15, // 4: taskraft.v1.QueueSettings.ageing:type_name -> google.protobuf.Duration
+	15, // 5: taskraft.v1.RateLimit.period:type_name -> google.protobuf.Duration
 	0,  // 6: taskraft.v1.Queue.settings:type_name -> taskraft.v1.QueueSettings
-	15, // 7: taskraft.v1.Queue.oldest_ready_time:type_name -> google.protobuf.Timestamp
-	16, // 8: taskraft.v1.ListQueuesRequest.consistency:type_name -> taskraft.v1.Consistency
+	17, // 7: taskraft.v1.Queue.oldest_ready_time:type_name -> google.protobuf.Timestamp
+	18, // 8: taskraft.v1.ListQueuesRequest.consistency:type_name -> taskraft.v1.Consistency
 	2,  // 9: taskraft.v1.ListQueuesResponse.queues:type_name -> taskraft.v1.Queue
-	17, // 10: taskraft.v1.ListQueuesResponse.position:type_name -> taskraft.v1.Position
-	16, // 11: taskraft.v1.GetQueueRequest.consistency:type_name -> taskraft.v1.Consistency
+	19, // 10: taskraft.v1.ListQueuesResponse.position:type_name -> taskraft.v1.Position
+	18, // 11: taskraft.v1.GetQueueRequest.consistency:type_name -> taskraft.v1.Consistency
 	2,  // 12: taskraft.v1.GetQueueResponse.queue:type_name -> taskraft.v1.Queue
-	17, // 13: taskraft.v1.GetQueueResponse.position:type_name -> taskraft.v1.Position
-	18, // 14: taskraft.v1.PauseQueueRequest.call:type_name -> taskraft.v1.Call
+	19, // 13: taskraft.v1.GetQueueResponse.position:type_name -> taskraft.v1.Position
+	20, // 14: taskraft.v1.PauseQueueRequest.call:type_name -> taskraft.v1.Call
 	2,  // 15: taskraft.v1.PauseQueueResponse.queue:type_name -> taskraft.v1.Queue
-	17, // 16: taskraft.v1.PauseQueueResponse.position:type_name -> taskraft.v1.Position
-	18, // 17: taskraft.v1.ResumeQueueRequest.call:type_name -> taskraft.v1.Call
+	19, // 16: taskraft.v1.PauseQueueResponse.position:type_name -> taskraft.v1.Position
+	20, // 17: taskraft.v1.ResumeQueueRequest.call:type_name -> taskraft.v1.Call
 	2,  // 18: taskraft.v1.ResumeQueueResponse.queue:type_name -> taskraft.v1.Queue
-	17, // 19: taskraft.v1.ResumeQueueResponse.position:type_name -> taskraft.v1.Position
+	19, // 19: taskraft.v1.ResumeQueueResponse.position:type_name -> taskraft.v1.Position
 	0,  // 20: taskraft.v1.UpdateQueueRequest.settings:type_name -> taskraft.v1.QueueSettings
-	19, // 21: taskraft.v1.UpdateQueueRequest.update_mask:type_name -> google.protobuf.FieldMask
-	18, // 22: taskraft.v1.UpdateQueueRequest.call:type_name -> taskraft.v1.Call
+	21, // 21: taskraft.v1.UpdateQueueRequest.update_mask:type_name -> google.protobuf.FieldMask
+	20, // 22: taskraft.v1.UpdateQueueRequest.call:type_name -> taskraft.v1.Call
 	2,  // 23: taskraft.v1.UpdateQueueResponse.queue:type_name -> taskraft.v1.Queue
-	17, // 24: taskraft.v1.UpdateQueueResponse.position:type_name -> taskraft.v1.Position
-	3,  // 25: taskraft.v1.QueueService.ListQueues:input_type -> taskraft.v1.ListQueuesRequest
-	5,  // 26: taskraft.v1.QueueService.GetQueue:input_type -> taskraft.v1.GetQueueRequest
-	7,  // 27: taskraft.v1.QueueService.PauseQueue:input_type -> taskraft.v1.PauseQueueRequest
-	9,  // 28: taskraft.v1.QueueService.ResumeQueue:input_type -> taskraft.v1.ResumeQueueRequest
-	11, // 29: taskraft.v1.QueueService.UpdateQueue:input_type -> taskraft.v1.UpdateQueueRequest
-	4,  // 30: taskraft.v1.QueueService.ListQueues:output_type -> taskraft.v1.ListQueuesResponse
-	6,  // 31: taskraft.v1.QueueService.GetQueue:output_type -> taskraft.v1.GetQueueResponse
-	8,  // 32: taskraft.v1.QueueService.PauseQueue:output_type -> taskraft.v1.PauseQueueResponse
-	10, // 33: taskraft.v1.QueueService.ResumeQueue:output_type -> taskraft.v1.ResumeQueueResponse
-	12, // 34: taskraft.v1.QueueService.UpdateQueue:output_type -> taskraft.v1.UpdateQueueResponse
-	30, // [30:35] is the sub-list for method output_type
-	25, // [25:30] is the sub-list for method input_type
-	25, // [25:25] is the sub-list for extension type_name
-	25, // [25:25] is the sub-list for extension extendee
-	0,  // [0:25] is the sub-list for field type_name
+	19, // 24: taskraft.v1.UpdateQueueResponse.position:type_name -> taskraft.v1.Position
+	20, // 25: taskraft.v1.PurgeQueueRequest.call:type_name -> taskraft.v1.Call
+	19, // 26: taskraft.v1.PurgeQueueResponse.position:type_name -> taskraft.v1.Position
+	3,  // 27: taskraft.v1.QueueService.ListQueues:input_type -> taskraft.v1.ListQueuesRequest
+	5,  // 28: taskraft.v1.QueueService.GetQueue:input_type -> taskraft.v1.GetQueueRequest
+	7,  // 29: taskraft.v1.QueueService.PauseQueue:input_type -> taskraft.v1.PauseQueueRequest
+	9,  // 30: taskraft.v1.QueueService.ResumeQueue:input_type -> taskraft.v1.ResumeQueueRequest
+	11, // 31: taskraft.v1.QueueService.UpdateQueue:input_type -> taskraft.v1.UpdateQueueRequest
+	13, // 32: taskraft.v1.QueueService.PurgeQueue:input_type -> taskraft.v1.PurgeQueueRequest
+	4,  // 33: taskraft.v1.QueueService.ListQueues:output_type -> taskraft.v1.ListQueuesResponse
+	6,  // 34: taskraft.v1.QueueService.GetQueue:output_type -> taskraft.v1.GetQueueResponse
+	8,  // 35: taskraft.v1.QueueService.PauseQueue:output_type -> taskraft.v1.PauseQueueResponse
+	10, // 36: taskraft.v1.QueueService.ResumeQueue:output_type -> taskraft.v1.ResumeQueueResponse
+	12, // 37: taskraft.v1.QueueService.UpdateQueue:output_type -> taskraft.v1.UpdateQueueResponse
+	14, // 38: taskraft.v1.QueueService.PurgeQueue:output_type -> taskraft.v1.PurgeQueueResponse
+	33, // [33:39] is the sub-list for method output_type
+	27, // [27:33] is the sub-list for method input_type
+	27, // [27:27] is the sub-list for extension type_name
+	27, // [27:27] is the sub-list for extension extendee
+	0,  // [0:27] is the sub-list for field type_name
 }
 
 func init() { file_queue_proto_init() }
@@ -1152,7 +1297,7 @@ func file_queue_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_queue_proto_rawDesc), len(file_queue_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   13,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

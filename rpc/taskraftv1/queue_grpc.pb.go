@@ -26,6 +26,7 @@ const (
 	QueueService_PauseQueue_FullMethodName  = "/taskraft.v1.QueueService/PauseQueue"
 	QueueService_ResumeQueue_FullMethodName = "/taskraft.v1.QueueService/ResumeQueue"
 	QueueService_UpdateQueue_FullMethodName = "/taskraft.v1.QueueService/UpdateQueue"
+	QueueService_PurgeQueue_FullMethodName  = "/taskraft.v1.QueueService/PurgeQueue"
 )
 
 // QueueServiceClient is the client API for QueueService service.
@@ -39,6 +40,9 @@ type QueueServiceClient interface {
 	ResumeQueue(ctx context.Context, in *ResumeQueueRequest, opts ...grpc.CallOption) (*ResumeQueueResponse, error)
 	// UpdateQueue changes settings of a queue, which is made if it is new.
 	UpdateQueue(ctx context.Context, in *UpdateQueueRequest, opts ...grpc.CallOption) (*UpdateQueueResponse, error)
+	// PurgeQueue cancels what waits in the queue at its index, and with running also
+	// what runs; see TaskService.CancelTasks.
+	PurgeQueue(ctx context.Context, in *PurgeQueueRequest, opts ...grpc.CallOption) (*PurgeQueueResponse, error)
 }
 
 type queueServiceClient struct {
@@ -99,6 +103,16 @@ func (c *queueServiceClient) UpdateQueue(ctx context.Context, in *UpdateQueueReq
 	return out, nil
 }
 
+func (c *queueServiceClient) PurgeQueue(ctx context.Context, in *PurgeQueueRequest, opts ...grpc.CallOption) (*PurgeQueueResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PurgeQueueResponse)
+	err := c.cc.Invoke(ctx, QueueService_PurgeQueue_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // QueueServiceServer is the server API for QueueService service.
 // All implementations must embed UnimplementedQueueServiceServer
 // for forward compatibility.
@@ -110,6 +124,9 @@ type QueueServiceServer interface {
 	ResumeQueue(context.Context, *ResumeQueueRequest) (*ResumeQueueResponse, error)
 	// UpdateQueue changes settings of a queue, which is made if it is new.
 	UpdateQueue(context.Context, *UpdateQueueRequest) (*UpdateQueueResponse, error)
+	// PurgeQueue cancels what waits in the queue at its index, and with running also
+	// what runs; see TaskService.CancelTasks.
+	PurgeQueue(context.Context, *PurgeQueueRequest) (*PurgeQueueResponse, error)
 	mustEmbedUnimplementedQueueServiceServer()
 }
 
@@ -134,6 +151,9 @@ func (UnimplementedQueueServiceServer) ResumeQueue(context.Context, *ResumeQueue
 }
 func (UnimplementedQueueServiceServer) UpdateQueue(context.Context, *UpdateQueueRequest) (*UpdateQueueResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method UpdateQueue not implemented")
+}
+func (UnimplementedQueueServiceServer) PurgeQueue(context.Context, *PurgeQueueRequest) (*PurgeQueueResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method PurgeQueue not implemented")
 }
 func (UnimplementedQueueServiceServer) mustEmbedUnimplementedQueueServiceServer() {}
 func (UnimplementedQueueServiceServer) testEmbeddedByValue()                      {}
@@ -246,6 +266,24 @@ func _QueueService_UpdateQueue_Handler(srv interface{}, ctx context.Context, dec
 	return interceptor(ctx, in, info, handler)
 }
 
+func _QueueService_PurgeQueue_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PurgeQueueRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(QueueServiceServer).PurgeQueue(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: QueueService_PurgeQueue_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(QueueServiceServer).PurgeQueue(ctx, req.(*PurgeQueueRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // QueueService_ServiceDesc is the grpc.ServiceDesc for QueueService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -272,6 +310,10 @@ var QueueService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "UpdateQueue",
 			Handler:    _QueueService_UpdateQueue_Handler,
+		},
+		{
+			MethodName: "PurgeQueue",
+			Handler:    _QueueService_PurgeQueue_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -576,8 +576,9 @@ type TaskSpec struct {
 	// Of the tasks with one key, in the whole cluster, at most one lives: a submit
 	// while there is one returns its id, with existing set; a batch is refused as a
 	// whole. ≤ 128 bytes.
-	UniqueKey   string      `protobuf:"bytes,22,opt,name=unique_key,json=uniqueKey,proto3" json:"unique_key,omitempty"`
-	UniqueUntil UniqueUntil `protobuf:"varint,23,opt,name=unique_until,json=uniqueUntil,proto3,enum=taskraft.v1.UniqueUntil" json:"unique_until,omitempty"` // with a unique_key only
+	UniqueKey   string            `protobuf:"bytes,22,opt,name=unique_key,json=uniqueKey,proto3" json:"unique_key,omitempty"`
+	UniqueUntil UniqueUntil       `protobuf:"varint,23,opt,name=unique_until,json=uniqueUntil,proto3,enum=taskraft.v1.UniqueUntil" json:"unique_until,omitempty"`                // with a unique_key only
+	Labels      map[string]string `protobuf:"bytes,24,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // for searches, ≤ 16
 	// Parents, at most 10,000: the task is SCHEDULED until all of them have
 	// SUCCEEDED. after names tasks by id, after_items by their place in the same
 	// call or batch, from 0.
@@ -755,6 +756,13 @@ func (x *TaskSpec) GetUniqueUntil() UniqueUntil {
 		return x.UniqueUntil
 	}
 	return UniqueUntil_UNIQUE_UNTIL_UNSPECIFIED
+}
+
+func (x *TaskSpec) GetLabels() map[string]string {
+	if x != nil {
+		return x.Labels
+	}
+	return nil
 }
 
 func (x *TaskSpec) GetAfter() []uint64 {
@@ -2079,6 +2087,347 @@ func (x *CancelTaskResponse) GetPosition() *Position {
 	return nil
 }
 
+type CancelTasksRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Filter        string                 `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`                                  // as of ListTasks; at least one term, of tasks that have not ended
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`                                  // ≤ 256 bytes
+	ValidateOnly  bool                   `protobuf:"varint,3,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"` // count, change nothing
+	Call          *Call                  `protobuf:"bytes,4,opt,name=call,proto3" json:"call,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelTasksRequest) Reset() {
+	*x = CancelTasksRequest{}
+	mi := &file_task_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelTasksRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelTasksRequest) ProtoMessage() {}
+
+func (x *CancelTasksRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_task_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelTasksRequest.ProtoReflect.Descriptor instead.
+func (*CancelTasksRequest) Descriptor() ([]byte, []int) {
+	return file_task_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *CancelTasksRequest) GetFilter() string {
+	if x != nil {
+		return x.Filter
+	}
+	return ""
+}
+
+func (x *CancelTasksRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *CancelTasksRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+func (x *CancelTasksRequest) GetCall() *Call {
+	if x != nil {
+		return x.Call
+	}
+	return nil
+}
+
+type CancelTasksResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Sweep         uint64                 `protobuf:"varint,1,opt,name=sweep,proto3" json:"sweep,omitempty"` // 0 with validate_only
+	Count         uint64                 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"` // tasks that match
+	Position      *Position              `protobuf:"bytes,3,opt,name=position,proto3" json:"position,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelTasksResponse) Reset() {
+	*x = CancelTasksResponse{}
+	mi := &file_task_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelTasksResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelTasksResponse) ProtoMessage() {}
+
+func (x *CancelTasksResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_task_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelTasksResponse.ProtoReflect.Descriptor instead.
+func (*CancelTasksResponse) Descriptor() ([]byte, []int) {
+	return file_task_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *CancelTasksResponse) GetSweep() uint64 {
+	if x != nil {
+		return x.Sweep
+	}
+	return 0
+}
+
+func (x *CancelTasksResponse) GetCount() uint64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *CancelTasksResponse) GetPosition() *Position {
+	if x != nil {
+		return x.Position
+	}
+	return nil
+}
+
+// Sweep is a bulk cancellation. matched = cancelled + ended + left.
+type Sweep struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	StartTime     *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
+	FinishTime    *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=finish_time,json=finishTime,proto3" json:"finish_time,omitempty"` // unset: it goes on
+	Matched       uint64                 `protobuf:"varint,5,opt,name=matched,proto3" json:"matched,omitempty"`                        // at its index
+	Cancelled     uint64                 `protobuf:"varint,6,opt,name=cancelled,proto3" json:"cancelled,omitempty"`                    // those that were running stop
+	Ended         uint64                 `protobuf:"varint,7,opt,name=ended,proto3" json:"ended,omitempty"`                            // before their turn, by themselves
+	Left          uint64                 `protobuf:"varint,8,opt,name=left,proto3" json:"left,omitempty"`                              // whose turn has not come; they do not start
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Sweep) Reset() {
+	*x = Sweep{}
+	mi := &file_task_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Sweep) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Sweep) ProtoMessage() {}
+
+func (x *Sweep) ProtoReflect() protoreflect.Message {
+	mi := &file_task_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Sweep.ProtoReflect.Descriptor instead.
+func (*Sweep) Descriptor() ([]byte, []int) {
+	return file_task_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *Sweep) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *Sweep) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Sweep) GetStartTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartTime
+	}
+	return nil
+}
+
+func (x *Sweep) GetFinishTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.FinishTime
+	}
+	return nil
+}
+
+func (x *Sweep) GetMatched() uint64 {
+	if x != nil {
+		return x.Matched
+	}
+	return 0
+}
+
+func (x *Sweep) GetCancelled() uint64 {
+	if x != nil {
+		return x.Cancelled
+	}
+	return 0
+}
+
+func (x *Sweep) GetEnded() uint64 {
+	if x != nil {
+		return x.Ended
+	}
+	return 0
+}
+
+func (x *Sweep) GetLeft() uint64 {
+	if x != nil {
+		return x.Left
+	}
+	return 0
+}
+
+type GetSweepRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	Consistency   Consistency            `protobuf:"varint,2,opt,name=consistency,proto3,enum=taskraft.v1.Consistency" json:"consistency,omitempty"`
+	MinIndex      uint64                 `protobuf:"varint,3,opt,name=min_index,json=minIndex,proto3" json:"min_index,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetSweepRequest) Reset() {
+	*x = GetSweepRequest{}
+	mi := &file_task_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetSweepRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetSweepRequest) ProtoMessage() {}
+
+func (x *GetSweepRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_task_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetSweepRequest.ProtoReflect.Descriptor instead.
+func (*GetSweepRequest) Descriptor() ([]byte, []int) {
+	return file_task_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *GetSweepRequest) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *GetSweepRequest) GetConsistency() Consistency {
+	if x != nil {
+		return x.Consistency
+	}
+	return Consistency_CONSISTENCY_UNSPECIFIED
+}
+
+func (x *GetSweepRequest) GetMinIndex() uint64 {
+	if x != nil {
+		return x.MinIndex
+	}
+	return 0
+}
+
+type GetSweepResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Sweep         *Sweep                 `protobuf:"bytes,1,opt,name=sweep,proto3" json:"sweep,omitempty"`
+	Position      *Position              `protobuf:"bytes,2,opt,name=position,proto3" json:"position,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetSweepResponse) Reset() {
+	*x = GetSweepResponse{}
+	mi := &file_task_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetSweepResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetSweepResponse) ProtoMessage() {}
+
+func (x *GetSweepResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_task_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetSweepResponse.ProtoReflect.Descriptor instead.
+func (*GetSweepResponse) Descriptor() ([]byte, []int) {
+	return file_task_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *GetSweepResponse) GetSweep() *Sweep {
+	if x != nil {
+		return x.Sweep
+	}
+	return nil
+}
+
+func (x *GetSweepResponse) GetPosition() *Position {
+	if x != nil {
+		return x.Position
+	}
+	return nil
+}
+
 type RetryTaskRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -2089,7 +2438,7 @@ type RetryTaskRequest struct {
 
 func (x *RetryTaskRequest) Reset() {
 	*x = RetryTaskRequest{}
-	mi := &file_task_proto_msgTypes[20]
+	mi := &file_task_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2101,7 +2450,7 @@ func (x *RetryTaskRequest) String() string {
 func (*RetryTaskRequest) ProtoMessage() {}
 
 func (x *RetryTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_task_proto_msgTypes[20]
+	mi := &file_task_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2114,7 +2463,7 @@ func (x *RetryTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryTaskRequest.ProtoReflect.Descriptor instead.
 func (*RetryTaskRequest) Descriptor() ([]byte, []int) {
-	return file_task_proto_rawDescGZIP(), []int{20}
+	return file_task_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *RetryTaskRequest) GetId() uint64 {
@@ -2141,7 +2490,7 @@ type RetryTaskResponse struct {
 
 func (x *RetryTaskResponse) Reset() {
 	*x = RetryTaskResponse{}
-	mi := &file_task_proto_msgTypes[21]
+	mi := &file_task_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2153,7 +2502,7 @@ func (x *RetryTaskResponse) String() string {
 func (*RetryTaskResponse) ProtoMessage() {}
 
 func (x *RetryTaskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_task_proto_msgTypes[21]
+	mi := &file_task_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2166,7 +2515,7 @@ func (x *RetryTaskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryTaskResponse.ProtoReflect.Descriptor instead.
 func (*RetryTaskResponse) Descriptor() ([]byte, []int) {
-	return file_task_proto_rawDescGZIP(), []int{21}
+	return file_task_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *RetryTaskResponse) GetTask() *Task {
@@ -2193,7 +2542,7 @@ type DeleteTaskRequest struct {
 
 func (x *DeleteTaskRequest) Reset() {
 	*x = DeleteTaskRequest{}
-	mi := &file_task_proto_msgTypes[22]
+	mi := &file_task_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2205,7 +2554,7 @@ func (x *DeleteTaskRequest) String() string {
 func (*DeleteTaskRequest) ProtoMessage() {}
 
 func (x *DeleteTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_task_proto_msgTypes[22]
+	mi := &file_task_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2218,7 +2567,7 @@ func (x *DeleteTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteTaskRequest.ProtoReflect.Descriptor instead.
 func (*DeleteTaskRequest) Descriptor() ([]byte, []int) {
-	return file_task_proto_rawDescGZIP(), []int{22}
+	return file_task_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *DeleteTaskRequest) GetId() uint64 {
@@ -2244,7 +2593,7 @@ type DeleteTaskResponse struct {
 
 func (x *DeleteTaskResponse) Reset() {
 	*x = DeleteTaskResponse{}
-	mi := &file_task_proto_msgTypes[23]
+	mi := &file_task_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2256,7 +2605,7 @@ func (x *DeleteTaskResponse) String() string {
 func (*DeleteTaskResponse) ProtoMessage() {}
 
 func (x *DeleteTaskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_task_proto_msgTypes[23]
+	mi := &file_task_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2269,7 +2618,7 @@ func (x *DeleteTaskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteTaskResponse.ProtoReflect.Descriptor instead.
 func (*DeleteTaskResponse) Descriptor() ([]byte, []int) {
-	return file_task_proto_rawDescGZIP(), []int{23}
+	return file_task_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *DeleteTaskResponse) GetPosition() *Position {
@@ -2289,7 +2638,7 @@ type WaitTaskRequest struct {
 
 func (x *WaitTaskRequest) Reset() {
 	*x = WaitTaskRequest{}
-	mi := &file_task_proto_msgTypes[24]
+	mi := &file_task_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2301,7 +2650,7 @@ func (x *WaitTaskRequest) String() string {
 func (*WaitTaskRequest) ProtoMessage() {}
 
 func (x *WaitTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_task_proto_msgTypes[24]
+	mi := &file_task_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2314,7 +2663,7 @@ func (x *WaitTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WaitTaskRequest.ProtoReflect.Descriptor instead.
 func (*WaitTaskRequest) Descriptor() ([]byte, []int) {
-	return file_task_proto_rawDescGZIP(), []int{24}
+	return file_task_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *WaitTaskRequest) GetId() uint64 {
@@ -2342,7 +2691,7 @@ type WaitTaskResponse struct {
 
 func (x *WaitTaskResponse) Reset() {
 	*x = WaitTaskResponse{}
-	mi := &file_task_proto_msgTypes[25]
+	mi := &file_task_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2354,7 +2703,7 @@ func (x *WaitTaskResponse) String() string {
 func (*WaitTaskResponse) ProtoMessage() {}
 
 func (x *WaitTaskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_task_proto_msgTypes[25]
+	mi := &file_task_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2367,7 +2716,7 @@ func (x *WaitTaskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WaitTaskResponse.ProtoReflect.Descriptor instead.
 func (*WaitTaskResponse) Descriptor() ([]byte, []int) {
-	return file_task_proto_rawDescGZIP(), []int{25}
+	return file_task_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *WaitTaskResponse) GetTask() *Task {
@@ -2401,7 +2750,7 @@ type WatchTasksRequest struct {
 
 func (x *WatchTasksRequest) Reset() {
 	*x = WatchTasksRequest{}
-	mi := &file_task_proto_msgTypes[26]
+	mi := &file_task_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2413,7 +2762,7 @@ func (x *WatchTasksRequest) String() string {
 func (*WatchTasksRequest) ProtoMessage() {}
 
 func (x *WatchTasksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_task_proto_msgTypes[26]
+	mi := &file_task_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2426,7 +2775,7 @@ func (x *WatchTasksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchTasksRequest.ProtoReflect.Descriptor instead.
 func (*WatchTasksRequest) Descriptor() ([]byte, []int) {
-	return file_task_proto_rawDescGZIP(), []int{26}
+	return file_task_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *WatchTasksRequest) GetIds() []uint64 {
@@ -2455,7 +2804,7 @@ type WatchTasksResponse struct {
 
 func (x *WatchTasksResponse) Reset() {
 	*x = WatchTasksResponse{}
-	mi := &file_task_proto_msgTypes[27]
+	mi := &file_task_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2467,7 +2816,7 @@ func (x *WatchTasksResponse) String() string {
 func (*WatchTasksResponse) ProtoMessage() {}
 
 func (x *WatchTasksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_task_proto_msgTypes[27]
+	mi := &file_task_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2480,7 +2829,7 @@ func (x *WatchTasksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchTasksResponse.ProtoReflect.Descriptor instead.
 func (*WatchTasksResponse) Descriptor() ([]byte, []int) {
-	return file_task_proto_rawDescGZIP(), []int{27}
+	return file_task_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *WatchTasksResponse) GetEnded() []*Task {
@@ -2526,7 +2875,7 @@ type FollowTaskRequest struct {
 
 func (x *FollowTaskRequest) Reset() {
 	*x = FollowTaskRequest{}
-	mi := &file_task_proto_msgTypes[28]
+	mi := &file_task_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2538,7 +2887,7 @@ func (x *FollowTaskRequest) String() string {
 func (*FollowTaskRequest) ProtoMessage() {}
 
 func (x *FollowTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_task_proto_msgTypes[28]
+	mi := &file_task_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2551,7 +2900,7 @@ func (x *FollowTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FollowTaskRequest.ProtoReflect.Descriptor instead.
 func (*FollowTaskRequest) Descriptor() ([]byte, []int) {
-	return file_task_proto_rawDescGZIP(), []int{28}
+	return file_task_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *FollowTaskRequest) GetId() uint64 {
@@ -2609,7 +2958,7 @@ type FollowTaskResponse struct {
 
 func (x *FollowTaskResponse) Reset() {
 	*x = FollowTaskResponse{}
-	mi := &file_task_proto_msgTypes[29]
+	mi := &file_task_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2621,7 +2970,7 @@ func (x *FollowTaskResponse) String() string {
 func (*FollowTaskResponse) ProtoMessage() {}
 
 func (x *FollowTaskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_task_proto_msgTypes[29]
+	mi := &file_task_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2634,7 +2983,7 @@ func (x *FollowTaskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FollowTaskResponse.ProtoReflect.Descriptor instead.
 func (*FollowTaskResponse) Descriptor() ([]byte, []int) {
-	return file_task_proto_rawDescGZIP(), []int{29}
+	return file_task_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *FollowTaskResponse) GetTask() *Task {
@@ -2692,7 +3041,7 @@ const file_task_proto_rawDesc = "" +
 	"\x06repeat\x18\x04 \x01(\bR\x06repeat\"e\n" +
 	"\aBackoff\x12-\n" +
 	"\x04base\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x04base\x12+\n" +
-	"\x03max\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x03max\"\xa5\b\n" +
+	"\x03max\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x03max\"\x9b\t\n" +
 	"\bTaskSpec\x12\x14\n" +
 	"\x05queue\x18\x01 \x01(\tR\x05queue\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x18\n" +
@@ -2714,7 +3063,8 @@ const file_task_proto_rawDesc = "" +
 	"\x0fconcurrency_key\x18\x15 \x01(\tR\x0econcurrencyKey\x12\x1d\n" +
 	"\n" +
 	"unique_key\x18\x16 \x01(\tR\tuniqueKey\x12;\n" +
-	"\funique_until\x18\x17 \x01(\x0e2\x18.taskraft.v1.UniqueUntilR\vuniqueUntil\x12\x14\n" +
+	"\funique_until\x18\x17 \x01(\x0e2\x18.taskraft.v1.UniqueUntilR\vuniqueUntil\x129\n" +
+	"\x06labels\x18\x18 \x03(\v2!.taskraft.v1.TaskSpec.LabelsEntryR\x06labels\x12\x14\n" +
 	"\x05after\x18\x1e \x03(\x04R\x05after\x12\x1f\n" +
 	"\vafter_items\x18\x1f \x03(\rR\n" +
 	"afterItems\x12;\n" +
@@ -2724,6 +3074,9 @@ const file_task_proto_rawDesc = "" +
 	"\aon_dead\x18\" \x03(\v2\x15.taskraft.v1.TaskSpecR\x06onDead\x12\x10\n" +
 	"\x03cmd\x18A \x01(\tR\x03cmd\x1a:\n" +
 	"\fRequireEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a9\n" +
+	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\a\n" +
 	"\x05startB\v\n" +
@@ -2841,7 +3194,34 @@ const file_task_proto_rawDesc = "" +
 	"\x12CancelTaskResponse\x12.\n" +
 	"\aoutcome\x18\x01 \x01(\x0e2\x14.taskraft.v1.OutcomeR\aoutcome\x12%\n" +
 	"\x04task\x18\x02 \x01(\v2\x11.taskraft.v1.TaskR\x04task\x121\n" +
-	"\bposition\x18\x03 \x01(\v2\x15.taskraft.v1.PositionR\bposition\"I\n" +
+	"\bposition\x18\x03 \x01(\v2\x15.taskraft.v1.PositionR\bposition\"\x90\x01\n" +
+	"\x12CancelTasksRequest\x12\x16\n" +
+	"\x06filter\x18\x01 \x01(\tR\x06filter\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12#\n" +
+	"\rvalidate_only\x18\x03 \x01(\bR\fvalidateOnly\x12%\n" +
+	"\x04call\x18\x04 \x01(\v2\x11.taskraft.v1.CallR\x04call\"t\n" +
+	"\x13CancelTasksResponse\x12\x14\n" +
+	"\x05sweep\x18\x01 \x01(\x04R\x05sweep\x12\x14\n" +
+	"\x05count\x18\x02 \x01(\x04R\x05count\x121\n" +
+	"\bposition\x18\x03 \x01(\v2\x15.taskraft.v1.PositionR\bposition\"\x89\x02\n" +
+	"\x05Sweep\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x129\n" +
+	"\n" +
+	"start_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x12;\n" +
+	"\vfinish_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"finishTime\x12\x18\n" +
+	"\amatched\x18\x05 \x01(\x04R\amatched\x12\x1c\n" +
+	"\tcancelled\x18\x06 \x01(\x04R\tcancelled\x12\x14\n" +
+	"\x05ended\x18\a \x01(\x04R\x05ended\x12\x12\n" +
+	"\x04left\x18\b \x01(\x04R\x04left\"z\n" +
+	"\x0fGetSweepRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\x12:\n" +
+	"\vconsistency\x18\x02 \x01(\x0e2\x18.taskraft.v1.ConsistencyR\vconsistency\x12\x1b\n" +
+	"\tmin_index\x18\x03 \x01(\x04R\bminIndex\"o\n" +
+	"\x10GetSweepResponse\x12(\n" +
+	"\x05sweep\x18\x01 \x01(\v2\x12.taskraft.v1.SweepR\x05sweep\x121\n" +
+	"\bposition\x18\x02 \x01(\v2\x15.taskraft.v1.PositionR\bposition\"I\n" +
 	"\x10RetryTaskRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12%\n" +
 	"\x04call\x18\x02 \x01(\v2\x11.taskraft.v1.CallR\x04call\"m\n" +
@@ -2918,7 +3298,7 @@ const file_task_proto_rawDesc = "" +
 	"\x10ALREADY_TERMINAL\x10\x06\x12\x12\n" +
 	"\x0eTASK_CANCELLED\x10\a\x12\r\n" +
 	"\tFORGOTTEN\x10\b\x12\x10\n" +
-	"\fUNKNOWN_TASK\x10\t2\x97\x06\n" +
+	"\fUNKNOWN_TASK\x10\t2\xb2\a\n" +
 	"\vTaskService\x12M\n" +
 	"\n" +
 	"SubmitTask\x12\x1e.taskraft.v1.SubmitTaskRequest\x1a\x1f.taskraft.v1.SubmitTaskResponse\x12P\n" +
@@ -2926,7 +3306,9 @@ const file_task_proto_rawDesc = "" +
 	"\aGetTask\x12\x1b.taskraft.v1.GetTaskRequest\x1a\x1c.taskraft.v1.GetTaskResponse\x12J\n" +
 	"\tListTasks\x12\x1d.taskraft.v1.ListTasksRequest\x1a\x1e.taskraft.v1.ListTasksResponse\x12M\n" +
 	"\n" +
-	"CancelTask\x12\x1e.taskraft.v1.CancelTaskRequest\x1a\x1f.taskraft.v1.CancelTaskResponse\x12J\n" +
+	"CancelTask\x12\x1e.taskraft.v1.CancelTaskRequest\x1a\x1f.taskraft.v1.CancelTaskResponse\x12P\n" +
+	"\vCancelTasks\x12\x1f.taskraft.v1.CancelTasksRequest\x1a .taskraft.v1.CancelTasksResponse\x12G\n" +
+	"\bGetSweep\x12\x1c.taskraft.v1.GetSweepRequest\x1a\x1d.taskraft.v1.GetSweepResponse\x12J\n" +
 	"\tRetryTask\x12\x1d.taskraft.v1.RetryTaskRequest\x1a\x1e.taskraft.v1.RetryTaskResponse\x12M\n" +
 	"\n" +
 	"DeleteTask\x12\x1e.taskraft.v1.DeleteTaskRequest\x1a\x1f.taskraft.v1.DeleteTaskResponse\x12G\n" +
@@ -2949,7 +3331,7 @@ func file_task_proto_rawDescGZIP() []byte {
 }
 
 var file_task_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_task_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
+var file_task_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
 var file_task_proto_goTypes = []any{
 	(TaskState)(0),                // 0: taskraft.v1.TaskState
 	(AfterPolicy)(0),              // 1: taskraft.v1.AfterPolicy
@@ -2977,108 +3359,126 @@ var file_task_proto_goTypes = []any{
 	(*ListTasksResponse)(nil),     // 23: taskraft.v1.ListTasksResponse
 	(*CancelTaskRequest)(nil),     // 24: taskraft.v1.CancelTaskRequest
 	(*CancelTaskResponse)(nil),    // 25: taskraft.v1.CancelTaskResponse
-	(*RetryTaskRequest)(nil),      // 26: taskraft.v1.RetryTaskRequest
-	(*RetryTaskResponse)(nil),     // 27: taskraft.v1.RetryTaskResponse
-	(*DeleteTaskRequest)(nil),     // 28: taskraft.v1.DeleteTaskRequest
-	(*DeleteTaskResponse)(nil),    // 29: taskraft.v1.DeleteTaskResponse
-	(*WaitTaskRequest)(nil),       // 30: taskraft.v1.WaitTaskRequest
-	(*WaitTaskResponse)(nil),      // 31: taskraft.v1.WaitTaskResponse
-	(*WatchTasksRequest)(nil),     // 32: taskraft.v1.WatchTasksRequest
-	(*WatchTasksResponse)(nil),    // 33: taskraft.v1.WatchTasksResponse
-	(*FollowTaskRequest)(nil),     // 34: taskraft.v1.FollowTaskRequest
-	(*FollowTaskResponse)(nil),    // 35: taskraft.v1.FollowTaskResponse
-	nil,                           // 36: taskraft.v1.TaskSpec.RequireEntry
-	(*durationpb.Duration)(nil),   // 37: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 38: google.protobuf.Timestamp
+	(*CancelTasksRequest)(nil),    // 26: taskraft.v1.CancelTasksRequest
+	(*CancelTasksResponse)(nil),   // 27: taskraft.v1.CancelTasksResponse
+	(*Sweep)(nil),                 // 28: taskraft.v1.Sweep
+	(*GetSweepRequest)(nil),       // 29: taskraft.v1.GetSweepRequest
+	(*GetSweepResponse)(nil),      // 30: taskraft.v1.GetSweepResponse
+	(*RetryTaskRequest)(nil),      // 31: taskraft.v1.RetryTaskRequest
+	(*RetryTaskResponse)(nil),     // 32: taskraft.v1.RetryTaskResponse
+	(*DeleteTaskRequest)(nil),     // 33: taskraft.v1.DeleteTaskRequest
+	(*DeleteTaskResponse)(nil),    // 34: taskraft.v1.DeleteTaskResponse
+	(*WaitTaskRequest)(nil),       // 35: taskraft.v1.WaitTaskRequest
+	(*WaitTaskResponse)(nil),      // 36: taskraft.v1.WaitTaskResponse
+	(*WatchTasksRequest)(nil),     // 37: taskraft.v1.WatchTasksRequest
+	(*WatchTasksResponse)(nil),    // 38: taskraft.v1.WatchTasksResponse
+	(*FollowTaskRequest)(nil),     // 39: taskraft.v1.FollowTaskRequest
+	(*FollowTaskResponse)(nil),    // 40: taskraft.v1.FollowTaskResponse
+	nil,                           // 41: taskraft.v1.TaskSpec.RequireEntry
+	nil,                           // 42: taskraft.v1.TaskSpec.LabelsEntry
+	(*durationpb.Duration)(nil),   // 43: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 44: google.protobuf.Timestamp
 }
 var file_task_proto_depIdxs = []int32{
-	37, // 0: taskraft.v1.Position.age:type_name -> google.protobuf.Duration
-	37, // 1: taskraft.v1.Backoff.base:type_name -> google.protobuf.Duration
-	37, // 2: taskraft.v1.Backoff.max:type_name -> google.protobuf.Duration
-	37, // 3: taskraft.v1.TaskSpec.delay:type_name -> google.protobuf.Duration
-	38, // 4: taskraft.v1.TaskSpec.run_at:type_name -> google.protobuf.Timestamp
-	37, // 5: taskraft.v1.TaskSpec.timeout:type_name -> google.protobuf.Duration
+	43, // 0: taskraft.v1.Position.age:type_name -> google.protobuf.Duration
+	43, // 1: taskraft.v1.Backoff.base:type_name -> google.protobuf.Duration
+	43, // 2: taskraft.v1.Backoff.max:type_name -> google.protobuf.Duration
+	43, // 3: taskraft.v1.TaskSpec.delay:type_name -> google.protobuf.Duration
+	44, // 4: taskraft.v1.TaskSpec.run_at:type_name -> google.protobuf.Timestamp
+	43, // 5: taskraft.v1.TaskSpec.timeout:type_name -> google.protobuf.Duration
 	8,  // 6: taskraft.v1.TaskSpec.backoff:type_name -> taskraft.v1.Backoff
-	37, // 7: taskraft.v1.TaskSpec.expires_in:type_name -> google.protobuf.Duration
-	37, // 8: taskraft.v1.TaskSpec.retain:type_name -> google.protobuf.Duration
-	36, // 9: taskraft.v1.TaskSpec.require:type_name -> taskraft.v1.TaskSpec.RequireEntry
+	43, // 7: taskraft.v1.TaskSpec.expires_in:type_name -> google.protobuf.Duration
+	43, // 8: taskraft.v1.TaskSpec.retain:type_name -> google.protobuf.Duration
+	41, // 9: taskraft.v1.TaskSpec.require:type_name -> taskraft.v1.TaskSpec.RequireEntry
 	2,  // 10: taskraft.v1.TaskSpec.unique_until:type_name -> taskraft.v1.UniqueUntil
-	1,  // 11: taskraft.v1.TaskSpec.after_policy:type_name -> taskraft.v1.AfterPolicy
-	9,  // 12: taskraft.v1.TaskSpec.on_success:type_name -> taskraft.v1.TaskSpec
-	9,  // 13: taskraft.v1.TaskSpec.on_dead:type_name -> taskraft.v1.TaskSpec
-	38, // 14: taskraft.v1.Attempt.start_time:type_name -> google.protobuf.Timestamp
-	38, // 15: taskraft.v1.Attempt.deadline:type_name -> google.protobuf.Timestamp
-	38, // 16: taskraft.v1.EndedAttempt.end_time:type_name -> google.protobuf.Timestamp
-	38, // 17: taskraft.v1.EndedAttempt.start_time:type_name -> google.protobuf.Timestamp
-	38, // 18: taskraft.v1.Superseded.time:type_name -> google.protobuf.Timestamp
-	0,  // 19: taskraft.v1.Task.state:type_name -> taskraft.v1.TaskState
-	9,  // 20: taskraft.v1.Task.spec:type_name -> taskraft.v1.TaskSpec
-	38, // 21: taskraft.v1.Task.submit_time:type_name -> google.protobuf.Timestamp
-	38, // 22: taskraft.v1.Task.eligible_time:type_name -> google.protobuf.Timestamp
-	38, // 23: taskraft.v1.Task.finish_time:type_name -> google.protobuf.Timestamp
-	38, // 24: taskraft.v1.Task.expire_time:type_name -> google.protobuf.Timestamp
-	10, // 25: taskraft.v1.Task.attempt:type_name -> taskraft.v1.Attempt
-	11, // 26: taskraft.v1.Task.ended:type_name -> taskraft.v1.EndedAttempt
-	12, // 27: taskraft.v1.Task.superseded:type_name -> taskraft.v1.Superseded
-	38, // 28: taskraft.v1.Task.fire_time:type_name -> google.protobuf.Timestamp
-	14, // 29: taskraft.v1.Task.progress:type_name -> taskraft.v1.Progress
-	38, // 30: taskraft.v1.Progress.time:type_name -> google.protobuf.Timestamp
-	3,  // 31: taskraft.v1.OutputChunk.stream:type_name -> taskraft.v1.OutputStream
-	9,  // 32: taskraft.v1.SubmitTaskRequest.task:type_name -> taskraft.v1.TaskSpec
-	7,  // 33: taskraft.v1.SubmitTaskRequest.call:type_name -> taskraft.v1.Call
-	6,  // 34: taskraft.v1.SubmitTaskResponse.position:type_name -> taskraft.v1.Position
-	9,  // 35: taskraft.v1.SubmitTasksRequest.tasks:type_name -> taskraft.v1.TaskSpec
-	7,  // 36: taskraft.v1.SubmitTasksRequest.call:type_name -> taskraft.v1.Call
-	6,  // 37: taskraft.v1.SubmitTasksResponse.position:type_name -> taskraft.v1.Position
-	4,  // 38: taskraft.v1.GetTaskRequest.consistency:type_name -> taskraft.v1.Consistency
-	13, // 39: taskraft.v1.GetTaskResponse.task:type_name -> taskraft.v1.Task
-	6,  // 40: taskraft.v1.GetTaskResponse.position:type_name -> taskraft.v1.Position
-	4,  // 41: taskraft.v1.ListTasksRequest.consistency:type_name -> taskraft.v1.Consistency
-	13, // 42: taskraft.v1.ListTasksResponse.tasks:type_name -> taskraft.v1.Task
-	6,  // 43: taskraft.v1.ListTasksResponse.position:type_name -> taskraft.v1.Position
-	7,  // 44: taskraft.v1.CancelTaskRequest.call:type_name -> taskraft.v1.Call
-	5,  // 45: taskraft.v1.CancelTaskResponse.outcome:type_name -> taskraft.v1.Outcome
-	13, // 46: taskraft.v1.CancelTaskResponse.task:type_name -> taskraft.v1.Task
-	6,  // 47: taskraft.v1.CancelTaskResponse.position:type_name -> taskraft.v1.Position
-	7,  // 48: taskraft.v1.RetryTaskRequest.call:type_name -> taskraft.v1.Call
-	13, // 49: taskraft.v1.RetryTaskResponse.task:type_name -> taskraft.v1.Task
-	6,  // 50: taskraft.v1.RetryTaskResponse.position:type_name -> taskraft.v1.Position
-	7,  // 51: taskraft.v1.DeleteTaskRequest.call:type_name -> taskraft.v1.Call
-	6,  // 52: taskraft.v1.DeleteTaskResponse.position:type_name -> taskraft.v1.Position
-	37, // 53: taskraft.v1.WaitTaskRequest.timeout:type_name -> google.protobuf.Duration
-	13, // 54: taskraft.v1.WaitTaskResponse.task:type_name -> taskraft.v1.Task
-	6,  // 55: taskraft.v1.WaitTaskResponse.position:type_name -> taskraft.v1.Position
-	13, // 56: taskraft.v1.WatchTasksResponse.ended:type_name -> taskraft.v1.Task
-	6,  // 57: taskraft.v1.WatchTasksResponse.position:type_name -> taskraft.v1.Position
-	13, // 58: taskraft.v1.FollowTaskResponse.task:type_name -> taskraft.v1.Task
-	15, // 59: taskraft.v1.FollowTaskResponse.output:type_name -> taskraft.v1.OutputChunk
-	14, // 60: taskraft.v1.FollowTaskResponse.progress:type_name -> taskraft.v1.Progress
-	6,  // 61: taskraft.v1.FollowTaskResponse.position:type_name -> taskraft.v1.Position
-	16, // 62: taskraft.v1.TaskService.SubmitTask:input_type -> taskraft.v1.SubmitTaskRequest
-	18, // 63: taskraft.v1.TaskService.SubmitTasks:input_type -> taskraft.v1.SubmitTasksRequest
-	20, // 64: taskraft.v1.TaskService.GetTask:input_type -> taskraft.v1.GetTaskRequest
-	22, // 65: taskraft.v1.TaskService.ListTasks:input_type -> taskraft.v1.ListTasksRequest
-	24, // 66: taskraft.v1.TaskService.CancelTask:input_type -> taskraft.v1.CancelTaskRequest
-	26, // 67: taskraft.v1.TaskService.RetryTask:input_type -> taskraft.v1.RetryTaskRequest
-	28, // 68: taskraft.v1.TaskService.DeleteTask:input_type -> taskraft.v1.DeleteTaskRequest
-	30, // 69: taskraft.v1.TaskService.WaitTask:input_type -> taskraft.v1.WaitTaskRequest
-	32, // 70: taskraft.v1.TaskService.WatchTasks:input_type -> taskraft.v1.WatchTasksRequest
-	34, // 71: taskraft.v1.TaskService.FollowTask:input_type -> taskraft.v1.FollowTaskRequest
-	17, // 72: taskraft.v1.TaskService.SubmitTask:output_type -> taskraft.v1.SubmitTaskResponse
-	19, // 73: taskraft.v1.TaskService.SubmitTasks:output_type -> taskraft.v1.SubmitTasksResponse
-	21, // 74: taskraft.v1.TaskService.GetTask:output_type -> taskraft.v1.GetTaskResponse
-	23, // 75: taskraft.v1.TaskService.ListTasks:output_type -> taskraft.v1.ListTasksResponse
-	25, // 76: taskraft.v1.TaskService.CancelTask:output_type -> taskraft.v1.CancelTaskResponse
-	27, // 77: taskraft.v1.TaskService.RetryTask:output_type -> taskraft.v1.RetryTaskResponse
-	29, // 78: taskraft.v1.TaskService.DeleteTask:output_type -> taskraft.v1.DeleteTaskResponse
-	31, // 79: taskraft.v1.TaskService.WaitTask:output_type -> taskraft.v1.WaitTaskResponse
-	33, // 80: taskraft.v1.TaskService.WatchTasks:output_type -> taskraft.v1.WatchTasksResponse
-	35, // 81: taskraft.v1.TaskService.FollowTask:output_type -> taskraft.v1.FollowTaskResponse
-	72, // [72:82] is the sub-list for method output_type
-	62, // [62:72] is the sub-list for method input_type
-	62, // [62:62] is the sub-list for extension type_name
-	62, // [62:62] is the sub-list for extension extendee
-	0,  // [0:62] is the sub-list for field type_name
+	42, // 11: taskraft.v1.TaskSpec.labels:type_name -> taskraft.v1.TaskSpec.LabelsEntry
+	1,  // 12: taskraft.v1.TaskSpec.after_policy:type_name -> taskraft.v1.AfterPolicy
+	9,  // 13: taskraft.v1.TaskSpec.on_success:type_name -> taskraft.v1.TaskSpec
+	9,  // 14: taskraft.v1.TaskSpec.on_dead:type_name -> taskraft.v1.TaskSpec
+	44, // 15: taskraft.v1.Attempt.start_time:type_name -> google.protobuf.Timestamp
+	44, // 16: taskraft.v1.Attempt.deadline:type_name -> google.protobuf.Timestamp
+	44, // 17: taskraft.v1.EndedAttempt.end_time:type_name -> google.protobuf.Timestamp
+	44, // 18: taskraft.v1.EndedAttempt.start_time:type_name -> google.protobuf.Timestamp
+	44, // 19: taskraft.v1.Superseded.time:type_name -> google.protobuf.Timestamp
+	0,  // 20: taskraft.v1.Task.state:type_name -> taskraft.v1.TaskState
+	9,  // 21: taskraft.v1.Task.spec:type_name -> taskraft.v1.TaskSpec
+	44, // 22: taskraft.v1.Task.submit_time:type_name -> google.protobuf.Timestamp
+	44, // 23: taskraft.v1.Task.eligible_time:type_name -> google.protobuf.Timestamp
+	44, // 24: taskraft.v1.Task.finish_time:type_name -> google.protobuf.Timestamp
+	44, // 25: taskraft.v1.Task.expire_time:type_name -> google.protobuf.Timestamp
+	10, // 26: taskraft.v1.Task.attempt:type_name -> taskraft.v1.Attempt
+	11, // 27: taskraft.v1.Task.ended:type_name -> taskraft.v1.EndedAttempt
+	12, // 28: taskraft.v1.Task.superseded:type_name -> taskraft.v1.Superseded
+	44, // 29: taskraft.v1.Task.fire_time:type_name -> google.protobuf.Timestamp
+	14, // 30: taskraft.v1.Task.progress:type_name -> taskraft.v1.Progress
+	44, // 31: taskraft.v1.Progress.time:type_name -> google.protobuf.Timestamp
+	3,  // 32: taskraft.v1.OutputChunk.stream:type_name -> taskraft.v1.OutputStream
+	9,  // 33: taskraft.v1.SubmitTaskRequest.task:type_name -> taskraft.v1.TaskSpec
+	7,  // 34: taskraft.v1.SubmitTaskRequest.call:type_name -> taskraft.v1.Call
+	6,  // 35: taskraft.v1.SubmitTaskResponse.position:type_name -> taskraft.v1.Position
+	9,  // 36: taskraft.v1.SubmitTasksRequest.tasks:type_name -> taskraft.v1.TaskSpec
+	7,  // 37: taskraft.v1.SubmitTasksRequest.call:type_name -> taskraft.v1.Call
+	6,  // 38: taskraft.v1.SubmitTasksResponse.position:type_name -> taskraft.v1.Position
+	4,  // 39: taskraft.v1.GetTaskRequest.consistency:type_name -> taskraft.v1.Consistency
+	13, // 40: taskraft.v1.GetTaskResponse.task:type_name -> taskraft.v1.Task
+	6,  // 41: taskraft.v1.GetTaskResponse.position:type_name -> taskraft.v1.Position
+	4,  // 42: taskraft.v1.ListTasksRequest.consistency:type_name -> taskraft.v1.Consistency
+	13, // 43: taskraft.v1.ListTasksResponse.tasks:type_name -> taskraft.v1.Task
+	6,  // 44: taskraft.v1.ListTasksResponse.position:type_name -> taskraft.v1.Position
+	7,  // 45: taskraft.v1.CancelTaskRequest.call:type_name -> taskraft.v1.Call
+	5,  // 46: taskraft.v1.CancelTaskResponse.outcome:type_name -> taskraft.v1.Outcome
+	13, // 47: taskraft.v1.CancelTaskResponse.task:type_name -> taskraft.v1.Task
+	6,  // 48: taskraft.v1.CancelTaskResponse.position:type_name -> taskraft.v1.Position
+	7,  // 49: taskraft.v1.CancelTasksRequest.call:type_name -> taskraft.v1.Call
+	6,  // 50: taskraft.v1.CancelTasksResponse.position:type_name -> taskraft.v1.Position
+	44, // 51: taskraft.v1.Sweep.start_time:type_name -> google.protobuf.Timestamp
+	44, // 52: taskraft.v1.Sweep.finish_time:type_name -> google.protobuf.Timestamp
+	4,  // 53: taskraft.v1.GetSweepRequest.consistency:type_name -> taskraft.v1.Consistency
+	28, // 54: taskraft.v1.GetSweepResponse.sweep:type_name -> taskraft.v1.Sweep
+	6,  // 55: taskraft.v1.GetSweepResponse.position:type_name -> taskraft.v1.Position
+	7,  // 56: taskraft.v1.RetryTaskRequest.call:type_name -> taskraft.v1.Call
+	13, // 57: taskraft.v1.RetryTaskResponse.task:type_name -> taskraft.v1.Task
+	6,  // 58: taskraft.v1.RetryTaskResponse.position:type_name -> taskraft.v1.Position
+	7,  // 59: taskraft.v1.DeleteTaskRequest.call:type_name -> taskraft.v1.Call
+	6,  // 60: taskraft.v1.DeleteTaskResponse.position:type_name -> taskraft.v1.Position
+	43, // 61: taskraft.v1.WaitTaskRequest.timeout:type_name -> google.protobuf.Duration
+	13, // 62: taskraft.v1.WaitTaskResponse.task:type_name -> taskraft.v1.Task
+	6,  // 63: taskraft.v1.WaitTaskResponse.position:type_name -> taskraft.v1.Position
+	13, // 64: taskraft.v1.WatchTasksResponse.ended:type_name -> taskraft.v1.Task
+	6,  // 65: taskraft.v1.WatchTasksResponse.position:type_name -> taskraft.v1.Position
+	13, // 66: taskraft.v1.FollowTaskResponse.task:type_name -> taskraft.v1.Task
+	15, // 67: taskraft.v1.FollowTaskResponse.output:type_name -> taskraft.v1.OutputChunk
+	14, // 68: taskraft.v1.FollowTaskResponse.progress:type_name -> taskraft.v1.Progress
+	6,  // 69: taskraft.v1.FollowTaskResponse.position:type_name -> taskraft.v1.Position
+	16, // 70: taskraft.v1.TaskService.SubmitTask:input_type -> taskraft.v1.SubmitTaskRequest
+	18, // 71: taskraft.v1.TaskService.SubmitTasks:input_type -> taskraft.v1.SubmitTasksRequest
+	20, // 72: taskraft.v1.TaskService.GetTask:input_type -> taskraft.v1.GetTaskRequest
+	22, // 73: taskraft.v1.TaskService.ListTasks:input_type -> taskraft.v1.ListTasksRequest
+	24, // 74: taskraft.v1.TaskService.CancelTask:input_type -> taskraft.v1.CancelTaskRequest
+	26, // 75: taskraft.v1.TaskService.CancelTasks:input_type -> taskraft.v1.CancelTasksRequest
+	29, // 76: taskraft.v1.TaskService.GetSweep:input_type -> taskraft.v1.GetSweepRequest
+	31, // 77: taskraft.v1.TaskService.RetryTask:input_type -> taskraft.v1.RetryTaskRequest
+	33, // 78: taskraft.v1.TaskService.DeleteTask:input_type -> taskraft.v1.DeleteTaskRequest
+	35, // 79: taskraft.v1.TaskService.WaitTask:input_type -> taskraft.v1.WaitTaskRequest
+	37, // 80: taskraft.v1.TaskService.WatchTasks:input_type -> taskraft.v1.WatchTasksRequest
+	39, // 81: taskraft.v1.TaskService.FollowTask:input_type -> taskraft.v1.FollowTaskRequest
+	17, // 82: taskraft.v1.TaskService.SubmitTask:output_type -> taskraft.v1.SubmitTaskResponse
+	19, // 83: taskraft.v1.TaskService.SubmitTasks:output_type -> taskraft.v1.SubmitTasksResponse
+	21, // 84: taskraft.v1.TaskService.GetTask:output_type -> taskraft.v1.GetTaskResponse
+	23, // 85: taskraft.v1.TaskService.ListTasks:output_type -> taskraft.v1.ListTasksResponse
+	25, // 86: taskraft.v1.TaskService.CancelTask:output_type -> taskraft.v1.CancelTaskResponse
+	27, // 87: taskraft.v1.TaskService.CancelTasks:output_type -> taskraft.v1.CancelTasksResponse
+	30, // 88: taskraft.v1.TaskService.GetSweep:output_type -> taskraft.v1.GetSweepResponse
+	32, // 89: taskraft.v1.TaskService.RetryTask:output_type -> taskraft.v1.RetryTaskResponse
+	34, // 90: taskraft.v1.TaskService.DeleteTask:output_type -> taskraft.v1.DeleteTaskResponse
+	36, // 91: taskraft.v1.TaskService.WaitTask:output_type -> taskraft.v1.WaitTaskResponse
+	38, // 92: taskraft.v1.TaskService.WatchTasks:output_type -> taskraft.v1.WatchTasksResponse
+	40, // 93: taskraft.v1.TaskService.FollowTask:output_type -> taskraft.v1.FollowTaskResponse
+	82, // [82:94] is the sub-list for method output_type
+	70, // [70:82] is the sub-list for method input_type
+	70, // [70:70] is the sub-list for extension type_name
+	70, // [70:70] is the sub-list for extension extendee
+	0,  // [0:70] is the sub-list for field type_name
 }
 
 func init() { file_task_proto_init() }
@@ -3096,7 +3496,7 @@ func file_task_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_task_proto_rawDesc), len(file_task_proto_rawDesc)),
 			NumEnums:      6,
-			NumMessages:   31,
+			NumMessages:   37,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -26,6 +26,8 @@ const (
 	TaskService_GetTask_FullMethodName     = "/taskraft.v1.TaskService/GetTask"
 	TaskService_ListTasks_FullMethodName   = "/taskraft.v1.TaskService/ListTasks"
 	TaskService_CancelTask_FullMethodName  = "/taskraft.v1.TaskService/CancelTask"
+	TaskService_CancelTasks_FullMethodName = "/taskraft.v1.TaskService/CancelTasks"
+	TaskService_GetSweep_FullMethodName    = "/taskraft.v1.TaskService/GetSweep"
 	TaskService_RetryTask_FullMethodName   = "/taskraft.v1.TaskService/RetryTask"
 	TaskService_DeleteTask_FullMethodName  = "/taskraft.v1.TaskService/DeleteTask"
 	TaskService_WaitTask_FullMethodName    = "/taskraft.v1.TaskService/WaitTask"
@@ -47,6 +49,11 @@ type TaskServiceClient interface {
 	GetTask(ctx context.Context, in *GetTaskRequest, opts ...grpc.CallOption) (*GetTaskResponse, error)
 	ListTasks(ctx context.Context, in *ListTasksRequest, opts ...grpc.CallOption) (*ListTasksResponse, error)
 	CancelTask(ctx context.Context, in *CancelTaskRequest, opts ...grpc.CallOption) (*CancelTaskResponse, error)
+	// CancelTasks cancels all tasks that match at its index, and no others. None of them
+	// starts from then on; they are cancelled in pieces, which GetSweep tells of.
+	CancelTasks(ctx context.Context, in *CancelTasksRequest, opts ...grpc.CallOption) (*CancelTasksResponse, error)
+	// GetSweep returns how far a CancelTasks or PurgeQueue is.
+	GetSweep(ctx context.Context, in *GetSweepRequest, opts ...grpc.CallOption) (*GetSweepResponse, error)
 	// RetryTask starts a new generation of a DEAD or CANCELLED task.
 	RetryTask(ctx context.Context, in *RetryTaskRequest, opts ...grpc.CallOption) (*RetryTaskResponse, error)
 	// DeleteTask removes the record of a task that has ended, and frees its request id.
@@ -114,6 +121,26 @@ func (c *taskServiceClient) CancelTask(ctx context.Context, in *CancelTaskReques
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(CancelTaskResponse)
 	err := c.cc.Invoke(ctx, TaskService_CancelTask_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *taskServiceClient) CancelTasks(ctx context.Context, in *CancelTasksRequest, opts ...grpc.CallOption) (*CancelTasksResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CancelTasksResponse)
+	err := c.cc.Invoke(ctx, TaskService_CancelTasks_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *taskServiceClient) GetSweep(ctx context.Context, in *GetSweepRequest, opts ...grpc.CallOption) (*GetSweepResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetSweepResponse)
+	err := c.cc.Invoke(ctx, TaskService_GetSweep_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -196,6 +223,11 @@ type TaskServiceServer interface {
 	GetTask(context.Context, *GetTaskRequest) (*GetTaskResponse, error)
 	ListTasks(context.Context, *ListTasksRequest) (*ListTasksResponse, error)
 	CancelTask(context.Context, *CancelTaskRequest) (*CancelTaskResponse, error)
+	// CancelTasks cancels all tasks that match at its index, and no others. None of them
+	// starts from then on; they are cancelled in pieces, which GetSweep tells of.
+	CancelTasks(context.Context, *CancelTasksRequest) (*CancelTasksResponse, error)
+	// GetSweep returns how far a CancelTasks or PurgeQueue is.
+	GetSweep(context.Context, *GetSweepRequest) (*GetSweepResponse, error)
 	// RetryTask starts a new generation of a DEAD or CANCELLED task.
 	RetryTask(context.Context, *RetryTaskRequest) (*RetryTaskResponse, error)
 	// DeleteTask removes the record of a task that has ended, and frees its request id.
@@ -233,6 +265,12 @@ func (UnimplementedTaskServiceServer) ListTasks(context.Context, *ListTasksReque
 }
 func (UnimplementedTaskServiceServer) CancelTask(context.Context, *CancelTaskRequest) (*CancelTaskResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CancelTask not implemented")
+}
+func (UnimplementedTaskServiceServer) CancelTasks(context.Context, *CancelTasksRequest) (*CancelTasksResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CancelTasks not implemented")
+}
+func (UnimplementedTaskServiceServer) GetSweep(context.Context, *GetSweepRequest) (*GetSweepResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetSweep not implemented")
 }
 func (UnimplementedTaskServiceServer) RetryTask(context.Context, *RetryTaskRequest) (*RetryTaskResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RetryTask not implemented")
@@ -360,6 +398,42 @@ func _TaskService_CancelTask_Handler(srv interface{}, ctx context.Context, dec f
 	return interceptor(ctx, in, info, handler)
 }
 
+func _TaskService_CancelTasks_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CancelTasksRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TaskServiceServer).CancelTasks(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: TaskService_CancelTasks_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TaskServiceServer).CancelTasks(ctx, req.(*CancelTasksRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _TaskService_GetSweep_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetSweepRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TaskServiceServer).GetSweep(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: TaskService_GetSweep_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TaskServiceServer).GetSweep(ctx, req.(*GetSweepRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _TaskService_RetryTask_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(RetryTaskRequest)
 	if err := dec(in); err != nil {
@@ -458,6 +532,14 @@ var TaskService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "CancelTask",
 			Handler:    _TaskService_CancelTask_Handler,
+		},
+		{
+			MethodName: "CancelTasks",
+			Handler:    _TaskService_CancelTasks_Handler,
+		},
+		{
+			MethodName: "GetSweep",
+			Handler:    _TaskService_GetSweep_Handler,
 		},
 		{
 			MethodName: "RetryTask",

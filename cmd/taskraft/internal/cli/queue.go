@@ -16,10 +16,11 @@ import (
 )
 
 func (a *app) queueCommand() *cobra.Command {
-	return a.group("queue", "Look at queues, pause them, set their options",
+	return a.group("queue", "Look at queues, pause and purge them, set their options",
 		a.queueListCommand(), a.queueGetCommand(), a.queueSetCommand(),
 		a.queueSwitchCommand("pause", "Stop assignments from queues; running tasks go on", (*client.Client).PauseQueue),
-		a.queueSwitchCommand("resume", "End the pause of queues", (*client.Client).ResumeQueue))
+		a.queueSwitchCommand("resume", "End the pause of queues", (*client.Client).ResumeQueue),
+		a.queuePurgeCommand())
 }
 
 func (a *app) newQueueList() *show.List[*taskraftv1.Queue] {

@@ -24,7 +24,7 @@ type scheduleFlags struct {
 }
 
 // taskOptions are the flags of submit that a schedule's task has, too.
-var taskOptions = []string{"queue", "kind", "payload", "payload-file", "content-type", "priority", "delay", "timeout", "max-attempts", "backoff", "require", "concurrency-key", "expires-in", "retain"}
+var taskOptions = []string{"queue", "kind", "payload", "payload-file", "content-type", "priority", "delay", "timeout", "max-attempts", "backoff", "require", "label", "unique", "unique-until", "concurrency-key", "expires-in", "retain"}
 
 func (f *scheduleFlags) rows() settings.Table {
 	rows := settings.Table{

@@ -30,7 +30,7 @@ type submitFlags struct {
 	requestID                string
 	concurrencyKey           string
 	unique, uniqueUntil      string
-	require                  map[string]string
+	require, labels          map[string]string
 	expiresIn, retain        time.Duration
 	count                    int
 	after                    []uint64
@@ -59,6 +59,7 @@ func (f *submitFlags) rows() settings.Table {
 		{Flag: "backoff", Arg: "BASE,MAX", List: true, Value: backoffValue(&f.backoff), Doc: "pause after a failure, doubling up to MAX (default the queue's, or 1s,10m)", Example: "1s,10m"},
 		{Flag: "request-id", Arg: "ID", Value: settings.Text(&f.requestID, nil), Doc: "the same id with the same content is the same task"},
 		{Flag: "require", Arg: "KEY=VALUE", List: true, Value: settings.Pairs(&f.require, 16), Doc: "a label that the worker must have; may be repeated", Example: "gpu=a100"},
+		{Flag: "label", Arg: "KEY=VALUE", List: true, Value: settings.Pairs(&f.labels, 16), Doc: "for searches: taskraft task list --label; may be repeated", Example: "tenant=7"},
 		{Flag: "concurrency-key", Arg: "KEY", Value: settings.Text(&f.concurrencyKey, nil), Doc: "run at most the queue's --max-running-per-key tasks of this key at once"},
 		{Flag: "unique", Arg: "KEY", Value: settings.Text(&f.unique, nil), Doc: "if a task with this key lives, it is the one: its id is printed"},
 		{Flag: "unique-until", Arg: "start|terminal", Value: settings.Text(&f.uniqueUntil, settings.OneOf("start", "terminal")), Doc: "until when the key is kept (default terminal)"},
@@ -84,11 +85,11 @@ shell, on a worker that allows it.
 
 -f takes one task per line of JSON with the API's keys (queue, kind, payload in
 base64 or as a JSON object, priority, delay, run_at, timeout, max_attempts, backoff,
-expires_in, request_id, retain, require, concurrency_key, unique_key, unique_until,
-after, after_policy, on_success, on_dead; argv for a program), a JSON array of such
-tasks, or YAML documents. Tasks are sent in groups as they are read; with --batch
-they are read to the end, up to 100,000, and accepted all or none, and after_items
-may name parents by their place in the file, from 0.
+expires_in, request_id, retain, require, labels, concurrency_key, unique_key,
+unique_until, after, after_policy, on_success, on_dead; argv for a program), a JSON
+array of such tasks, or YAML documents. Tasks are sent in groups as they are read;
+with --batch they are read to the end, up to 100,000, and accepted all or none, and
+after_items may name parents by their place in the file, from 0.
 
 With --follow the task's output is shown as it comes, across changes of the leader;
 Ctrl-C leaves the task running and says how to follow it again.
@@ -213,7 +214,7 @@ func (a *app) task(f *submitFlags) (client.Task, error) {
 		Queue: f.queue, Kind: f.kind, Payload: []byte(f.payload), ContentType: f.contentType,
 		Delay: f.delay, RunAt: f.at, Timeout: f.timeout, MaxAttempts: f.maxAttempts,
 		RequestID: f.requestID, ExpiresIn: f.expiresIn, Retain: f.retain,
-		Require: f.require, ConcurrencyKey: f.concurrencyKey, UniqueKey: f.unique, UniqueUntilStart: f.uniqueUntil == "start",
+		Require: f.require, Labels: f.labels, ConcurrencyKey: f.concurrencyKey, UniqueKey: f.unique, UniqueUntilStart: f.uniqueUntil == "start",
 		After: f.after, AfterRun: f.afterRun,
 	}
 	if f.batch != "" {

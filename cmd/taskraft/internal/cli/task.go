@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -28,31 +27,21 @@ func (a *app) taskCommand() *cobra.Command {
 func (a *app) dataRows() settings.Table { return concat(a.config.outputRows(), a.config.clientRows()) }
 
 func (a *app) taskListCommand() *cobra.Command {
-	var state, queue, kind, filter string
+	f := new(filterFlags)
 	var limit int
 	rows := settings.Table{
-		{
-			Flag: "state", Arg: "STATE", Doc: "only tasks in this state: " + strings.Join(taskStates, ", "),
-			Value: settings.Text(&state, func(s string) error { return settings.OneOf(taskStates...)(strings.ToUpper(s)) }),
-		},
-		{Flag: "queue", Short: "q", Arg: "QUEUE", Value: settings.Text(&queue, checkQueue), Doc: "only tasks of this queue"},
-		{Flag: "kind", Arg: "KIND", Value: settings.Text(&kind, nil), Doc: "only tasks of this kind"},
-		{Flag: "filter", Arg: "TERMS", Value: settings.Text(&filter, nil), Doc: "more terms, for example 'id>=1000 state=DEAD'"},
+		{Flag: "error", Arg: "GROUP", Value: settings.Text(&f.filter.Error, nil), Doc: "DEAD tasks of this group: see taskraft dead groups"},
 		{Flag: "limit", Arg: "N", Default: "100", Value: settings.Int(&limit, 0, 1<<40, nil), Doc: "stop after N tasks; 0 for all"},
 	}
 	return a.command(commandSpec{
 		use: "list [flags]", short: "List tasks, newest first",
-		example: "  taskraft task list --state dead --queue mail\n  taskraft task list -o name --limit 0 | wc -l",
-		rows:    concat(rows, a.dataRows()),
+		long: `List tasks, newest first: those that all given flags choose. All of them are looked up
+in indexes, so a page costs the same however many tasks there are.`,
+		example: "  taskraft task list --state dead --queue mail\n  taskraft task list --label tenant=7 --since 1h\n  taskraft task list -o name --limit 0 | wc -l",
+		rows:    concat(f.rows(taskStates), rows, a.dataRows()),
 		run: func(ctx context.Context, _ []string) error {
-			terms := []string{filter}
-			for _, t := range []struct{ key, value string }{{"state", strings.ToUpper(state)}, {"queue", queue}, {"kind", kind}} {
-				if t.value != "" {
-					terms = append(terms, t.key+"="+t.value)
-				}
-			}
 			return a.withClient(ctx, func(ctx context.Context, c *client.Client) error {
-				return a.listTasks(ctx, c, strings.TrimSpace(strings.Join(terms, " ")), limit)
+				return a.listTasks(ctx, c, f.String(), limit)
 			})
 		},
 	})
@@ -255,29 +244,6 @@ func stateFailure(t *taskraftv1.Task) error {
 		return fail(exitCancelled, fmt.Sprintf("taskraft task retry %d", t.GetId()), "task %d is CANCELLED%s", t.GetId(), why)
 	}
 	return fail(exitError, "", "task %d is %s", t.GetId(), t.GetState())
-}
-
-func (a *app) taskCancelCommand() *cobra.Command {
-	var ids []uint64
-	var reason string
-	rows := settings.Table{{Flag: "reason", Arg: "TEXT", Value: settings.Text(&reason, nil), Doc: "why, for whoever reads the task later"}}
-	return a.command(commandSpec{
-		use: "cancel ID… [flags]", short: "Cancel tasks; running ones are told to stop",
-		example: "  taskraft task cancel 1042 --reason 'wrong input'",
-		rows:    concat(rows, a.dataRows()),
-		args:    idArgs(&ids, "taskraft task cancel 1042"),
-		run: func(ctx context.Context, _ []string) error {
-			return a.eachTask(ctx, ids, func(ctx context.Context, c *client.Client, id uint64) (*taskraftv1.Task, error) {
-				ctx, cancel := a.call(ctx)
-				defer cancel()
-				outcome, t, err := c.Cancel(ctx, id, reason)
-				if err == nil && outcome == taskraftv1.Outcome_ALREADY_TERMINAL {
-					err = fail(exitConflict, fmt.Sprintf("taskraft task get %d", id), "task %d has ended before: %s", id, t.GetState())
-				}
-				return t, err
-			})
-		},
-	})
 }
 
 func (a *app) taskRetryCommand() *cobra.Command {

@@ -269,6 +269,9 @@ func overlay(t client.Task, spec *taskraftv1.TaskSpec, keys map[string]json.RawM
 	if len(spec.GetRequire()) > 0 {
 		t.Require = spec.GetRequire()
 	}
+	if len(spec.GetLabels()) > 0 {
+		t.Labels = spec.GetLabels()
+	}
 	t.Timeout = orOld(spec.GetTimeout().AsDuration(), t.Timeout)
 	t.ExpiresIn = orOld(spec.GetExpiresIn().AsDuration(), t.ExpiresIn)
 	t.Retain = orOld(spec.GetRetain().AsDuration(), t.Retain)

@@ -132,6 +132,7 @@ func describeTask(w io.Writer, t *taskraftv1.Task) error {
 		"attempts", fmt.Sprintf("%d of %d, %d failed, %d crashed", t.GetAttempts(), spec.GetMaxAttempts(), t.GetFailures(), t.GetCrashes()),
 		"timeout", spec.GetTimeout().AsDuration().String(),
 		"request id", show.Clean(spec.GetRequestId()),
+		"labels", show.Clean(labelsText(spec.GetLabels())),
 		"requires", show.Clean(labelsText(spec.GetRequire())),
 		"unique key", show.Clean(spec.GetUniqueKey()),
 		"concurrency key", show.Clean(spec.GetConcurrencyKey()),
