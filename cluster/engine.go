@@ -44,14 +44,15 @@ type future interface {
 // open only while this one leads. Locks are taken in the order table.mu,
 // reign.mu, and then whatever small ones.
 type engine struct {
-	cfg   Config
-	t     *table
-	r     replicator
-	log   *slog.Logger
-	clock *clock
-	mono  func() time.Duration
-	waits *waits
-	count counters
+	cfg    Config
+	t      *table
+	r      replicator
+	log    *slog.Logger
+	clock  *clock
+	mono   func() time.Duration
+	waits  *waits
+	count  counters
+	worked worked
 
 	proposals sync.Pool
 

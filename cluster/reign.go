@@ -156,6 +156,9 @@ func (l *reign) applied(m *fsm.Machine, a *fsm.Applied) {
 	for i := range a.Events {
 		l.event(m, &a.Events[i])
 	}
+	if l.open.Load() { // afterwards it is the next leader's work
+		l.e.worked.applied(a, l.e.clock.now())
+	}
 	if f := l.match(a); f != nil {
 		l.answer(m, f, a)
 		l.land(f)

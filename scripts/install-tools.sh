@@ -4,6 +4,7 @@
 #   protoc    with the well-known types, and a C compiler for the race detector,
 #             both from the distribution (apt-get, as root or through sudo)
 #   python3   and curl, which tests of examples and pages run
+#   promtool  which checks metrics and alerts
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -33,6 +34,7 @@ command -v "${cc%% *}" >/dev/null || missing+=(gcc libc6-dev)
 # The example worker and the pages of docs/.
 command -v python3 >/dev/null || missing+=(python3)
 command -v curl >/dev/null || missing+=(curl)
+command -v promtool >/dev/null || missing+=(prometheus)
 ((${#missing[@]} == 0)) && exit 0
 
 as_root=()

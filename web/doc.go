@@ -3,6 +3,7 @@
 //	web/api      the JSON API: taskraft.v1 through generated routes (routes.yaml)
 //	web/gateway  those routes, generated
 //	web/health   /livez and /readyz
+//	web/metrics  /metrics
 //
 // What all of them share is decided here: which hosts and origins may ask, how many
 // connections may wait, how slow a request may be, and that a panic ends a request

@@ -12,6 +12,7 @@ import (
 	"github.com/taskraft/taskraft/cluster"
 	"github.com/taskraft/taskraft/web/api"
 	"github.com/taskraft/taskraft/web/health"
+	"github.com/taskraft/taskraft/web/metrics"
 )
 
 // Limits of the transport.
@@ -55,6 +56,7 @@ func NewServer(cfg Config) *Server {
 	checks := health.New(cfg.Node)
 	mux.HandleFunc("GET /livez", checks.Live)
 	mux.HandleFunc("GET /readyz", checks.Ready)
+	mux.Handle("GET /metrics", metrics.Handler(cfg.Node))
 	g := newGuard(cfg)
 	return &Server{api: calls, http: &http.Server{
 		Handler:           g.around(mux),
