@@ -17,6 +17,7 @@ TIMED   := @scripts/timed.sh
 
 # What targets may be told, as in `make fuzz FUZZTIME=10m`; also BENCHARGS, SCALEARGS, TESTARGS.
 FUZZTIME ?= 20s
+SIMTIME  ?= 1m
 BASE     ?= HEAD
 
 .PHONY: help
@@ -37,11 +38,20 @@ check: tools ## vet, staticcheck, gofumpt, style, generated code and modules in 
 
 .PHONY: test
 test: ## everything that must hold before a merge: check, all tests with -race, e2e
-	$(TIMED) test $(MAKE) check unit e2e
+	$(TIMED) test $(MAKE) check unit seeds e2e
 
 .PHONY: unit
 unit: tools ## all tests but e2e, with the race detector, in random order
 	$(TIMED) unit scripts/unit.sh
+
+.PHONY: sim
+sim: ## the state machine in worlds of faults, against the model, for SIMTIME (default 1m)
+	$(TIMED) sim go run ./internal/sim/simulate -for $(SIMTIME) -cover
+
+# The seeds that every merge must pass: always the same ones, within 3 minutes.
+.PHONY: seeds
+seeds: ## 1,000 seeds of the simulator
+	$(TIMED) seeds timeout 180 go run ./internal/sim/simulate -first 1 -seeds 1000 -for 0s
 
 .PHONY: e2e
 e2e: build ## real masters and workers, real kills (TESTARGS='-run Failover')

@@ -1,0 +1,226 @@
+package model
+
+import (
+	"slices"
+
+	"github.com/taskraft/taskraft/fsm/fsmpb"
+)
+
+// session is one worker process's registration.
+type session struct {
+	id           uint64
+	worker, boot string
+	queues       []*fsmpb.QueueWeight
+	labels       map[string]string
+	slots        int
+	draining     bool
+	clearing     bool // drains so that a task can run alone
+	pollSeq      uint64
+	polled       []uint64 // what the poll of that number got
+}
+
+// worker is what is known of a worker beyond its session.
+type worker struct {
+	boot    string
+	retired map[string]bool // boot ids that were replaced, for ever
+	seen    int64
+}
+
+func (m *Table) sessionOf(name string) *session {
+	for _, s := range m.sessions {
+		if s.worker == name {
+			return s
+		}
+	}
+	return nil
+}
+
+// holding returns the tasks that a session holds, by fence.
+func (m *Table) holding(s *session) []*Task {
+	return m.sorted(func(t *Task) bool { return t.held() && t.Session == s.id }, byFence)
+}
+
+// open registers a worker process, or attaches it again.
+func (m *Table) open(c *fsmpb.OpenSession) Result {
+	w := m.workers[c.GetWorker()]
+	if w == nil {
+		w = &worker{retired: make(map[string]bool)}
+	}
+	if w.retired[c.GetBoot()] {
+		return Result{Outcome: "BOOT_REPLACED"}
+	}
+	s := m.sessionOf(c.GetWorker())
+	if s != nil && s.boot != c.GetBoot() {
+		if !c.GetTakeover() {
+			return Result{Outcome: "WORKER_ID_IN_USE"}
+		}
+		m.end(s.id, "taken_over")
+		s = nil
+	}
+	m.workers[c.GetWorker()] = w
+	if w.boot != "" && w.boot != c.GetBoot() {
+		w.retired[w.boot] = true
+		for _, t := range m.tasks { // what the replaced process lost is not redeemed any more (S6)
+			if t.Redeemable && t.Worker == c.GetWorker() && t.Boot == w.boot {
+				m.touch(t)
+				t.void()
+			}
+		}
+	}
+	w.boot, w.seen = c.GetBoot(), m.now
+	if s == nil {
+		m.lastSession++
+		s = &session{id: m.lastSession, worker: c.GetWorker(), boot: c.GetBoot()}
+		m.sessions[s.id] = s
+	}
+	s.draining = false
+	m.describe(s, c.GetQueues(), c.GetLabels(), c.GetSlots())
+	return m.attach(s, c.GetHeld())
+}
+
+func (m *Table) describe(s *session, queues []*fsmpb.QueueWeight, labels map[string]string, slots uint32) {
+	for _, q := range queues {
+		if q.GetWeight() != queues[0].GetWeight() {
+			panic(gap("unequal weights"))
+		}
+	}
+	s.queues, s.labels, s.slots = queues, labels, int(slots)
+}
+
+// attach compares what the process has with what it holds: lost attempts are
+// taken back, unknown ones aborted, what never arrived is sent again.
+func (m *Table) attach(s *session, listed []uint64) Result {
+	r := Result{Outcome: "ACCEPTED", Session: s.id}
+	listed = slices.Compact(slices.Sorted(slices.Values(listed)))
+	for _, fence := range listed {
+		if !m.known(s, fence) {
+			r.Aborts = append(r.Aborts, fence)
+		}
+	}
+	for _, t := range m.holding(s) {
+		switch {
+		case slices.Contains(listed, t.Fence):
+		case t.State == Running:
+			r.Got = append(r.Got, Grant{t.ID, t.Fence})
+		default: // it is not running there: what was to stop has stopped
+			m.stopped(t)
+		}
+	}
+	return r
+}
+
+// known reports whether the session may keep a listed fence, and takes back one
+// that was lost with an earlier session of the same process.
+func (m *Table) known(s *session, fence uint64) bool {
+	for _, t := range m.tasks {
+		if t.Fence != fence || t.Worker != s.worker || t.Boot != s.boot {
+			continue
+		}
+		if t.held() {
+			return t.Session == s.id && t.State == Running
+		}
+		if !t.Redeemable || !m.usage().room(m.queues[t.Queue], t.Key) {
+			return false
+		}
+		m.touch(t)
+		last := t.ended[len(t.ended)-1]
+		t.ended = t.ended[:len(t.ended)-1]
+		if last.cause == "expired" { // it was no crash then
+			t.Crashes--
+			if t.Alone {
+				t.Solo--
+			}
+		}
+		t.State, t.Session, t.Redeemable = Running, s.id, false
+		return true
+	}
+	return false
+}
+
+// update changes what is set.
+func (m *Table) update(c *fsmpb.UpdateSession) Result {
+	s := m.sessions[c.GetSession()]
+	if s == nil {
+		return Result{Outcome: "NO_SESSION"}
+	}
+	queues, labels, slots := s.queues, s.labels, uint32(s.slots)
+	if len(c.GetQueues()) > 0 {
+		queues = c.GetQueues()
+	}
+	if len(c.GetLabels()) > 0 {
+		labels = c.GetLabels()
+	}
+	if c.GetSlots() > 0 {
+		slots = c.GetSlots()
+	}
+	m.describe(s, queues, labels, slots)
+	if c.GetDraining() {
+		s.draining, s.clearing = true, false // it will never be the one that runs a task alone
+	}
+	r := Result{Outcome: "ACCEPTED", Session: s.id}
+	if c.GetPollSeq() > 0 {
+		r.Got = m.poll(s, c.GetPollSeq(), int(c.GetPollMax()))
+	}
+	return r
+}
+
+// poll gives the same number the same tasks, as far as the session still has them.
+func (m *Table) poll(s *session, seq uint64, most int) []Grant {
+	if seq < s.pollSeq {
+		return nil
+	}
+	if seq > s.pollSeq {
+		s.pollSeq, s.polled = seq, nil
+	}
+	if len(s.polled) == 0 {
+		got := m.give(s, most)
+		for _, g := range got {
+			s.polled = append(s.polled, g.Task)
+		}
+		return got
+	}
+	var got []Grant
+	for _, id := range s.polled {
+		if t := m.tasks[id]; t != nil && t.State == Running && t.Session == s.id {
+			got = append(got, Grant{t.ID, t.Fence})
+		}
+	}
+	return got
+}
+
+// end ends a session: what it held returns to its old place. Only the loss of the
+// process is a crash; unless another process has replaced it, it may still redeem
+// its fences.
+func (m *Table) end(id uint64, cause string) Result {
+	s := m.sessions[id]
+	if s == nil {
+		return Result{Outcome: "NO_SESSION"}
+	}
+	for _, t := range m.holding(s) {
+		if t.State == Stopping {
+			m.stopped(t)
+			continue
+		}
+		m.touch(t)
+		t.over(cause, "", 0)
+		if cause != "closed" {
+			t.Crashes++
+			if t.Alone {
+				t.Solo++
+			}
+		}
+		if t.Solo >= poisonCrashes {
+			m.finish(t, Dead, "poison")
+			continue
+		}
+		t.State, t.Session, t.Redeemable = Ready, 0, true
+		if cause == "taken_over" {
+			t.void()
+		}
+	}
+	delete(m.sessions, id)
+	if w := m.workers[s.worker]; w != nil {
+		w.seen = m.now
+	}
+	return Result{Outcome: "ACCEPTED"}
+}

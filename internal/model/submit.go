@@ -1,0 +1,146 @@
+package model
+
+import (
+	"github.com/taskraft/taskraft/fsm/fsmpb"
+)
+
+// request is what one idempotency key stands for.
+type request struct {
+	task    uint64
+	digest  uint64
+	created int64
+}
+
+// caller is what is remembered of one client of the SDK.
+type caller struct {
+	below uint64 // every seq below has been answered
+	used  int64
+	calls map[uint64]Result
+}
+
+// answer carries out a command, or repeats the first answer to the same call.
+func (m *Table) answer(c *fsmpb.Command) Result {
+	call := c.GetCall()
+	if call == nil {
+		return m.do(c)
+	}
+	key := string(call.GetClient())
+	who := m.clients[key]
+	if who == nil {
+		// A new client's first call may be a repeat of one that never arrived. What may
+		// have been carried out is never guessed.
+		if call.GetRepeat() && call.GetAckedBelow() > 1 {
+			return Result{Outcome: "CALL_FORGOTTEN"}
+		}
+		who = &caller{calls: make(map[uint64]Result)}
+		m.clients[key] = who
+	}
+	who.used = m.now
+	if r, ok := who.calls[call.GetSeq()]; ok {
+		return r
+	}
+	if call.GetSeq() < who.below {
+		return Result{Outcome: "CALL_FORGOTTEN"}
+	}
+	who.below = max(who.below, min(call.GetAckedBelow(), call.GetSeq()))
+	for seq := range who.calls {
+		if seq < who.below {
+			delete(who.calls, seq)
+		}
+	}
+	if len(who.calls) >= maxClientCalls {
+		return Result{Outcome: "CALLS_FULL"}
+	}
+	r := m.do(c)
+	who.calls[call.GetSeq()] = r
+	return r
+}
+
+// submit enters all tasks or, when one is refused, none (S3).
+func (m *Table) submit(c *fsmpb.Submit) Result {
+	if c.GetBatch() != nil {
+		panic(gap("batch"))
+	}
+	r := Result{Outcome: "ACCEPTED", Outcomes: make([]string, len(c.GetTasks())), IDs: make([]uint64, len(c.GetTasks()))}
+	for i := range r.Outcomes {
+		r.Outcomes[i] = "NONE"
+	}
+	digests := make(map[string]uint64)
+	for i, s := range c.GetTasks() {
+		id := s.GetRequestId()
+		if id == "" {
+			continue
+		}
+		digest, named := digests[id]
+		if old := m.requests[id]; old != nil {
+			digest, named, r.IDs[i] = old.digest, true, old.task
+		}
+		if named && digest != s.GetContentDigest() {
+			r.Outcome, r.Outcomes[i] = "REQUEST_ID_CONFLICT", "REQUEST_ID_CONFLICT"
+			continue
+		}
+		digests[id] = s.GetContentDigest()
+	}
+	if r.Outcome != "ACCEPTED" {
+		return r
+	}
+	for i, s := range c.GetTasks() {
+		if old := m.requests[s.GetRequestId()]; old != nil {
+			r.Outcomes[i], r.IDs[i] = "EXISTING", old.task
+			continue
+		}
+		r.Outcomes[i], r.IDs[i] = "ACCEPTED", m.enter(s).ID
+	}
+	return r
+}
+
+// enter makes one task.
+func (m *Table) enter(s *fsmpb.TaskSpec) *Task {
+	if len(s.GetAfter())+len(s.GetAfterItems())+len(s.GetOnSuccess())+len(s.GetOnDead()) > 0 {
+		panic(gap("parents or follow-ups"))
+	}
+	q := m.queue(s.GetQueue())
+	m.lastTask++
+	t := &Task{
+		ID: m.lastTask, Generation: 1, State: Ready, Queue: s.GetQueue(),
+		Priority:    pick(s.Priority, q.set.Priority, 0),
+		Timeout:     pick(s.Timeout, q.set.Timeout, 5*minute),
+		MaxAttempts: pick(s.MaxAttempts, q.set.MaxAttempts, 3),
+		BackoffBase: pick(s.BackoffBase, q.set.BackoffBase, second),
+		BackoffMax:  pick(s.BackoffMax, q.set.BackoffMax, 10*minute),
+		Retain:      pick(s.Retain, q.set.Retain, 24*hour),
+		Require:     s.GetRequire(), Key: s.GetConcurrencyKey(), RequestID: s.GetRequestId(),
+		Submitted: m.now, Eligible: max(m.now, s.GetRunAt(), m.now+s.GetDelay()),
+	}
+	if s.GetExpiresIn() > 0 {
+		t.Expires = m.now + s.GetExpiresIn()
+	}
+	if t.Eligible > m.now {
+		t.State = Scheduled
+	}
+	m.tasks[t.ID] = t
+	m.touch(t)
+	if t.RequestID != "" {
+		m.requests[t.RequestID] = &request{task: t.ID, digest: s.GetContentDigest(), created: m.now}
+	}
+	return t
+}
+
+// pick returns what the task says, else the queue, else everybody.
+func pick[T any](task, queue *T, everybody T) T {
+	switch {
+	case task != nil:
+		return *task
+	case queue != nil:
+		return *queue
+	}
+	return everybody
+}
+
+// forgetRequest drops an idempotency key that is older than it must be kept and
+// whose task has ended.
+func (m *Table) forgetRequest(t *Task) {
+	if r := m.requests[t.RequestID]; t.RequestID != "" && r != nil && r.task == t.ID && r.created+keepRequest <= m.now {
+		delete(m.requests, t.RequestID)
+	}
+}

@@ -1,0 +1,129 @@
+package sim
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Plan says which seeds are played: First and those that follow, for a time and
+// at least so many, Jobs at once.
+type Plan struct {
+	First, Least uint64
+	For          time.Duration
+	Jobs         int
+}
+
+// Sum is what many seeds showed.
+type Sum struct {
+	Seeds, Entries uint64
+	Simulated      time.Duration
+	Took           time.Duration
+	Failures       []Report
+	Cover          Coverage
+	Complete       bool // enough seeds to expect that everything was reached
+}
+
+// enoughSeeds is how many seeds together have, by far, reached all of mustReach.
+const enoughSeeds = 200
+
+// PlayMany plays seeds until the plan is done or five have failed.
+func PlayMany(p Plan) *Sum {
+	began := time.Now()
+	sum := &Sum{Cover: make(Coverage)}
+	var mu sync.Mutex
+	next := func() (seed uint64, ok bool) {
+		mu.Lock()
+		defer mu.Unlock()
+		if len(sum.Failures) >= 5 || (sum.Seeds >= p.Least && time.Since(began) >= p.For) {
+			return 0, false
+		}
+		sum.Seeds++
+		return p.First + sum.Seeds - 1, true
+	}
+	var playing sync.WaitGroup
+	for range max(1, p.Jobs) {
+		playing.Go(func() {
+			for {
+				seed, ok := next()
+				if !ok {
+					return
+				}
+				r := Run(seed, nil)
+				mu.Lock()
+				sum.add(r)
+				mu.Unlock()
+			}
+		})
+	}
+	playing.Wait()
+	sum.Took, sum.Complete = time.Since(began), sum.Seeds >= enoughSeeds
+	return sum
+}
+
+func (s *Sum) add(r Report) {
+	s.Entries += r.Entries
+	s.Simulated += time.Duration(r.Simulated)
+	for name, n := range r.Cover {
+		s.Cover[name] += n
+	}
+	if r.Err != nil {
+		s.Failures = append(s.Failures, r)
+	}
+}
+
+// Missed returns what no seed reached and some should have.
+func (s *Sum) Missed() (names []string) {
+	if !s.Complete {
+		return nil
+	}
+	for _, name := range mustReach {
+		if s.Cover[name] == 0 {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// Failed reports whether something did not hold, or was never put to the test.
+func (s *Sum) Failed() bool { return len(s.Failures)+len(s.Missed()) > 0 }
+
+// Print writes what was played, and how to play what failed again.
+func (s *Sum) Print(w io.Writer, cover bool) {
+	if cover {
+		for _, name := range slices.Sorted(maps.Keys(s.Cover)) {
+			fmt.Fprintf(w, "  %-40s %d\n", name, s.Cover[name])
+		}
+	}
+	fmt.Fprintf(w, "sim: %d seeds in %.1f s (%.1f seeds/s), %d entries, %.1f simulated hours, %d of %d situations reached\n",
+		s.Seeds, s.Took.Seconds(), float64(s.Seeds)/s.Took.Seconds(), s.Entries, s.Simulated.Hours(),
+		len(mustReach)-len(s.Missed()), len(mustReach))
+	for _, r := range s.Failures {
+		fmt.Fprintf(w, "sim: FAILED seed %d: %v\n", r.Seed, r.Err)
+		fmt.Fprintf(w, "sim:   again: go run ./internal/sim/simulate -seed %d -trace\n", r.Seed)
+	}
+	if missed := s.Missed(); len(missed) > 0 {
+		fmt.Fprintf(w, "sim: FAILED: never reached: %s\n", strings.Join(missed, ", "))
+	}
+}
+
+// mustReach are the situations that a run of many seeds must have been in.
+var mustReach = []string{
+	"message lost", "message doubled", "message late", "leader died", "worker died", "worker frozen", "session silent",
+	"entry of a dead leader", "table restored", "snapshot installed", "tables compared", "clock jumped", "said again", "call echoed",
+	"submit ACCEPTED", "submit EXISTING", "submit REQUEST_ID_CONFLICT", "submit CALL_FORGOTTEN",
+	"assign got tasks", "assign NO_SESSION", "update_session got tasks", "update_session NO_SESSION",
+	"open_session ACCEPTED", "open_session got tasks", "open_session aborts", "open_session BOOT_REPLACED", "open_session WORKER_ID_IN_USE",
+	"close_session ACCEPTED", "expire_session ACCEPTED", "expire_session NO_SESSION",
+	"complete ACCEPTED", "complete DUPLICATE", "complete CONFLICT", "complete STALE_TIMED_OUT", "complete STALE_REASSIGNED",
+	"complete ALREADY_TERMINAL", "complete TASK_CANCELLED", "complete FORGOTTEN", "complete UNKNOWN_TASK",
+	"fail ACCEPTED", "fail DUPLICATE", "fail CONFLICT", "fail STALE_TIMED_OUT", "fail STALE_REASSIGNED", "fail TASK_CANCELLED",
+	"release ACCEPTED", "release CONFLICT", "release STALE_TIMED_OUT", "release DUPLICATE",
+	"cancel ACCEPTED", "cancel DUPLICATE", "cancel ALREADY_TERMINAL", "cancel FORGOTTEN", "cancel UNKNOWN_TASK",
+	"retry ACCEPTED", "retry NOT_TERMINAL", "retry FORGOTTEN", "tick ACCEPTED", "set_queue ACCEPTED",
+	"became poison", "ran alone", "expired unstarted", "timed out for good", "redeemed", "taken back",
+}
