@@ -53,6 +53,10 @@ sim: ## the state machine in worlds of faults, against the model, for SIMTIME (d
 seeds: ## 1,000 seeds of the simulator
 	$(TIMED) seeds timeout 180 go run ./internal/sim/simulate -first 1 -seeds 1000 -for 0s
 
+.PHONY: mutants
+mutants: ## bugs seeded on purpose, one after the other: the simulator must find each
+	$(TIMED) mutants scripts/mutants.sh
+
 .PHONY: e2e
 e2e: build ## real masters and workers, real kills (TESTARGS='-run Failover')
 	$(TIMED) e2e env E2E_BINARY=$(CURDIR)/$(BIN) go test -count=1 -timeout 15m -v ./e2e $(TESTARGS)

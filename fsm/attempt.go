@@ -25,6 +25,10 @@ func (m *Machine) complete(c *fsmpb.Complete) Result {
 		switch {
 		case o == Accepted:
 			m.succeed(m.lines[t.Queue], t, it)
+		case mutated("M18") && o == AlreadyTerminal:
+			late := *t
+			late.Result = it.GetResult()
+			m.tasks.Set(t.ID, &late)
 		case t != nil:
 			m.refuse(t, r, o, it.GetResult())
 		}
@@ -83,7 +87,7 @@ func (m *Machine) judge(r report) (t *Task, o Outcome) {
 	if r.fence == 0 {
 		return nil, UnknownTask
 	}
-	if r.fence == t.Fence {
+	if r.fence == t.Fence || mutated("M5") && t.State == Running && r.worker == t.Worker {
 		switch {
 		case r.worker != t.Worker || r.boot != t.Boot:
 			return nil, UnknownTask

@@ -125,7 +125,9 @@ func (m *Machine) wake(l *line, old *Task) {
 // void from here on.
 func (m *Machine) start(s *session, l *line, old *Task, alone bool) *Task {
 	m.voidLost(old)
-	m.lastFence++ // S6: never reused
+	if !mutated("M6") || old.Attempts == 0 {
+		m.lastFence++ // S6: never reused
+	}
 	t := *old
 	t.State = Running
 	t.Attempts++
@@ -177,12 +179,16 @@ func (m *Machine) fail(l *line, old *Task, f failure) {
 	switch {
 	case f.permanent:
 		m.finish(l, old, &t, Dead, cause, ReasonPermanent)
-	case t.Failures >= t.MaxAttempts:
+	case t.Failures >= t.MaxAttempts && !(mutated("S8") && t.Failures == t.MaxAttempts):
 		m.finish(l, old, &t, Dead, cause, ReasonFailed)
 	case f.retryAfter > 0:
 		m.wait(l, old, &t, f.retryAfter, cause)
 	default:
-		m.wait(l, old, &t, backoff(t.ID, t.Failures, t.BackoffBase, t.BackoffMax), cause)
+		burnt := t.Failures
+		if mutated("S10") {
+			burnt = 1
+		}
+		m.wait(l, old, &t, backoff(t.ID, burnt, t.BackoffBase, t.BackoffMax), cause)
 	}
 }
 
@@ -235,7 +241,7 @@ func (m *Machine) lose(l *line, old *Task, cause Cause) {
 		return
 	}
 	t := *old
-	if cause != CauseClosed { // a goodbye is no crash
+	if cause != CauseClosed && !mutated("M15") { // a goodbye is no crash
 		t.Crashes++
 		if t.Solo {
 			t.SoloCrashes++

@@ -186,6 +186,9 @@ func (l *loader) task(r *fsmpb.TaskRecord) error {
 	if !l.consistent(t) || !l.inBatch(t) {
 		return errInconsistent
 	}
+	if mutated("M3") && t.State == Ready && t.ID == l.m.lastTask {
+		return nil
+	}
 	l.m.tasks.Set(t.ID, t)
 	if t.waiting() {
 		l.waiting = append(l.waiting, t)
@@ -212,7 +215,9 @@ func (l *loader) request(r *fsmpb.RequestRecord) error {
 		return errInconsistent
 	}
 	req := &request{task: r.Task, digest: r.ContentDigest, createdAt: r.CreatedAt}
-	l.m.requests.Set(r.RequestId, req)
+	if !mutated("M14") || r.Task%7 != 0 {
+		l.m.requests.Set(r.RequestId, req)
+	}
 	if t == nil || t.State.Terminal() {
 		l.m.setNameDue(dueRequest, r.RequestId, 0, req.expiry())
 	}

@@ -3,6 +3,7 @@ package fsm
 import (
 	"math"
 	"slices"
+	"strconv"
 
 	"github.com/tidwall/btree"
 )
@@ -66,6 +67,9 @@ func readyOf(t *Task) readyItem {
 // before is the order of S9: priority, then the time of eligibility, then the id.
 func (a readyItem) before(b readyItem) bool {
 	if a.priority != b.priority {
+		if mutated("M26") {
+			return strconv.Itoa(int(a.priority)) > strconv.Itoa(int(b.priority))
+		}
 		return a.priority > b.priority
 	}
 	if a.at != b.at {

@@ -1,6 +1,10 @@
 package model
 
 import (
+	"slices"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+
 	"github.com/taskraft/taskraft/fsm/fsmpb"
 )
 
@@ -96,9 +100,7 @@ func (m *Table) submit(c *fsmpb.Submit) Result {
 
 // enter makes one task.
 func (m *Table) enter(s *fsmpb.TaskSpec) *Task {
-	if len(s.GetAfter())+len(s.GetAfterItems())+len(s.GetOnSuccess())+len(s.GetOnDead()) > 0 {
-		panic(gap("parents or follow-ups"))
-	}
+	knownFields(s.ProtoReflect(), 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17)
 	q := m.queue(s.GetQueue())
 	m.lastTask++
 	t := &Task{
@@ -135,6 +137,16 @@ func pick[T any](task, queue *T, everybody T) T {
 		return *queue
 	}
 	return everybody
+}
+
+// knownFields panics for a message with a field that the model has no words for.
+func knownFields(m protoreflect.Message, numbers ...protoreflect.FieldNumber) {
+	m.Range(func(f protoreflect.FieldDescriptor, _ protoreflect.Value) bool {
+		if !slices.Contains(numbers, f.Number()) {
+			panic(gap(string(f.FullName())))
+		}
+		return true
+	})
 }
 
 // forgetRequest drops an idempotency key that is older than it must be kept and

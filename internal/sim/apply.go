@@ -74,7 +74,7 @@ func (w *world) compare(done *fsm.Applied, want *model.Applied) {
 	}
 	for i, r := range want.Results {
 		w.note(want.Commands[i], r)
-		if diff := DiffResult(resultOf(&done.Results[i]), r); diff != "" {
+		if diff := model.DiffResult(resultOf(&done.Results[i]), r); diff != "" {
 			failf("entry %d, command %d (%v): %s", w.index, i, want.Commands[i], diff)
 		}
 	}
@@ -101,7 +101,7 @@ func (w *world) compareTask(id uint64) {
 	if have == nil {
 		return
 	}
-	if diff := DiffTask(taskOf(have), want); diff != "" {
+	if diff := model.DiffTask(taskOf(have), want); diff != "" {
 		failf("entry %d: task %d: %s", w.index, id, diff)
 	}
 }

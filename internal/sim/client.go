@@ -18,7 +18,6 @@ type client struct {
 	open  []*call // without an answer, by seq
 	said  []*call
 	acked []uint64 // ids of submits that were acknowledged
-	past  bool     // it makes no new calls
 }
 
 type call struct {

@@ -11,11 +11,12 @@ import (
 )
 
 // Plan says which seeds are played: First and those that follow, for a time and
-// at least so many, Jobs at once.
+// at least so many, Jobs at once, until too many Failures.
 type Plan struct {
 	First, Least uint64
 	For          time.Duration
 	Jobs         int
+	Failures     int // stop at so many
 }
 
 // Sum is what many seeds showed.
@@ -31,7 +32,7 @@ type Sum struct {
 // enoughSeeds is how many seeds together have, by far, reached all of mustReach.
 const enoughSeeds = 200
 
-// PlayMany plays seeds until the plan is done or five have failed.
+// PlayMany plays seeds until the plan is done or too many have failed.
 func PlayMany(p Plan) *Sum {
 	began := time.Now()
 	sum := &Sum{Cover: make(Coverage)}
@@ -39,7 +40,7 @@ func PlayMany(p Plan) *Sum {
 	next := func() (seed uint64, ok bool) {
 		mu.Lock()
 		defer mu.Unlock()
-		if len(sum.Failures) >= 5 || (sum.Seeds >= p.Least && time.Since(began) >= p.For) {
+		if len(sum.Failures) >= p.Failures || (sum.Seeds >= p.Least && time.Since(began) >= p.For) {
 			return 0, false
 		}
 		sum.Seeds++

@@ -62,7 +62,7 @@ func Run(seed uint64, trace io.Writer) (r Report) {
 		case failure:
 			r.Err = p.error
 		default:
-			panic(fmt.Sprintf("seed %d: %v", seed, p))
+			r.Err = fmt.Errorf("panic: %v", p)
 		}
 	}()
 	w.play()

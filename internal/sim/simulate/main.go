@@ -23,6 +23,7 @@ func main() {
 	seed := flag.Uint64("seed", 0, "play this seed alone")
 	trace := flag.Bool("trace", false, "with -seed: print every entry")
 	cover := flag.Bool("cover", false, "print how often everything was reached")
+	once := flag.Bool("first-failure", false, "stop at the first seed that fails, not at the fifth")
 	jobs := flag.Int("jobs", runtime.GOMAXPROCS(0), "seeds that are played at once")
 	flag.Parse()
 	var one bool
@@ -30,7 +31,11 @@ func main() {
 	if one {
 		os.Exit(playOne(*seed, *trace))
 	}
-	sum := sim.PlayMany(sim.Plan{First: *first, For: *length, Least: *least, Jobs: *jobs})
+	plan := sim.Plan{First: *first, For: *length, Least: *least, Jobs: *jobs, Failures: 5}
+	if *once {
+		plan.Failures = 1
+	}
+	sum := sim.PlayMany(plan)
 	sum.Print(os.Stdout, *cover)
 	if sum.Failed() {
 		os.Exit(1)
