@@ -32,6 +32,7 @@ type Node struct {
 	leader   *signal[Leader]
 	isolated *signal[bool]
 	disk     *diskWatch
+	ahead    *forerunner
 	census   bell // member records may be due
 	member   atomic.Pointer[member]
 
@@ -95,6 +96,7 @@ func (n *Node) open(ctx context.Context) error {
 	n.replica = &replica{peers: n.peers, leader: n.leader, isolated: n.isolated, closing: n.ctx.Done()}
 	n.engine = newEngine(n.cfg, &n.table, n.replica)
 	n.applier = &applier{table: &n.table, log: n.log, applied: n.engine.applied, renewed: n.engine.restored, newTerm: n.heard, fatal: n.fail}
+	n.ahead = newForerunner(n.log)
 	n.disk = &diskWatch{
 		engine: n.engine, log: n.log, fsyncP99: n.fsyncP99,
 		limit: time.Duration(slowDisk * float64(n.cfg.Heartbeat)),
@@ -146,7 +148,7 @@ func (n *Node) storeConfig() logstore.Config {
 	c := logstore.Config{
 		Path: n.dir.LogPath(), Owner: n.dir.Identity().Owner(), Kind: logstore.Kind(n.cfg.LogStore), Logger: n.log,
 		WriteDeadline: isolateAfter, HangLimit: giveUpAfter, BeforeWrite: n.cfg.hooks.beforeWrite,
-		OnHang: n.isolate, OnResume: n.rejoin,
+		OnHang: n.isolate, OnResume: n.rejoin, Storing: n.ahead.storing,
 		OnFatal: func(err error) {
 			n.storeDead.Store(true)
 			n.fail(&Fault{Kind: FaultDisk, Err: err})
@@ -162,12 +164,13 @@ func (n *Node) storeConfig() logstore.Config {
 func (n *Node) listen() error {
 	p, err := transport.New(transport.Config{
 		Bind: n.cfg.Bind, Advertise: n.cfg.self().Raft, OnRefused: n.refused, Dial: n.cfg.hooks.dial, Logger: n.log,
-		Beat: n.cfg.Heartbeat / beatsPerTimeout,
+		Beat:   n.cfg.Heartbeat / beatsPerTimeout,
+		OnFeed: n.fed,
 	})
 	if err != nil {
 		return &Fault{Kind: FaultConfig, Err: err}
 	}
-	n.port, n.peers.port = p, p
+	n.port, n.peers.port, n.ahead.port = p, p, p
 	transport.Handle(p, transport.Anyone, methodIdentify, n.identify)
 	transport.Handle(p, transport.Members, methodPing, n.pinged)
 	transport.Handle(p, transport.Members, methodTerm, n.termAsked)
@@ -177,6 +180,16 @@ func (n *Node) listen() error {
 		return &Fault{Kind: FaultBind, Err: fmt.Errorf("listen for masters on %s: %w", n.cfg.Bind, err)}
 	}
 	return nil
+}
+
+// fed stores what the leader sends ahead.
+func (n *Node) fed(from transport.Caller, b []byte) {
+	if n.member.Load() == nil {
+		return
+	}
+	if err := n.store.StoreAhead(b); err != nil {
+		n.log.Debug("entries not stored ahead", slog.String("peer", from.ID), slog.Any("err", err))
+	}
 }
 
 // refused hears of handshakes that other masters refused.
@@ -211,6 +224,7 @@ func (n *Node) run(m *member, fixed bool) {
 	var wg sync.WaitGroup
 	wg.Go(func() { m.run(n.ctx, n.cfg.ObservedDeath) })
 	wg.Go(func() { n.peers.run(n.ctx) })
+	wg.Go(func() { n.ahead.run(n.ctx, m.raft, n.peers.self) })
 	wg.Go(func() { n.disk.run(n.ctx, n.makeRoom) })
 	wg.Go(func() { n.recordMembers(n.ctx) })
 	wg.Go(func() { n.herald(n.ctx) })

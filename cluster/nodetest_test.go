@@ -221,10 +221,10 @@ func has(n *Node, id uint64) (found bool) {
 // compares their tables (C1).
 func (c *testCluster) sameDigest() {
 	c.t.Helper()
-	var first [32]byte
-	var at uint64
 	eventually(c.t, "equal digests", func() bool {
-		first, at = [32]byte{}, 0
+		var first [32]byte
+		var at uint64
+		some := false
 		for _, n := range c.nodes {
 			if n == nil {
 				continue
@@ -233,13 +233,13 @@ func (c *testCluster) sameDigest() {
 			if err != nil {
 				c.t.Fatal(err)
 			}
-			if at != 0 && index != at {
+			if some && index != at {
 				return false
 			}
-			if at != 0 && sum != first {
+			if some && sum != first {
 				c.t.Fatalf("digests differ at index %d", index)
 			}
-			first, at = sum, index
+			first, at, some = sum, index, true
 		}
 		return true
 	})

@@ -63,7 +63,8 @@ func (n *Node) Stop(ctx context.Context) error {
 const raftEndsWithin = 5 * time.Second
 
 // shutdown ends everything once. A node that stops because of its disk leaves
-// Raft hanging in its last write: letting go would make Raft panic.
+// Raft, or who stores ahead of it, hanging in a write: letting go would make Raft
+// panic.
 func (n *Node) shutdown(f *Fault) {
 	n.stopped.Do(func() {
 		defer close(n.done)
@@ -74,7 +75,7 @@ func (n *Node) shutdown(f *Fault) {
 		n.wg.Wait()
 		ended := n.stopRaft()
 		n.engineStop()
-		n.stuck = n.stuck || !ended
+		n.stuck = n.stuck || !ended || n.diskHangs()
 		if err := n.letGo(); err != nil && n.err == nil {
 			n.err = err
 		}

@@ -4,6 +4,8 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/hashicorp/raft"
+
 	"github.com/taskraft/taskraft/cluster/logstore/wal"
 )
 
@@ -43,6 +45,10 @@ type Config struct {
 	OnResume func(hung time.Duration)
 	OnFatal  func(err error)
 
+	// Storing is given entries before StoreLogs writes them, with the term of the
+	// entry before them, 0 when that is not known. It must not keep them.
+	Storing func(prev uint64, logs []*raft.Log)
+
 	// BeforeWrite, for tests, runs inside every durable write, under its deadline:
 	// it may delay the write or fail it.
 	BeforeWrite func() error
@@ -81,6 +87,9 @@ func (c *Config) setDefaults() {
 	}
 	if c.BeforeWrite == nil {
 		c.BeforeWrite = func() error { return nil }
+	}
+	if c.Storing == nil {
+		c.Storing = func(uint64, []*raft.Log) {}
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()

@@ -68,7 +68,8 @@ func (s *Store) StoreLog(log *raft.Log) error { return s.StoreLogs([]*raft.Log{l
 
 // StoreLogs stores entries durably, all or none. Their indexes must
 // continue the log, unless it is empty. Entries without a seal get one, in place;
-// sealed ones, which come from a leader, must be undamaged.
+// sealed ones, which come from a leader, must be undamaged. Those that StoreAhead
+// stored are not written again.
 func (s *Store) StoreLogs(logs []*raft.Log) error {
 	if len(logs) == 0 {
 		return nil
@@ -78,15 +79,23 @@ func (s *Store) StoreLogs(logs []*raft.Log) error {
 	}
 	s.appendMu.Lock()
 	defer s.appendMu.Unlock()
-	err := s.write("store entries", func() error {
-		if err := s.admit(logs); err != nil {
-			return err
-		}
-		return s.entries.StoreLogs(logs)
-	})
+	missing, err := s.adopt(logs)
 	if err != nil {
 		return err
 	}
+	if len(missing) > 0 {
+		err := s.write("store entries", func() error {
+			if err := s.admit(logs); err != nil {
+				return err
+			}
+			s.cfg.Storing(s.lastTerm, missing)
+			return s.entries.StoreLogs(missing)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	s.lastTerm = logs[len(logs)-1].Term
 	s.mu.Lock()
 	for _, l := range logs {
 		s.span.add(l.Index, entrySize(l))
@@ -148,6 +157,10 @@ func (s *Store) DeleteRange(lo, hi uint64) error {
 		return nil
 	case hi == sp.last():
 		defer s.appendMu.Unlock()
+		s.lastTerm = 0
+		if err := s.dropAhead(); err != nil {
+			return err
+		}
 		return s.deleteBack(lo, hi)
 	case lo == sp.first:
 		s.appendMu.Unlock()

@@ -32,6 +32,8 @@ type Store struct {
 	deleteBytes   int64
 
 	appendMu sync.Mutex // one change at the end of the log at a time
+	lastTerm uint64     // of the last entry; 0: not known
+	ahead    ahead
 
 	mu   sync.RWMutex // guards span
 	span span
@@ -130,6 +132,9 @@ type Stats struct {
 	FsyncP50, FsyncP99 time.Duration
 	Writes             uint64
 	Hung               bool // a write is over its deadline
+	// Ahead counts the entries that StoreAhead stored, Used those of them that Raft
+	// brought later: both since the store was opened.
+	Ahead, Used uint64
 }
 
 // Stats returns the present figures.
@@ -138,6 +143,7 @@ func (s *Store) Stats() Stats {
 	s.mu.RLock()
 	st.First, st.Last, st.Bytes = s.span.first, s.span.last(), s.span.since(0)
 	s.mu.RUnlock()
+	st.Ahead, st.Used = s.ahead.stored.Load(), s.ahead.used.Load()
 	st.FileBytes = s.fileBytes()
 	st.FsyncP50, st.FsyncP99, st.Writes = s.latency.percentiles()
 	st.Hung = s.guard.hung.Load() > 0

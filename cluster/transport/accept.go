@@ -153,6 +153,9 @@ func (p *Port) serve(c *conn) {
 		// Silent for life: no deadline, nothing written, and the watcher says nothing.
 		_, _ = io.ReadFull(c, make([]byte, 1))
 		c.Close()
+	case KindFeed:
+		p.serveFeed(c)
+		c.Close()
 	case KindPeer, KindIdentify:
 		p.serveCalls(c)
 		c.Close()

@@ -1,6 +1,6 @@
 // Package transport is everything on the Raft port of a master.
 //
-// One TCP listener serves four kinds of connection. Each begins with a hello
+// One TCP listener serves five kinds of connection. Each begins with a hello
 // that names the cluster, the caller, the callee and the caller's process (its
 // boot id); the answer names the answering side in the same way, and both sides
 // close the connection unless all of it matches. Raft itself dials addresses and
@@ -13,6 +13,7 @@
 //	peer      Call / Handle                    refused        yes
 //	watch     nothing; its end is the message  refused        yes
 //	identify  Call / Handle(..., Anyone, ...)  yes            yes
+//	feed      Feed.Send to Config.OnFeed       refused        yes
 //
 // # Use
 //

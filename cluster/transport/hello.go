@@ -16,6 +16,7 @@ const (
 	KindPeer
 	KindWatch
 	KindIdentify
+	KindFeed
 )
 
 func (k Kind) String() string {
@@ -28,6 +29,8 @@ func (k Kind) String() string {
 		return "watch"
 	case KindIdentify:
 		return "identify"
+	case KindFeed:
+		return "feed"
 	}
 	return fmt.Sprintf("kind %d", uint8(k))
 }
@@ -80,7 +83,7 @@ func readHello(r io.Reader) (hello, error) {
 	var h hello
 	tag, err := readFrame(r, &h.cluster, &h.caller, &h.callee, &h.boot, &h.addr)
 	h.kind = Kind(tag)
-	if err == nil && (h.kind < KindRaft || h.kind > KindIdentify || h.boot == "") {
+	if err == nil && (h.kind < KindRaft || h.kind > KindFeed || h.boot == "") {
 		err = errGarbage
 	}
 	return h, err

@@ -28,6 +28,9 @@ type Config struct {
 	// Beat is the time between Raft's heartbeats to a follower, a fifth of its
 	// HeartbeatTimeout; 0 sends each when Raft asks for it.
 	Beat time.Duration
+	// OnFeed gets what other masters of the cluster send by Feed, one at a time from
+	// each; b is its own. Default: it is dropped.
+	OnFeed func(from Caller, b []byte)
 	// Dial replaces net.Dialer's DialContext on "tcp"; tests put faults here.
 	Dial func(ctx context.Context, addr string) (net.Conn, error)
 	// Logger gets refusals at debug level; default: none.
@@ -84,6 +87,9 @@ func New(cfg Config) (*Port, error) {
 	}
 	if cfg.HandshakeTimeout <= 0 {
 		cfg.HandshakeTimeout = 3 * time.Second
+	}
+	if cfg.OnFeed == nil {
+		cfg.OnFeed = func(Caller, []byte) {}
 	}
 	if cfg.OnRefused == nil {
 		cfg.OnRefused = func(*RefusedError) {}
