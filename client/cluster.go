@@ -70,6 +70,40 @@ func (c *Client) Members(ctx context.Context) ([]*taskraftv1.Member, error) {
 	return resp.GetMembers(), err
 }
 
+// AddMember asks the cluster to take in the master that waits at a Raft address
+// (host:port). replace lets it take the place of the member of its name, whose data
+// is lost. The new member gets its vote when it has caught up; until then, and when
+// it is a member already, another call changes nothing.
+func (c *Client) AddMember(ctx context.Context, req *taskraftv1.AddMemberRequest) (*taskraftv1.AddMemberResponse, error) {
+	const op = "add member"
+	bad := checkText(nil, "name", req.GetName())
+	if bad = checkText(bad, "raft", req.GetRaft()); bad != nil {
+		return nil, invalid(op, bad...)
+	}
+	var out *taskraftv1.AddMemberResponse
+	err := c.follow.Do(ctx, func(ctx context.Context, conn grpc.ClientConnInterface) error {
+		resp, err := taskraftv1.NewClusterServiceClient(conn).AddMember(ctx, req)
+		out = resp
+		return err
+	})
+	return out, wrap(op, err, true)
+}
+
+// RemoveMember removes a master from the cluster. It is not repeated once the leader
+// may have done it.
+func (c *Client) RemoveMember(ctx context.Context, name string) error {
+	const op = "remove member"
+	if bad := checkText(nil, "name", name); bad != nil {
+		return invalid(op, bad...)
+	}
+	err := c.follow.DoOnce(ctx, func(_ context.Context, conn grpc.ClientConnInterface) error {
+		// The try's own context would end with the reign that this call may end.
+		_, err := taskraftv1.NewClusterServiceClient(conn).RemoveMember(ctx, &taskraftv1.RemoveMemberRequest{Name: name})
+		return err
+	})
+	return wrap(op, err, true)
+}
+
 // Transfer moves leadership to the named master, or to the best follower when to
 // is empty, and returns the new leader. It is not repeated once the leader may
 // have begun.

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,9 +31,16 @@ type Config struct {
 	Advertise string
 	// GRPC and HTTP are the advertised addresses, for the member record and redirects.
 	GRPC, HTTP string
-	// Peers is identical on every master and includes this one; its order is of
-	// no meaning.
+	// Peers is identical on every master that forms a cluster and includes this
+	// one; its order is of no meaning. A master that joins needs none.
 	Peers []Peer
+	// Join, if not nil, makes a master without data join a running cluster instead
+	// of forming one: it asks the cluster to take the joiner in, at the given gRPC
+	// addresses (those of Peers that answer) or at others that it knows of. Errors:
+	// ErrChangeUnderWay (it is asked again), a *Fault, others.
+	Join func(ctx context.Context, masters []string, j Joiner) (Admission, error)
+	// Rejoin lets it take the place of a member of its name whose data is lost.
+	Rejoin bool
 	// Version of the binary, shown to operators.
 	Version string
 	// AllowTwo accepts a list of two masters, of which neither may fail.
@@ -160,8 +168,13 @@ func (c *Config) validatePeers() (problems []error) {
 			bad("peers: %s is listed at %s, but this node advertises %s", p.Name, p.Raft, c.Advertise)
 		}
 	}
-	if !self {
+	if !self && (c.Join == nil || len(c.Peers) > 0) {
 		bad("peers: this node, %q, is not on the list", c.Name)
+	}
+	if len(c.Peers) == 0 && c.Join != nil {
+		if err := hostPort(c.self().Raft, false); err != nil {
+			bad("raft address of a master that joins: %w", err)
+		}
 	}
 	if len(c.Peers) == 2 && !c.AllowTwo {
 		bad("peers: two masters cannot lose one: list one, three or five")
@@ -174,9 +187,12 @@ func (c *Config) ordered() []Peer {
 	return slices.SortedFunc(slices.Values(c.Peers), func(a, b Peer) int { return strings.Compare(a.Name, b.Name) })
 }
 
-// self returns this node's line of the list.
+// self returns this node's line of the list, or what it would be.
 func (c *Config) self() Peer {
 	i := slices.IndexFunc(c.Peers, func(p Peer) bool { return p.Name == c.Name })
+	if i < 0 {
+		return Peer{Name: c.Name, Raft: cmp.Or(c.Advertise, c.Bind)}
+	}
 	return c.Peers[i]
 }
 

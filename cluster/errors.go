@@ -26,6 +26,17 @@ var (
 	ErrNoMember = errors.New("no other voter has this name")
 	// ErrNoSuccessor: no other voter can lead at the moment.
 	ErrNoSuccessor = errors.New("no other voter can take over")
+	// ErrChangeUnderWay: the members are being changed already, or an earlier one has
+	// not become a voter yet. Nothing was changed.
+	ErrChangeUnderWay = errors.New("another change of the members is under way")
+	// ErrMemberExists: the name or the address belongs to a member.
+	ErrMemberExists = errors.New("a member has this name or address")
+	// ErrQuorum: too few voters would be left that answer.
+	ErrQuorum = errors.New("the cluster would lose its majority")
+	// ErrUnreachable: the leader does not reach the master that should join.
+	ErrUnreachable = errors.New("the leader does not reach the master")
+	// ErrForeign: the master has data, another name, or too old a version.
+	ErrForeign = errors.New("the master cannot be taken in")
 	// ErrStopped: this node has stopped.
 	ErrStopped = errors.New("the node has stopped")
 )
@@ -54,6 +65,7 @@ const (
 	FaultDisk                          // exit 10: data directory, disk, corruption
 	FaultBind                          // exit 12: address in use, permission, limits
 	FaultIdentity                      // exit 13: cluster identity or version
+	FaultNoLeader                      // exit 7: no cluster to join was reached
 )
 
 // Fault is a fatal error: the node does not start, or stops.

@@ -152,6 +152,8 @@ func TestNonVotersWatchNobody(t *testing.T) {
 	leader := c.nodes[c.leader()]
 	follower := c.nodes[c.follower()]
 	f := follower.member.Load().failover
+	leader.changing.Lock() // or it would promote the follower again
+	defer leader.changing.Unlock()
 	eventually(t, "a voter watches the leader", func() bool { _, ok := f.target(); return ok })
 	if err := waitFuture(t.Context(), leader.member.Load().raft.DemoteVoter(follower.peers.self, 0, 0)); err != nil {
 		t.Fatal(err)

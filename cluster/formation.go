@@ -41,7 +41,7 @@ const (
 func (n *Node) form(ctx context.Context) (fixed bool, err error) {
 	for {
 		own := n.identity()
-		v, err := decide(own, n.askAll(ctx))
+		v, err := decide(own, n.askAll(ctx, own.List))
 		if err != nil {
 			return false, &Fault{Kind: FaultIdentity, Err: err}
 		}
@@ -59,10 +59,9 @@ func (n *Node) form(ctx context.Context) (fixed bool, err error) {
 }
 
 // askAll asks every other master of the list who it is; nil where none answered.
-func (n *Node) askAll(ctx context.Context) []*identity {
+func (n *Node) askAll(ctx context.Context, list []Peer) []*identity {
 	ctx, cancel := context.WithTimeout(ctx, formTimeout)
 	defer cancel()
-	list := n.cfg.ordered()
 	answers := make([]*identity, len(list))
 	var wg sync.WaitGroup
 	for i, p := range list {
@@ -139,13 +138,20 @@ func acquainted(own identity, want Peer, a *identity) error {
 	if a.ClusterID != "" && !slices.ContainsFunc(a.Formed, func(p datadir.Peer) bool {
 		return p.Name == own.Name && p.Incarnation == own.Incarnation
 	}) {
-		return fmt.Errorf("%s belongs to cluster %s, which does not know %s/%s, a master without data: remove and re-add this member",
+		return fmt.Errorf("%s belongs to cluster %s, which does not know %s/%s, a master without data: remove and re-add this member, or start it with --rejoin",
 			a.Name, a.ClusterID, own.Name, own.Incarnation)
 	}
 	if !slices.Equal(a.List, own.List) {
 		return fmt.Errorf("lists of peers differ: this master has %s, %s has %s", listText(own.List), a.Name, listText(a.List))
 	}
 	return nil
+}
+
+func listOf(peers []datadir.Peer) (list []Peer) {
+	for _, p := range peers {
+		list = append(list, Peer{Name: p.Name, Raft: p.Raft})
+	}
+	return list
 }
 
 func listText(list []Peer) string {
@@ -157,11 +163,18 @@ func listText(list []Peer) string {
 }
 
 // checkFormed compares the adopted list with the configured one: a formed
-// cluster does not follow an edited --peers.
-func checkFormed(own datadir.State, list []Peer) error {
-	var formed []Peer
-	for _, p := range own.Peers {
-		formed = append(formed, Peer{Name: p.Name, Raft: p.Raft})
+// cluster does not follow an edited --peers. Of a master that joined, or is started
+// as one, only its own address must be what the others know.
+func checkFormed(own datadir.State, cfg *Config) error {
+	list, formed := cfg.ordered(), listOf(own.Peers)
+	if own.Joined || len(list) == 0 {
+		self := cfg.self()
+		i := slices.IndexFunc(formed, func(p Peer) bool { return p.Name == self.Name })
+		if i < 0 || formed[i].Raft == self.Raft {
+			return nil
+		}
+		return fmt.Errorf("cluster %s knows this master at %s, the configuration has %s: use that address, or remove this member and add it again without data",
+			own.ClusterID, formed[i].Raft, self.Raft)
 	}
 	if slices.Equal(formed, list) {
 		return nil
@@ -175,10 +188,17 @@ func checkFormed(own datadir.State, list []Peer) error {
 // the wrong place; fewer are strays, which no connection with an identity reaches.
 func (n *Node) contact(ctx context.Context) {
 	own := n.dir.Identity()
-	majority := len(own.Peers)/2 + 1
+	list := listOf(own.Peers)
+	if servers := n.peers.servers(); len(servers) > 0 { // members have come and gone since
+		list = nil
+		for _, s := range servers {
+			list = append(list, Peer{Name: memberName(s.ID), Raft: string(s.Address)})
+		}
+	}
+	majority := len(list)/2 + 1
 	warned := false
 	for {
-		agree, differ := judge(own, n.askAll(ctx))
+		agree, differ := judge(own, n.askAll(ctx, list))
 		switch {
 		case len(differ) >= majority:
 			n.fail(&Fault{Kind: FaultIdentity, Err: errors.Join(differ...)})

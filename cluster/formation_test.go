@@ -44,7 +44,7 @@ func TestDecide(t *testing.T) {
 		{"the first has fixed", who("n2", "i2", ""), []*identity{who("n1", "i1", "c"), nil, who("n3", "i3", "")}, "c", ""},
 		{"learnt from any member", who("n2", "i2", ""), []*identity{nil, nil, who("n3", "i3", "c")}, "c", ""},
 		{"the first restarts after fixing nothing", who("n1", "i1", ""), []*identity{nil, who("n2", "i2", "c"), nil}, "c", ""},
-		{"wiped", who("n2", "new", ""), []*identity{who("n1", "i1", "c"), nil, nil}, "", "n1 belongs to cluster c, which does not know n2/new, a master without data: remove and re-add this member"},
+		{"wiped", who("n2", "new", ""), []*identity{who("n1", "i1", "c"), nil, nil}, "", "n1 belongs to cluster c, which does not know n2/new, a master without data: remove and re-add this member, or start it with --rejoin"},
 		{"two clusters", who("n2", "i2", ""), []*identity{who("n1", "i1", "c"), nil, who("n3", "i3", "d")}, "", "cluster ids differ: n1 says c, n3 says d"},
 		{"other list", who("n1", "i1", ""), []*identity{nil, other, nil}, "", "lists of peers differ: this master has n1=a:1,n2=b:1,n3=c:1, n2 has n1=a:1,n2=b:1,n3=d:1"},
 		{"other master at the address", who("n1", "i1", ""), []*identity{nil, who("n3", "i3", ""), nil}, "", `the master at b:1 is "n3", the list of peers says "n2"`},
@@ -153,6 +153,7 @@ func TestDifferentListsNeverForm(t *testing.T) {
 	}
 }
 
+// D01: data of another cluster.
 func TestD01ForeignDataEndsOnContact(t *testing.T) {
 	c := newTestCluster(t, 3, nil)
 	c.startAll()

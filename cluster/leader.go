@@ -168,6 +168,12 @@ func (g *gatekeeper) other() Leader {
 	return Leader{Name: memberName(id), GRPC: grpc, HTTP: http, Term: term}
 }
 
+// incarnationOf is the incarnation in a server id.
+func incarnationOf(id string) string {
+	_, incarnation, _ := strings.Cut(id, "/")
+	return incarnation
+}
+
 // memberName is the name in a server id, name/incarnation.
 func memberName(id raft.ServerID) string {
 	name, _, _ := strings.Cut(string(id), "/")

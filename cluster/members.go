@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -98,26 +99,45 @@ func (n *Node) recordMembers(ctx context.Context) {
 }
 
 func (n *Node) recordAll(ctx context.Context) {
-	for _, s := range n.member.Load().raft.GetConfiguration().Configuration().Servers {
+	servers := n.peers.servers()
+	for _, r := range n.records() {
+		if slices.ContainsFunc(servers, func(s raft.Server) bool { return string(s.ID) == r.GetServerId() }) {
+			continue
+		}
+		gone := &fsmpb.RemoveMember{Name: r.GetName(), ServerId: r.GetServerId()}
+		if !n.recordOne(ctx, r.GetName(), &fsmpb.Command{Kind: &fsmpb.Command_RemoveMember{RemoveMember: gone}}) {
+			return
+		}
+	}
+	for _, s := range servers {
 		want, ok := n.wanted(s)
 		if !ok || proto.Equal(want, n.record(want.GetName())) {
 			continue
 		}
-		cmd := &fsmpb.Command{
-			Principal: "master:" + n.cfg.Name,
-			Kind:      &fsmpb.Command_SetMember{SetMember: want},
-		}
-		ctx, cancel := context.WithTimeout(ctx, recordEvery)
-		res, _, err := n.Propose(ctx, cmd)
-		cancel()
-		if err == nil && res.Outcome == fsm.Accepted {
-			continue
-		}
-		n.log.Debug("member not recorded", slog.String("peer", want.GetName()), slog.Any("err", err), slog.Int("outcome", int(res.Outcome)))
-		if err != nil {
-			return // leadership is gone, or the next look tries again
+		if !n.recordOne(ctx, want.GetName(), &fsmpb.Command{Kind: &fsmpb.Command_SetMember{SetMember: want}}) {
+			return
 		}
 	}
+}
+
+// recordOne orders one change of the records. After an error nothing else is
+// tried: leadership is gone, or the next look tries again.
+func (n *Node) recordOne(ctx context.Context, name string, cmd *fsmpb.Command) bool {
+	cmd.Principal = "master:" + n.cfg.Name
+	ctx, cancel := context.WithTimeout(ctx, recordEvery)
+	defer cancel()
+	res, _, err := n.Propose(ctx, cmd)
+	if err != nil || res.Outcome != fsm.Accepted {
+		n.log.Debug("member not recorded", slog.String("peer", name), slog.Any("err", err), slog.Int("outcome", int(res.Outcome)))
+	}
+	return err == nil
+}
+
+// records returns all members' records.
+func (n *Node) records() []*fsmpb.SetMember {
+	n.table.mu.RLock()
+	defer n.table.mu.RUnlock()
+	return slices.Collect(n.table.m.Members())
 }
 
 // wanted is the record that a server should have, unless it was never heard.

@@ -41,6 +41,9 @@ type Node struct {
 	wg      sync.WaitGroup // what runs until ctx ends
 	handing sync.Mutex     // one hand-over at a time
 
+	changing sync.Mutex // one change of the members at a time
+
+	rooted    atomic.Bool // what it has is remembered, so that its loss would be seen
 	storeDead atomic.Bool // the log store has failed: whoever writes to it blocks
 	stuck     bool        // Raft hangs in a write and is left behind; set once nothing else runs
 
@@ -92,7 +95,7 @@ func (n *Node) cause(err error) error {
 // letGo closes.
 func (n *Node) open(ctx context.Context) error {
 	n.table.m = fsm.New()
-	n.peers = &peers{log: n.log, heard: n.heard}
+	n.peers = &peers{log: n.log, heard: n.heard, disowned: n.disowned}
 	n.replica = &replica{peers: n.peers, leader: n.leader, isolated: n.isolated, closing: n.ctx.Done()}
 	n.engine = newEngine(n.cfg, &n.table, n.replica)
 	n.applier = &applier{table: &n.table, log: n.log, applied: n.engine.applied, renewed: n.engine.restored, newTerm: n.heard, fatal: n.fail}
@@ -114,7 +117,7 @@ func (n *Node) open(ctx context.Context) error {
 	}
 	formed := n.dir.Identity().Formed()
 	if formed {
-		if err := checkFormed(n.dir.Identity(), n.cfg.ordered()); err != nil {
+		if err := checkFormed(n.dir.Identity(), &n.cfg); err != nil {
 			return &Fault{Kind: FaultIdentity, Err: err}
 		}
 	}
@@ -137,6 +140,7 @@ func (n *Node) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	n.peers.raft.Store(m.raft)
 	n.wg.Go(func() { n.contact(n.ctx) })
 	n.wg.Go(func() { n.run(m, false) })
 	return nil
@@ -201,7 +205,7 @@ func (n *Node) refused(e *transport.RefusedError) {
 
 // formAndRun is the life of a node from its first start on.
 func (n *Node) formAndRun() {
-	fixed, err := n.form(n.ctx)
+	fixed, err := n.enter(n.ctx)
 	if err == nil {
 		var m *member
 		if m, err = n.launch(n.ctx, nil); err == nil {
@@ -218,6 +222,7 @@ func (n *Node) formAndRun() {
 func (n *Node) run(m *member, fixed bool) {
 	n.member.Store(m)
 	n.replica.raft.Store(m.raft)
+	n.peers.raft.Store(m.raft)
 	if isolated, _ := n.isolated.get(); isolated {
 		m.gate.isolate(true)
 	}
@@ -228,6 +233,8 @@ func (n *Node) run(m *member, fixed bool) {
 	wg.Go(func() { n.disk.run(n.ctx, n.makeRoom) })
 	wg.Go(func() { n.recordMembers(n.ctx) })
 	wg.Go(func() { n.herald(n.ctx) })
+	wg.Go(func() { n.promote(n.ctx) })
+	wg.Go(func() { n.takeRoot(n.ctx) })
 	wg.Go(func() { m.kick(n.ctx, n, fixed) })
 	wg.Wait()
 }

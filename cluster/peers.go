@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -47,12 +48,13 @@ type identity struct {
 type pong struct {
 	about
 	Wall     int64 // Unix nanoseconds
-	Running  bool  // its Raft runs
+	Running  bool  // its Raft runs, and it has not just joined with nothing
 	Term     uint64
 	Serves   uint64 // the term in which its gate is open, 0: it is not
 	Applied  uint64
 	FsyncP99 time.Duration
 	DiskLow  bool
+	Stranger bool // who asks is no member, as far as this master knows
 }
 
 // serving says that the caller's gate is open in a term.
@@ -75,11 +77,15 @@ type peers struct {
 	self  raft.ServerID // set at adoption, before any use
 	log   *slog.Logger
 	heard func() // something new about a peer
+	// disowned: the leader says that this node is no member any more.
+	disowned func()
+	raft     atomic.Pointer[raft.Raft] // whose configuration says who the members are; nil before it runs
 
-	mu     sync.Mutex
-	list   []datadir.Peer // the other masters
-	seen   map[raft.ServerID]sight
-	served map[raft.ServerID]uint64 // the last term each was heard to serve in
+	mu      sync.Mutex
+	adopted []raft.Server // the members before Raft has a configuration
+	seen    map[raft.ServerID]sight
+	served  map[raft.ServerID]uint64 // the last term each was heard to serve in
+	strange int                      // pongs in a row in which the leader did not know this node
 }
 
 const (
@@ -87,6 +93,8 @@ const (
 	pingTimeout = time.Second
 	// freshFor is how long a pong counts as "reachable".
 	freshFor = 3 * pingEvery
+	// disownedAfter pongs of a leader that does not know this node, it was removed.
+	disownedAfter = 2
 )
 
 // adopt sets whom to ask.
@@ -95,17 +103,27 @@ func (p *peers) adopt(self datadir.State) {
 	defer p.mu.Unlock()
 	p.self = raft.ServerID(self.ServerID())
 	p.seen, p.served = map[raft.ServerID]sight{}, map[raft.ServerID]uint64{}
-	for _, o := range self.Peers {
-		if o.ServerID() != self.ServerID() {
-			p.list = append(p.list, o)
-		}
-	}
+	p.adopted = configuration(self).Servers
 }
 
-func (p *peers) others() []datadir.Peer {
+// servers returns the members that Raft knows, none before it has learnt of any. The
+// caller must not change the list: it is Raft's own.
+func (p *peers) servers() []raft.Server {
+	if r := p.raft.Load(); r != nil {
+		return r.GetConfiguration().Configuration().Servers
+	}
+	return nil
+}
+
+// others returns the other members as they are now.
+func (p *peers) others() []raft.Server {
+	all := p.servers()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return slices.Clone(p.list)
+	if len(all) == 0 {
+		all = p.adopted
+	}
+	return slices.DeleteFunc(slices.Clone(all), func(s raft.Server) bool { return s.ID == p.self })
 }
 
 // run pings every other master once a second until ctx ends.
@@ -130,27 +148,37 @@ func (p *peers) round(ctx context.Context, limit time.Duration) {
 	for _, o := range p.others() {
 		wg.Go(func() {
 			if err := p.ping(ctx, o); err != nil {
-				p.log.Debug("peer does not answer", slog.String("peer", o.Name), slog.Any("err", err))
+				p.log.Debug("peer does not answer", slog.String("peer", memberName(o.ID)), slog.Any("err", err))
 			}
 		})
 	}
 	wg.Wait()
 }
 
-func (p *peers) ping(ctx context.Context, to datadir.Peer) error {
+func (p *peers) ping(ctx context.Context, to raft.Server) error {
 	start := time.Now()
 	var a pong
-	if err := p.port.Call(ctx, transport.Peer{ID: to.ServerID(), Addr: to.Raft}, methodPing, struct{}{}, &a); err != nil {
+	if err := p.port.Call(ctx, peerOf(to), methodPing, struct{}{}, &a); err != nil {
 		return err
 	}
 	now := time.Now()
 	middle := start.Add(now.Sub(start) / 2)
 	s := sight{pong: a, at: now, offset: time.Unix(0, a.Wall).Sub(middle.Round(0))}
-	id := raft.ServerID(to.ServerID())
+	id := to.ID
 	p.mu.Lock()
 	before, known := p.seen[id]
 	p.seen[id] = s
+	if a.Serves > 0 && a.Serves == a.Term { // only who leads knows for certain who is a member
+		p.strange++
+		if !a.Stranger {
+			p.strange = 0
+		}
+	}
+	out := p.strange >= disownedAfter
 	p.mu.Unlock()
+	if out {
+		p.disowned()
+	}
 	p.serving(id, a.Serves)
 	if !known || before.about != a.about || before.Running != a.Running {
 		p.heard()
@@ -185,9 +213,8 @@ func (p *peers) herald(ctx context.Context, term uint64) {
 	var wg sync.WaitGroup
 	for _, o := range p.others() {
 		wg.Go(func() {
-			to := transport.Peer{ID: o.ServerID(), Addr: o.Raft}
-			if err := p.port.Call(ctx, to, methodServing, serving{term}, nil); err != nil {
-				p.log.Debug("peer not told of this leader", slog.String("peer", o.Name), slog.Any("err", err))
+			if err := p.port.Call(ctx, peerOf(o), methodServing, serving{term}, nil); err != nil {
+				p.log.Debug("peer not told of this leader", slog.String("peer", memberName(o.ID)), slog.Any("err", err))
 			}
 		})
 	}
@@ -211,7 +238,7 @@ func (p *peers) fresh(id raft.ServerID) (sight, bool) {
 // allRunning reports whether the Raft of every other master runs.
 func (p *peers) allRunning() bool {
 	for _, o := range p.others() {
-		if s, ok := p.fresh(raft.ServerID(o.ServerID())); !ok || !s.Running {
+		if s, ok := p.fresh(o.ID); !ok || !s.Running {
 			return false
 		}
 	}
@@ -222,7 +249,7 @@ func (p *peers) allRunning() bool {
 func (p *peers) clocks() []time.Duration {
 	var out []time.Duration
 	for _, o := range p.others() {
-		if s, ok := p.fresh(raft.ServerID(o.ServerID())); ok {
+		if s, ok := p.fresh(o.ID); ok {
 			out = append(out, s.offset)
 		}
 	}

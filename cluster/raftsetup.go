@@ -53,7 +53,7 @@ func raftConfig(cfg Config, id string, log *raftLog, notices chan<- bool) *raft.
 // startRaft opens Raft on the adopted identity.
 func (n *Node) startRaft() (*member, error) {
 	own := n.dir.Identity()
-	if err := checkFormed(own, n.cfg.ordered()); err != nil {
+	if err := checkFormed(own, &n.cfg); err != nil {
 		return nil, &Fault{Kind: FaultIdentity, Err: err}
 	}
 	if err := n.store.Adopt(own.Owner()); err != nil {
@@ -77,18 +77,25 @@ func (n *Node) startRaft() (*member, error) {
 	}
 	notices := make(chan bool, 8)
 	cfg := raftConfig(n.cfg, own.ServerID(), log, notices)
-	r, err := n.openRaft(cfg, snaps, tr, configuration(own))
+	begin := configuration(own)
+	if own.Joined {
+		begin = raft.Configuration{}
+	}
+	r, err := n.openRaft(cfg, snaps, tr, begin)
 	if err != nil {
 		return nil, errors.Join(err, tr.Close())
 	}
 	return n.newMember(r, tr, notices), nil
 }
 
-// openRaft bootstraps where needed, checks that snapshots and log fit together,
-// and starts Raft, which restores the table.
+// openRaft bootstraps where needed (a master that joins gets its configuration
+// from the leader: begin is empty), checks that snapshots and log fit together, and
+// starts Raft, which restores the table.
 func (n *Node) openRaft(cfg *raft.Config, snaps raft.SnapshotStore, tr raft.Transport, begin raft.Configuration) (*raft.Raft, error) {
-	if err := n.store.Bootstrap(cfg, snaps, tr, begin); err != nil {
-		return nil, fault(err)
+	if len(begin.Servers) > 0 {
+		if err := n.store.Bootstrap(cfg, snaps, tr, begin); err != nil {
+			return nil, fault(err)
+		}
 	}
 	list, err := snaps.List()
 	if err != nil {
@@ -98,7 +105,7 @@ func (n *Node) openRaft(cfg *raft.Config, snaps raft.SnapshotStore, tr raft.Tran
 	if len(list) > 0 {
 		newest = list[0].Index
 	}
-	if err := n.store.CheckFloor(newest); err != nil {
+	if err := n.store.CheckFloor(newest, len(begin.Servers) == 0); err != nil {
 		return nil, fault(err)
 	}
 	if len(list) > 0 {

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -13,17 +14,18 @@ import (
 // What other masters may ask this one; identify is in formation.go.
 
 // pinged says how this node is.
-func (n *Node) pinged(context.Context, transport.Caller, struct{}) (pong, error) {
+func (n *Node) pinged(_ context.Context, from transport.Caller, _ struct{}) (pong, error) {
 	p := pong{
 		about: n.about(), Wall: time.Now().UnixNano(), Applied: n.applier.index.Load(),
 		FsyncP99: n.store.Stats().FsyncP99, DiskLow: n.disk.low.Load(),
 	}
 	if m := n.member.Load(); m != nil {
-		p.Running, p.Term = true, m.raft.CurrentTerm()
+		p.Running, p.Term = n.rooted.Load(), m.raft.CurrentTerm()
 	}
 	if l, _ := n.leader.get(); l.Self {
 		p.Serves = l.Term
 	}
+	p.Stranger = !slices.ContainsFunc(n.peers.servers(), func(s raft.Server) bool { return string(s.ID) == from.ID })
 	return p, nil
 }
 

@@ -47,7 +47,7 @@ func (n *Node) age() time.Duration {
 
 // Status is what a node knows of itself.
 type Status struct {
-	ClusterID, Name, Version, Role    string // Role: leader, follower, candidate, isolated, forming
+	ClusterID, Name, Version, Role    string // Role: leader, follower, candidate, isolated, forming, joining
 	Term, Commit, Applied, Last, Snap uint64
 	Serving                           bool
 	FsyncP50, FsyncP99                time.Duration
@@ -69,7 +69,7 @@ func (n *Node) Status() Status {
 	store := n.store.Stats()
 	leader, _ := n.leader.get()
 	s := Status{
-		ClusterID: n.ClusterID(), Name: n.cfg.Name, Version: n.cfg.Version, Role: "forming",
+		ClusterID: n.ClusterID(), Name: n.cfg.Name, Version: n.cfg.Version, Role: n.entering(),
 		Applied: n.applier.index.Load(), Serving: leader.Self,
 		FsyncP50: store.FsyncP50, FsyncP99: store.FsyncP99, Started: n.started,
 		Counters: n.engine.counters(),

@@ -112,6 +112,10 @@ func memberCmd(member *fsmpb.SetMember) *fsmpb.Command {
 	return &fsmpb.Command{Kind: &fsmpb.Command_SetMember{SetMember: member}}
 }
 
+func removeMemberCmd(name, serverID string) *fsmpb.Command {
+	return &fsmpb.Command{Kind: &fsmpb.Command_RemoveMember{RemoveMember: &fsmpb.RemoveMember{Name: name, ServerId: serverID}}}
+}
+
 func finalizeCmd(level uint32) *fsmpb.Command {
 	return &fsmpb.Command{Kind: &fsmpb.Command_Finalize{Finalize: &fsmpb.Finalize{Level: level}}}
 }

@@ -233,6 +233,8 @@ func (m *Machine) verb(c *fsmpb.Command) Result {
 		return m.triggerSchedule(k.TriggerSchedule)
 	case *fsmpb.Command_SetMember:
 		return m.setMember(k.SetMember)
+	case *fsmpb.Command_RemoveMember:
+		return m.removeMember(k.RemoveMember)
 	case *fsmpb.Command_Finalize:
 		return m.finalize(k.Finalize)
 	default:

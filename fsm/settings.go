@@ -55,6 +55,16 @@ func (m *Machine) setMember(c *fsmpb.SetMember) Result {
 	return Result{Outcome: Accepted}
 }
 
+// removeMember forgets a member that is gone, unless another incarnation has taken
+// its place.
+func (m *Machine) removeMember(c *fsmpb.RemoveMember) Result {
+	if r, ok := m.members.Get(c.GetName()); ok && r.GetServerId() == c.GetServerId() {
+		m.members.Delete(c.GetName())
+		m.emit(Event{Kind: MemberChanged})
+	}
+	return Result{Outcome: Accepted}
+}
+
 // finalize raises the feature level once every member has reported support. It
 // never goes down. The level may be above this binary's own: then the next
 // entry or snapshot stops it, as it must.

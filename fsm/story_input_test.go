@@ -213,7 +213,9 @@ func (s *story) verb(verb string, o options) *fsmpb.Command {
 	case "fire":
 		return fireCmd(o.fire())
 	case "member":
-		return memberCmd(&fsmpb.SetMember{Name: o.rest[0], Level: uint32(o.num("level"))})
+		return memberCmd(&fsmpb.SetMember{Name: o.rest[0], ServerId: o.set["id"], Level: uint32(o.num("level"))})
+	case "remove-member":
+		return removeMemberCmd(o.rest[0], o.rest[1])
 	case "finalize":
 		return finalizeCmd(uint32(o.num("level")))
 	}

@@ -85,6 +85,8 @@ func unknownInKind(c *fsmpb.Command) bool {
 		return unknown(k.Fire) || anyUnknown(k.Fire.Items)
 	case *fsmpb.Command_SetMember:
 		return unknown(k.SetMember)
+	case *fsmpb.Command_RemoveMember:
+		return unknown(k.RemoveMember)
 	case *fsmpb.Command_Finalize:
 		return unknown(k.Finalize)
 	case *fsmpb.Command_OpenBatch:

@@ -55,6 +55,42 @@ func (s *Server) TransferLeadership(ctx context.Context, req *taskraftv1.Transfe
 	return &taskraftv1.TransferLeadershipResponse{Leader: s.leaderInfo(leader)}, nil
 }
 
+// AddMember takes a master in.
+func (s *Server) AddMember(ctx context.Context, req *taskraftv1.AddMemberRequest) (*taskraftv1.AddMemberResponse, error) {
+	var v violations
+	v.member("name", req.GetName())
+	v.hostPort("raft", req.GetRaft())
+	v.text("incarnation", req.GetIncarnation(), maxMemberName)
+	if err := v.err(); err != nil {
+		return nil, err
+	}
+	a, err := s.node.AddMember(ctx, cluster.Joiner{
+		Name: req.GetName(), Raft: req.GetRaft(), Incarnation: req.GetIncarnation(), Replace: req.GetReplace(),
+	})
+	if err != nil {
+		return nil, s.statusOf(err)
+	}
+	out := &taskraftv1.AddMemberResponse{ClusterId: a.ClusterID, ServerId: a.ServerID}
+	for _, m := range a.Members {
+		out.Members = append(out.Members, &taskraftv1.Member{Name: m.Name, ServerId: m.ServerID, Raft: m.Raft, Voter: m.Voter})
+	}
+	return out, nil
+}
+
+// RemoveMember removes a member.
+func (s *Server) RemoveMember(ctx context.Context, req *taskraftv1.RemoveMemberRequest) (*taskraftv1.RemoveMemberResponse, error) {
+	var v violations
+	v.member("name", req.GetName())
+	if err := v.err(); err != nil {
+		return nil, err
+	}
+	if err := s.node.RemoveMember(ctx, req.GetName()); err != nil {
+		return nil, s.statusOf(err)
+	}
+	leader, _ := s.node.Leader()
+	return &taskraftv1.RemoveMemberResponse{Leader: s.leaderInfo(leader)}, nil
+}
+
 // WatchLeader sends the leader now and at every change.
 func (s *Server) WatchLeader(_ *taskraftv1.WatchLeaderRequest, stream grpc.ServerStreamingServer[taskraftv1.LeaderInfo]) error {
 	for {

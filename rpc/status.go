@@ -55,6 +55,16 @@ func (s *Server) statusOf(err error) error {
 		return statusError(codes.ResourceExhausted, reason.SlowConsumer, err.Error(), nil)
 	case errors.Is(err, cluster.ErrNoMember):
 		return statusError(codes.NotFound, reason.MemberNotFound, err.Error(), nil)
+	case errors.Is(err, cluster.ErrMemberExists):
+		return statusError(codes.AlreadyExists, reason.MemberExists, err.Error(), nil)
+	case errors.Is(err, cluster.ErrChangeUnderWay):
+		return statusError(codes.FailedPrecondition, reason.ChangeUnderWay, err.Error(), nil)
+	case errors.Is(err, cluster.ErrQuorum):
+		return statusError(codes.FailedPrecondition, reason.QuorumAtRisk, err.Error(), nil)
+	case errors.Is(err, cluster.ErrUnreachable):
+		return statusError(codes.FailedPrecondition, reason.MemberUnreachable, err.Error(), nil)
+	case errors.Is(err, cluster.ErrForeign):
+		return statusError(codes.FailedPrecondition, reason.MemberRefused, err.Error(), nil)
 	case errors.Is(err, cluster.ErrNoSuccessor):
 		return statusError(codes.FailedPrecondition, reason.NoSuccessor, err.Error(), nil)
 	case errors.Is(err, cluster.ErrStopped):

@@ -2,7 +2,9 @@ package rpc
 
 import (
 	"fmt"
+	"net"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -19,11 +21,13 @@ const (
 	maxLabels   = 16
 	maxLabelKey = 64
 	maxLabel    = 256
+	maxAddress  = 255
 )
 
 var (
-	queueName = regexp.MustCompile(`^[a-z0-9][a-z0-9_.-]{0,63}$`)
-	workerID  = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.:@-]{0,127}$`)
+	queueName  = regexp.MustCompile(`^[a-z0-9][a-z0-9_.-]{0,63}$`)
+	memberName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
+	workerID   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.:@-]{0,127}$`)
 )
 
 // violations collects everything that is wrong with one request.
@@ -49,6 +53,19 @@ func (v violations) err() error {
 func (v *violations) queue(field, name string) {
 	if !queueName.MatchString(name) {
 		v.add(field, "got %s, want %s", quoted(name), queueName)
+	}
+}
+
+func (v *violations) member(field, name string) {
+	if !memberName.MatchString(name) {
+		v.add(field, "got %s, want %s", quoted(name), memberName)
+	}
+}
+
+func (v *violations) hostPort(field, addr string) {
+	host, port, err := net.SplitHostPort(addr)
+	if n, bad := strconv.ParseUint(port, 10, 16); err != nil || bad != nil || n == 0 || host == "" || len(addr) > maxAddress {
+		v.add(field, "got %s, want host:port", quoted(addr))
 	}
 }
 

@@ -38,6 +38,9 @@ type State struct {
 	Incarnation string `json:"incarnation"`
 	ClusterID   string `json:"cluster_id"` // "" until a cluster is adopted
 	Peers       []Peer `json:"peers,omitempty"`
+	// Joined: a running cluster took this master in, with Peers as its members then.
+	// It never bootstraps: what it has comes from the others.
+	Joined bool `json:"joined,omitempty"`
 }
 
 // Formed reports whether the master belongs to a cluster.
@@ -67,7 +70,7 @@ func (s State) validate() error {
 		return errors.New("name is missing")
 	case s.Incarnation == "":
 		return errors.New("incarnation is missing")
-	case !s.Formed() && len(s.Peers) > 0:
+	case !s.Formed() && (len(s.Peers) > 0 || s.Joined):
 		return errors.New("peers without a cluster_id")
 	case s.Formed() && !slices.ContainsFunc(s.Peers, func(p Peer) bool { return p.ServerID() == s.ServerID() }):
 		return fmt.Errorf("peers do not contain %s", s.ServerID())
@@ -96,11 +99,21 @@ func (d *Dir) Identity() State {
 // belongs to a cluster keeps it: adopting the same again changes nothing,
 // adopting another is refused.
 func (d *Dir) Adopt(clusterID string, peers []Peer) error {
+	return d.adopt(State{ClusterID: clusterID, Peers: slices.Clone(peers)})
+}
+
+// Join is Adopt for a master that a running cluster has taken in.
+func (d *Dir) Join(clusterID string, members []Peer) error {
+	return d.adopt(State{ClusterID: clusterID, Peers: slices.Clone(members), Joined: true})
+}
+
+func (d *Dir) adopt(next State) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	next := State{Name: d.id.Name, Incarnation: d.id.Incarnation, ClusterID: clusterID, Peers: slices.Clone(peers)}
+	clusterID := next.ClusterID
+	next.Name, next.Incarnation = d.id.Name, d.id.Incarnation
 	if d.id.Formed() {
-		if d.id.ClusterID == clusterID && slices.Equal(d.id.Peers, peers) {
+		if d.id.ClusterID == clusterID && d.id.Joined == next.Joined && slices.Equal(d.id.Peers, next.Peers) {
 			return nil
 		}
 		return identityError(d.path, "cluster ids differ: the data belongs to cluster %s, the masters want %s: empty the directory or point it at its own cluster",

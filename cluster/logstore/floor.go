@@ -21,9 +21,10 @@ func (s *Store) RaiseFloor(index uint64) error {
 }
 
 // CheckFloor returns an error when log and snapshots end before what this master
-// once had; newest is the index of the newest snapshot, 0 when there is none.
-// Call it after Bootstrap and before DropSuperseded.
-func (s *Store) CheckFloor(newest uint64) error {
+// once had; newest is the index of the newest snapshot, 0 when there is none. Only a
+// master that has joined begins with nothing: fresh, until it raises its floor with
+// its first entry. Call it after Bootstrap and before DropSuperseded.
+func (s *Store) CheckFloor(newest uint64, fresh bool) error {
 	const remedy = "put the snapshots back, or remove this member and re-add it with --rejoin"
 	floor, err := s.GetUint64(keyFloor)
 	if err != nil {
@@ -36,7 +37,7 @@ func (s *Store) CheckFloor(newest uint64) error {
 	case max(last, newest) < floor:
 		return diskError(s.cfg.Path, "the log ends at entry %d and the newest snapshot at %d, but this master had a snapshot up to %d: data lost; %s",
 			last, newest, floor, remedy)
-	case last == 0 && newest == 0:
+	case last == 0 && newest == 0 && !fresh:
 		return diskError(s.cfg.Path, "the log is empty and there is no snapshot, but this master has taken part in its cluster: data lost; %s", remedy)
 	default:
 		return nil

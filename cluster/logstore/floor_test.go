@@ -36,7 +36,7 @@ func testCheckFloor(t *testing.T) {
 			if tt.hi > 0 {
 				fill(t, s, tt.lo, tt.hi, 10)
 			}
-			err := reopen(t, s).CheckFloor(tt.newest)
+			err := reopen(t, s).CheckFloor(tt.newest, false)
 			if tt.err != "" {
 				wantError(t, err, datadir.Disk, tt.err)
 			} else if err != nil {
@@ -54,5 +54,5 @@ func testDropSupersededRaisesTheFloor(t *testing.T) {
 	if _, err := s.DropSuperseded(50, 1); err != nil {
 		t.Fatal(err)
 	}
-	wantError(t, s.CheckFloor(0), datadir.Disk, "up to 50")
+	wantError(t, s.CheckFloor(0, false), datadir.Disk, "up to 50")
 }

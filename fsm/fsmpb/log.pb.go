@@ -106,6 +106,7 @@ type Command struct {
 	//	*Command_DeleteSchedule
 	//	*Command_TriggerSchedule
 	//	*Command_Fire
+	//	*Command_RemoveMember
 	Kind          isCommand_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -405,6 +406,15 @@ func (x *Command) GetFire() *Fire {
 	return nil
 }
 
+func (x *Command) GetRemoveMember() *RemoveMember {
+	if x != nil {
+		if x, ok := x.Kind.(*Command_RemoveMember); ok {
+			return x.RemoveMember
+		}
+	}
+	return nil
+}
+
 type isCommand_Kind interface {
 	isCommand_Kind()
 }
@@ -517,6 +527,10 @@ type Command_Fire struct {
 	Fire *Fire `protobuf:"bytes,44,opt,name=fire,proto3,oneof"`
 }
 
+type Command_RemoveMember struct {
+	RemoveMember *RemoveMember `protobuf:"bytes,56,opt,name=remove_member,json=removeMember,proto3,oneof"`
+}
+
 func (*Command_Submit) isCommand_Kind() {}
 
 func (*Command_Assign) isCommand_Kind() {}
@@ -570,6 +584,8 @@ func (*Command_DeleteSchedule) isCommand_Kind() {}
 func (*Command_TriggerSchedule) isCommand_Kind() {}
 
 func (*Command_Fire) isCommand_Kind() {}
+
+func (*Command_RemoveMember) isCommand_Kind() {}
 
 // Call identifies one call of one SDK client so that a repeat is answered with
 // the first outcome.
@@ -2942,6 +2958,59 @@ func (x *SetMember) GetLevel() uint32 {
 	return 0
 }
 
+// RemoveMember forgets a master that is no member any more.
+type RemoveMember struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	ServerId      string                 `protobuf:"bytes,2,opt,name=server_id,json=serverId,proto3" json:"server_id,omitempty"` // the record of another incarnation stays
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveMember) Reset() {
+	*x = RemoveMember{}
+	mi := &file_log_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveMember) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveMember) ProtoMessage() {}
+
+func (x *RemoveMember) ProtoReflect() protoreflect.Message {
+	mi := &file_log_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveMember.ProtoReflect.Descriptor instead.
+func (*RemoveMember) Descriptor() ([]byte, []int) {
+	return file_log_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *RemoveMember) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *RemoveMember) GetServerId() string {
+	if x != nil {
+		return x.ServerId
+	}
+	return ""
+}
+
 // Finalize raises the table's feature level.
 type Finalize struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2952,7 +3021,7 @@ type Finalize struct {
 
 func (x *Finalize) Reset() {
 	*x = Finalize{}
-	mi := &file_log_proto_msgTypes[34]
+	mi := &file_log_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2964,7 +3033,7 @@ func (x *Finalize) String() string {
 func (*Finalize) ProtoMessage() {}
 
 func (x *Finalize) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[34]
+	mi := &file_log_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2977,7 +3046,7 @@ func (x *Finalize) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finalize.ProtoReflect.Descriptor instead.
 func (*Finalize) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{34}
+	return file_log_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Finalize) GetLevel() uint32 {
@@ -3005,7 +3074,7 @@ type SetSchedule struct {
 
 func (x *SetSchedule) Reset() {
 	*x = SetSchedule{}
-	mi := &file_log_proto_msgTypes[35]
+	mi := &file_log_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3017,7 +3086,7 @@ func (x *SetSchedule) String() string {
 func (*SetSchedule) ProtoMessage() {}
 
 func (x *SetSchedule) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[35]
+	mi := &file_log_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3030,7 +3099,7 @@ func (x *SetSchedule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetSchedule.ProtoReflect.Descriptor instead.
 func (*SetSchedule) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{35}
+	return file_log_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *SetSchedule) GetSchedule() string {
@@ -3107,7 +3176,7 @@ type PauseSchedule struct {
 
 func (x *PauseSchedule) Reset() {
 	*x = PauseSchedule{}
-	mi := &file_log_proto_msgTypes[36]
+	mi := &file_log_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3119,7 +3188,7 @@ func (x *PauseSchedule) String() string {
 func (*PauseSchedule) ProtoMessage() {}
 
 func (x *PauseSchedule) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[36]
+	mi := &file_log_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3132,7 +3201,7 @@ func (x *PauseSchedule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseSchedule.ProtoReflect.Descriptor instead.
 func (*PauseSchedule) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{36}
+	return file_log_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *PauseSchedule) GetSchedule() string {
@@ -3158,7 +3227,7 @@ type DeleteSchedule struct {
 
 func (x *DeleteSchedule) Reset() {
 	*x = DeleteSchedule{}
-	mi := &file_log_proto_msgTypes[37]
+	mi := &file_log_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3170,7 +3239,7 @@ func (x *DeleteSchedule) String() string {
 func (*DeleteSchedule) ProtoMessage() {}
 
 func (x *DeleteSchedule) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[37]
+	mi := &file_log_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3183,7 +3252,7 @@ func (x *DeleteSchedule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteSchedule.ProtoReflect.Descriptor instead.
 func (*DeleteSchedule) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{37}
+	return file_log_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *DeleteSchedule) GetSchedule() string {
@@ -3203,7 +3272,7 @@ type TriggerSchedule struct {
 
 func (x *TriggerSchedule) Reset() {
 	*x = TriggerSchedule{}
-	mi := &file_log_proto_msgTypes[38]
+	mi := &file_log_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3215,7 +3284,7 @@ func (x *TriggerSchedule) String() string {
 func (*TriggerSchedule) ProtoMessage() {}
 
 func (x *TriggerSchedule) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[38]
+	mi := &file_log_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3228,7 +3297,7 @@ func (x *TriggerSchedule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TriggerSchedule.ProtoReflect.Descriptor instead.
 func (*TriggerSchedule) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{38}
+	return file_log_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *TriggerSchedule) GetSchedule() string {
@@ -3249,7 +3318,7 @@ type Fire struct {
 
 func (x *Fire) Reset() {
 	*x = Fire{}
-	mi := &file_log_proto_msgTypes[39]
+	mi := &file_log_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3261,7 +3330,7 @@ func (x *Fire) String() string {
 func (*Fire) ProtoMessage() {}
 
 func (x *Fire) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[39]
+	mi := &file_log_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3274,7 +3343,7 @@ func (x *Fire) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fire.ProtoReflect.Descriptor instead.
 func (*Fire) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{39}
+	return file_log_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Fire) GetItems() []*FireItem {
@@ -3297,7 +3366,7 @@ type FireItem struct {
 
 func (x *FireItem) Reset() {
 	*x = FireItem{}
-	mi := &file_log_proto_msgTypes[40]
+	mi := &file_log_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3309,7 +3378,7 @@ func (x *FireItem) String() string {
 func (*FireItem) ProtoMessage() {}
 
 func (x *FireItem) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[40]
+	mi := &file_log_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3322,7 +3391,7 @@ func (x *FireItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FireItem.ProtoReflect.Descriptor instead.
 func (*FireItem) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{40}
+	return file_log_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *FireItem) GetSchedule() string {
@@ -3366,7 +3435,7 @@ const file_log_proto_rawDesc = "" +
 	"\n" +
 	"\tlog.proto\x12\ftaskraft.fsm\"=\n" +
 	"\bCommands\x121\n" +
-	"\bcommands\x18\x01 \x03(\v2\x15.taskraft.fsm.CommandR\bcommands\"\xda\f\n" +
+	"\bcommands\x18\x01 \x03(\v2\x15.taskraft.fsm.CommandR\bcommands\"\x9d\r\n" +
 	"\aCommand\x12\x1c\n" +
 	"\tprincipal\x18\x01 \x01(\tR\tprincipal\x12&\n" +
 	"\x04call\x18\x02 \x01(\v2\x12.taskraft.fsm.CallR\x04call\x12.\n" +
@@ -3400,7 +3469,8 @@ const file_log_proto_rawDesc = "" +
 	"\x0epause_schedule\x18) \x01(\v2\x1b.taskraft.fsm.PauseScheduleH\x00R\rpauseSchedule\x12G\n" +
 	"\x0fdelete_schedule\x18* \x01(\v2\x1c.taskraft.fsm.DeleteScheduleH\x00R\x0edeleteSchedule\x12J\n" +
 	"\x10trigger_schedule\x18+ \x01(\v2\x1d.taskraft.fsm.TriggerScheduleH\x00R\x0ftriggerSchedule\x12(\n" +
-	"\x04fire\x18, \x01(\v2\x12.taskraft.fsm.FireH\x00R\x04fireB\x06\n" +
+	"\x04fire\x18, \x01(\v2\x12.taskraft.fsm.FireH\x00R\x04fire\x12A\n" +
+	"\rremove_member\x188 \x01(\v2\x1a.taskraft.fsm.RemoveMemberH\x00R\fremoveMemberB\x06\n" +
 	"\x04kind\"i\n" +
 	"\x04Call\x12\x16\n" +
 	"\x06client\x18\x01 \x01(\fR\x06client\x12\x10\n" +
@@ -3632,7 +3702,10 @@ const file_log_proto_rawDesc = "" +
 	"\x04raft\x18\x03 \x01(\tR\x04raft\x12\x12\n" +
 	"\x04grpc\x18\x04 \x01(\tR\x04grpc\x12\x12\n" +
 	"\x04http\x18\x05 \x01(\tR\x04http\x12\x14\n" +
-	"\x05level\x18\x06 \x01(\rR\x05level\" \n" +
+	"\x05level\x18\x06 \x01(\rR\x05level\"?\n" +
+	"\fRemoveMember\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1b\n" +
+	"\tserver_id\x18\x02 \x01(\tR\bserverId\" \n" +
 	"\bFinalize\x12\x14\n" +
 	"\x05level\x18\x01 \x01(\rR\x05level\"\x8f\x02\n" +
 	"\vSetSchedule\x12\x1a\n" +
@@ -3673,7 +3746,7 @@ func file_log_proto_rawDescGZIP() []byte {
 	return file_log_proto_rawDescData
 }
 
-var file_log_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
+var file_log_proto_msgTypes = make([]protoimpl.MessageInfo, 44)
 var file_log_proto_goTypes = []any{
 	(*Commands)(nil),        // 0: taskraft.fsm.Commands
 	(*Command)(nil),         // 1: taskraft.fsm.Command
@@ -3709,15 +3782,16 @@ var file_log_proto_goTypes = []any{
 	(*QueueSettings)(nil),   // 31: taskraft.fsm.QueueSettings
 	(*RateLimit)(nil),       // 32: taskraft.fsm.RateLimit
 	(*SetMember)(nil),       // 33: taskraft.fsm.SetMember
-	(*Finalize)(nil),        // 34: taskraft.fsm.Finalize
-	(*SetSchedule)(nil),     // 35: taskraft.fsm.SetSchedule
-	(*PauseSchedule)(nil),   // 36: taskraft.fsm.PauseSchedule
-	(*DeleteSchedule)(nil),  // 37: taskraft.fsm.DeleteSchedule
-	(*TriggerSchedule)(nil), // 38: taskraft.fsm.TriggerSchedule
-	(*Fire)(nil),            // 39: taskraft.fsm.Fire
-	(*FireItem)(nil),        // 40: taskraft.fsm.FireItem
-	nil,                     // 41: taskraft.fsm.OpenSession.LabelsEntry
-	nil,                     // 42: taskraft.fsm.UpdateSession.LabelsEntry
+	(*RemoveMember)(nil),    // 34: taskraft.fsm.RemoveMember
+	(*Finalize)(nil),        // 35: taskraft.fsm.Finalize
+	(*SetSchedule)(nil),     // 36: taskraft.fsm.SetSchedule
+	(*PauseSchedule)(nil),   // 37: taskraft.fsm.PauseSchedule
+	(*DeleteSchedule)(nil),  // 38: taskraft.fsm.DeleteSchedule
+	(*TriggerSchedule)(nil), // 39: taskraft.fsm.TriggerSchedule
+	(*Fire)(nil),            // 40: taskraft.fsm.Fire
+	(*FireItem)(nil),        // 41: taskraft.fsm.FireItem
+	nil,                     // 42: taskraft.fsm.OpenSession.LabelsEntry
+	nil,                     // 43: taskraft.fsm.UpdateSession.LabelsEntry
 }
 var file_log_proto_depIdxs = []int32{
 	1,  // 0: taskraft.fsm.Commands.commands:type_name -> taskraft.fsm.Command
@@ -3736,7 +3810,7 @@ var file_log_proto_depIdxs = []int32{
 	29, // 13: taskraft.fsm.Command.tick:type_name -> taskraft.fsm.Tick
 	30, // 14: taskraft.fsm.Command.set_queue:type_name -> taskraft.fsm.SetQueue
 	33, // 15: taskraft.fsm.Command.set_member:type_name -> taskraft.fsm.SetMember
-	34, // 16: taskraft.fsm.Command.finalize:type_name -> taskraft.fsm.Finalize
+	35, // 16: taskraft.fsm.Command.finalize:type_name -> taskraft.fsm.Finalize
 	21, // 17: taskraft.fsm.Command.delete:type_name -> taskraft.fsm.Delete
 	22, // 18: taskraft.fsm.Command.sweep:type_name -> taskraft.fsm.Sweep
 	6,  // 19: taskraft.fsm.Command.open_batch:type_name -> taskraft.fsm.OpenBatch
@@ -3744,40 +3818,41 @@ var file_log_proto_depIdxs = []int32{
 	8,  // 21: taskraft.fsm.Command.commit_batch:type_name -> taskraft.fsm.CommitBatch
 	9,  // 22: taskraft.fsm.Command.cancel_batch:type_name -> taskraft.fsm.CancelBatch
 	10, // 23: taskraft.fsm.Command.retry_dead:type_name -> taskraft.fsm.RetryDead
-	35, // 24: taskraft.fsm.Command.set_schedule:type_name -> taskraft.fsm.SetSchedule
-	36, // 25: taskraft.fsm.Command.pause_schedule:type_name -> taskraft.fsm.PauseSchedule
-	37, // 26: taskraft.fsm.Command.delete_schedule:type_name -> taskraft.fsm.DeleteSchedule
-	38, // 27: taskraft.fsm.Command.trigger_schedule:type_name -> taskraft.fsm.TriggerSchedule
-	39, // 28: taskraft.fsm.Command.fire:type_name -> taskraft.fsm.Fire
-	4,  // 29: taskraft.fsm.Submit.tasks:type_name -> taskraft.fsm.TaskSpec
-	5,  // 30: taskraft.fsm.Submit.batch:type_name -> taskraft.fsm.BatchSpec
-	11, // 31: taskraft.fsm.TaskSpec.require:type_name -> taskraft.fsm.Label
-	11, // 32: taskraft.fsm.TaskSpec.labels:type_name -> taskraft.fsm.Label
-	4,  // 33: taskraft.fsm.TaskSpec.on_success:type_name -> taskraft.fsm.TaskSpec
-	4,  // 34: taskraft.fsm.TaskSpec.on_dead:type_name -> taskraft.fsm.TaskSpec
-	4,  // 35: taskraft.fsm.BatchSpec.follow_up:type_name -> taskraft.fsm.TaskSpec
-	4,  // 36: taskraft.fsm.BatchSpec.on_success:type_name -> taskraft.fsm.TaskSpec
-	5,  // 37: taskraft.fsm.OpenBatch.batch:type_name -> taskraft.fsm.BatchSpec
-	4,  // 38: taskraft.fsm.StageBatch.tasks:type_name -> taskraft.fsm.TaskSpec
-	14, // 39: taskraft.fsm.Complete.items:type_name -> taskraft.fsm.Completion
-	4,  // 40: taskraft.fsm.Completion.follow_up:type_name -> taskraft.fsm.TaskSpec
-	16, // 41: taskraft.fsm.Fail.items:type_name -> taskraft.fsm.Failure
-	18, // 42: taskraft.fsm.Release.items:type_name -> taskraft.fsm.Handback
-	23, // 43: taskraft.fsm.Sweep.what:type_name -> taskraft.fsm.TaskFilter
-	11, // 44: taskraft.fsm.TaskFilter.labels:type_name -> taskraft.fsm.Label
-	24, // 45: taskraft.fsm.OpenSession.queues:type_name -> taskraft.fsm.QueueWeight
-	41, // 46: taskraft.fsm.OpenSession.labels:type_name -> taskraft.fsm.OpenSession.LabelsEntry
-	24, // 47: taskraft.fsm.UpdateSession.queues:type_name -> taskraft.fsm.QueueWeight
-	42, // 48: taskraft.fsm.UpdateSession.labels:type_name -> taskraft.fsm.UpdateSession.LabelsEntry
-	31, // 49: taskraft.fsm.SetQueue.settings:type_name -> taskraft.fsm.QueueSettings
-	32, // 50: taskraft.fsm.QueueSettings.rate:type_name -> taskraft.fsm.RateLimit
-	4,  // 51: taskraft.fsm.SetSchedule.task:type_name -> taskraft.fsm.TaskSpec
-	40, // 52: taskraft.fsm.Fire.items:type_name -> taskraft.fsm.FireItem
-	53, // [53:53] is the sub-list for method output_type
-	53, // [53:53] is the sub-list for method input_type
-	53, // [53:53] is the sub-list for extension type_name
-	53, // [53:53] is the sub-list for extension extendee
-	0,  // [0:53] is the sub-list for field type_name
+	36, // 24: taskraft.fsm.Command.set_schedule:type_name -> taskraft.fsm.SetSchedule
+	37, // 25: taskraft.fsm.Command.pause_schedule:type_name -> taskraft.fsm.PauseSchedule
+	38, // 26: taskraft.fsm.Command.delete_schedule:type_name -> taskraft.fsm.DeleteSchedule
+	39, // 27: taskraft.fsm.Command.trigger_schedule:type_name -> taskraft.fsm.TriggerSchedule
+	40, // 28: taskraft.fsm.Command.fire:type_name -> taskraft.fsm.Fire
+	34, // 29: taskraft.fsm.Command.remove_member:type_name -> taskraft.fsm.RemoveMember
+	4,  // 30: taskraft.fsm.Submit.tasks:type_name -> taskraft.fsm.TaskSpec
+	5,  // 31: taskraft.fsm.Submit.batch:type_name -> taskraft.fsm.BatchSpec
+	11, // 32: taskraft.fsm.TaskSpec.require:type_name -> taskraft.fsm.Label
+	11, // 33: taskraft.fsm.TaskSpec.labels:type_name -> taskraft.fsm.Label
+	4,  // 34: taskraft.fsm.TaskSpec.on_success:type_name -> taskraft.fsm.TaskSpec
+	4,  // 35: taskraft.fsm.TaskSpec.on_dead:type_name -> taskraft.fsm.TaskSpec
+	4,  // 36: taskraft.fsm.BatchSpec.follow_up:type_name -> taskraft.fsm.TaskSpec
+	4,  // 37: taskraft.fsm.BatchSpec.on_success:type_name -> taskraft.fsm.TaskSpec
+	5,  // 38: taskraft.fsm.OpenBatch.batch:type_name -> taskraft.fsm.BatchSpec
+	4,  // 39: taskraft.fsm.StageBatch.tasks:type_name -> taskraft.fsm.TaskSpec
+	14, // 40: taskraft.fsm.Complete.items:type_name -> taskraft.fsm.Completion
+	4,  // 41: taskraft.fsm.Completion.follow_up:type_name -> taskraft.fsm.TaskSpec
+	16, // 42: taskraft.fsm.Fail.items:type_name -> taskraft.fsm.Failure
+	18, // 43: taskraft.fsm.Release.items:type_name -> taskraft.fsm.Handback
+	23, // 44: taskraft.fsm.Sweep.what:type_name -> taskraft.fsm.TaskFilter
+	11, // 45: taskraft.fsm.TaskFilter.labels:type_name -> taskraft.fsm.Label
+	24, // 46: taskraft.fsm.OpenSession.queues:type_name -> taskraft.fsm.QueueWeight
+	42, // 47: taskraft.fsm.OpenSession.labels:type_name -> taskraft.fsm.OpenSession.LabelsEntry
+	24, // 48: taskraft.fsm.UpdateSession.queues:type_name -> taskraft.fsm.QueueWeight
+	43, // 49: taskraft.fsm.UpdateSession.labels:type_name -> taskraft.fsm.UpdateSession.LabelsEntry
+	31, // 50: taskraft.fsm.SetQueue.settings:type_name -> taskraft.fsm.QueueSettings
+	32, // 51: taskraft.fsm.QueueSettings.rate:type_name -> taskraft.fsm.RateLimit
+	4,  // 52: taskraft.fsm.SetSchedule.task:type_name -> taskraft.fsm.TaskSpec
+	41, // 53: taskraft.fsm.Fire.items:type_name -> taskraft.fsm.FireItem
+	54, // [54:54] is the sub-list for method output_type
+	54, // [54:54] is the sub-list for method input_type
+	54, // [54:54] is the sub-list for extension type_name
+	54, // [54:54] is the sub-list for extension extendee
+	0,  // [0:54] is the sub-list for field type_name
 }
 
 func init() { file_log_proto_init() }
@@ -3813,6 +3888,7 @@ func file_log_proto_init() {
 		(*Command_DeleteSchedule)(nil),
 		(*Command_TriggerSchedule)(nil),
 		(*Command_Fire)(nil),
+		(*Command_RemoveMember)(nil),
 	}
 	file_log_proto_msgTypes[4].OneofWrappers = []any{}
 	file_log_proto_msgTypes[10].OneofWrappers = []any{}
@@ -3824,7 +3900,7 @@ func file_log_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_log_proto_rawDesc), len(file_log_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   43,
+			NumMessages:   44,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -22,6 +23,7 @@ type Cluster struct {
 	dir     string
 	args    []string
 	masters []*Master
+	formed  []*Master // whom --peers names
 
 	mu       sync.Mutex // guards the rest
 	workers  []*Worker
@@ -50,6 +52,7 @@ func NewCluster(binary, dir string, n int, args ...string) (*Cluster, error) {
 			cluster: c,
 		})
 	}
+	c.formed = slices.Clone(c.masters)
 	return c, nil
 }
 
@@ -224,7 +227,7 @@ func (c *Cluster) Logs() string {
 
 func (c *Cluster) peers() string {
 	peers := make([]string, 0, len(c.masters))
-	for _, m := range c.masters {
+	for _, m := range c.formed {
 		peers = append(peers, m.Name+"="+m.Raft)
 	}
 	return strings.Join(peers, ",")

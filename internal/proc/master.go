@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -25,6 +26,8 @@ type Master struct {
 	HTTP       string
 
 	cluster *Cluster
+	guest   bool       // it is not among those that formed the cluster
+	enter   []string   // flags by which it enters the cluster; nil: --peers
 	mu      sync.Mutex // guards the two below
 	process *Process
 	conn    *grpc.ClientConn
@@ -32,12 +35,15 @@ type Master struct {
 
 // Start starts the master's process; the one before must have ended.
 func (m *Master) Start() error {
-	args := append([]string{
+	enter := m.enter
+	if enter == nil {
+		enter = []string{"--peers", m.cluster.peers()}
+	}
+	args := slices.Concat([]string{
 		"master", "--name", m.Name,
 		"--data-dir", filepath.Join(m.cluster.dir, m.Name),
-		"--peers", m.cluster.peers(),
 		"--grpc-addr", m.GRPC, "--raft-addr", m.Raft, "--http-addr", m.HTTP,
-	}, m.cluster.args...)
+	}, enter, m.cluster.args)
 	p, err := Start(Spec{
 		Name: m.Name, Path: m.cluster.binary, Args: args,
 		Log: filepath.Join(m.cluster.dir, m.Name+".log"),

@@ -107,12 +107,28 @@ const (
 	// ended, and its overlap policy is skip; the metadata has the task's id.
 	ScheduleBusy = "SCHEDULE_BUSY"
 
-	// MemberNotFound: NOT_FOUND. No other voter has the name that leadership
-	// should go to.
+	// MemberNotFound: NOT_FOUND. No member has this name, or no other voter that
+	// leadership should go to.
 	MemberNotFound = "MEMBER_NOT_FOUND"
 	// NoSuccessor: FAILED_PRECONDITION. No other voter can take leadership
 	// over at the moment; it stays where it is.
 	NoSuccessor = "NO_SUCCESSOR"
+
+	// MemberExists: ALREADY_EXISTS. The name or an address of the new master belongs
+	// to a member, or the member that it should replace is alive.
+	MemberExists = "MEMBER_EXISTS"
+	// MemberUnreachable: FAILED_PRECONDITION. The leader does not reach the new
+	// master at its Raft address: it would only cost the majority.
+	MemberUnreachable = "MEMBER_UNREACHABLE"
+	// MemberRefused: FAILED_PRECONDITION. The new master has data, belongs to another
+	// cluster, or is too old for the table.
+	MemberRefused = "MEMBER_REFUSED"
+	// ChangeUnderWay: FAILED_PRECONDITION. The members are being changed already, or
+	// an earlier new one has no vote yet: one change at a time.
+	ChangeUnderWay = "CHANGE_UNDER_WAY"
+	// QuorumAtRisk: FAILED_PRECONDITION. Without the member too few voters would
+	// answer to go on.
+	QuorumAtRisk = "QUORUM_AT_RISK"
 
 	// WorkerIDInUse: ALREADY_EXISTS. Another live process has this worker id.
 	WorkerIDInUse = "WORKER_ID_IN_USE"

@@ -189,7 +189,7 @@ type GetStatusResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	ClusterId     string                 `protobuf:"bytes,1,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"`
 	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	Role          string                 `protobuf:"bytes,3,opt,name=role,proto3" json:"role,omitempty"` // leader, follower, candidate, isolated
+	Role          string                 `protobuf:"bytes,3,opt,name=role,proto3" json:"role,omitempty"` // leader, follower, candidate, isolated, forming, joining
 	Term          uint64                 `protobuf:"varint,4,opt,name=term,proto3" json:"term,omitempty"`
 	Leader        *LeaderInfo            `protobuf:"bytes,5,opt,name=leader,proto3" json:"leader,omitempty"`
 	CommitIndex   uint64                 `protobuf:"varint,6,opt,name=commit_index,json=commitIndex,proto3" json:"commit_index,omitempty"`
@@ -557,6 +557,222 @@ func (x *TransferLeadershipResponse) GetLeader() *LeaderInfo {
 	return nil
 }
 
+type AddMemberRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Raft          string                 `protobuf:"bytes,2,opt,name=raft,proto3" json:"raft,omitempty"`               // host:port, where it waits and the leader dials it
+	Incarnation   string                 `protobuf:"bytes,3,opt,name=incarnation,proto3" json:"incarnation,omitempty"` // empty: of whoever waits there
+	Replace       bool                   `protobuf:"varint,4,opt,name=replace,proto3" json:"replace,omitempty"`        // it takes the place of the member of its name, whose data is lost
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AddMemberRequest) Reset() {
+	*x = AddMemberRequest{}
+	mi := &file_cluster_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AddMemberRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AddMemberRequest) ProtoMessage() {}
+
+func (x *AddMemberRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cluster_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AddMemberRequest.ProtoReflect.Descriptor instead.
+func (*AddMemberRequest) Descriptor() ([]byte, []int) {
+	return file_cluster_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *AddMemberRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *AddMemberRequest) GetRaft() string {
+	if x != nil {
+		return x.Raft
+	}
+	return ""
+}
+
+func (x *AddMemberRequest) GetIncarnation() string {
+	if x != nil {
+		return x.Incarnation
+	}
+	return ""
+}
+
+func (x *AddMemberRequest) GetReplace() bool {
+	if x != nil {
+		return x.Replace
+	}
+	return false
+}
+
+type AddMemberResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ClusterId     string                 `protobuf:"bytes,1,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"`
+	ServerId      string                 `protobuf:"bytes,2,opt,name=server_id,json=serverId,proto3" json:"server_id,omitempty"` // name/incarnation
+	Members       []*Member              `protobuf:"bytes,3,rep,name=members,proto3" json:"members,omitempty"`                   // name, server_id, raft and voter
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AddMemberResponse) Reset() {
+	*x = AddMemberResponse{}
+	mi := &file_cluster_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AddMemberResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AddMemberResponse) ProtoMessage() {}
+
+func (x *AddMemberResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cluster_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AddMemberResponse.ProtoReflect.Descriptor instead.
+func (*AddMemberResponse) Descriptor() ([]byte, []int) {
+	return file_cluster_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *AddMemberResponse) GetClusterId() string {
+	if x != nil {
+		return x.ClusterId
+	}
+	return ""
+}
+
+func (x *AddMemberResponse) GetServerId() string {
+	if x != nil {
+		return x.ServerId
+	}
+	return ""
+}
+
+func (x *AddMemberResponse) GetMembers() []*Member {
+	if x != nil {
+		return x.Members
+	}
+	return nil
+}
+
+type RemoveMemberRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveMemberRequest) Reset() {
+	*x = RemoveMemberRequest{}
+	mi := &file_cluster_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveMemberRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveMemberRequest) ProtoMessage() {}
+
+func (x *RemoveMemberRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cluster_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveMemberRequest.ProtoReflect.Descriptor instead.
+func (*RemoveMemberRequest) Descriptor() ([]byte, []int) {
+	return file_cluster_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *RemoveMemberRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+type RemoveMemberResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Leader        *LeaderInfo            `protobuf:"bytes,1,opt,name=leader,proto3" json:"leader,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveMemberResponse) Reset() {
+	*x = RemoveMemberResponse{}
+	mi := &file_cluster_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveMemberResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveMemberResponse) ProtoMessage() {}
+
+func (x *RemoveMemberResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cluster_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveMemberResponse.ProtoReflect.Descriptor instead.
+func (*RemoveMemberResponse) Descriptor() ([]byte, []int) {
+	return file_cluster_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *RemoveMemberResponse) GetLeader() *LeaderInfo {
+	if x != nil {
+		return x.Leader
+	}
+	return nil
+}
+
 type WatchLeaderRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -565,7 +781,7 @@ type WatchLeaderRequest struct {
 
 func (x *WatchLeaderRequest) Reset() {
 	*x = WatchLeaderRequest{}
-	mi := &file_cluster_proto_msgTypes[7]
+	mi := &file_cluster_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -577,7 +793,7 @@ func (x *WatchLeaderRequest) String() string {
 func (*WatchLeaderRequest) ProtoMessage() {}
 
 func (x *WatchLeaderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_proto_msgTypes[7]
+	mi := &file_cluster_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -590,7 +806,7 @@ func (x *WatchLeaderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchLeaderRequest.ProtoReflect.Descriptor instead.
 func (*WatchLeaderRequest) Descriptor() ([]byte, []int) {
-	return file_cluster_proto_rawDescGZIP(), []int{7}
+	return file_cluster_proto_rawDescGZIP(), []int{11}
 }
 
 type GetStateDigestRequest struct {
@@ -601,7 +817,7 @@ type GetStateDigestRequest struct {
 
 func (x *GetStateDigestRequest) Reset() {
 	*x = GetStateDigestRequest{}
-	mi := &file_cluster_proto_msgTypes[8]
+	mi := &file_cluster_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -613,7 +829,7 @@ func (x *GetStateDigestRequest) String() string {
 func (*GetStateDigestRequest) ProtoMessage() {}
 
 func (x *GetStateDigestRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_proto_msgTypes[8]
+	mi := &file_cluster_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -626,7 +842,7 @@ func (x *GetStateDigestRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStateDigestRequest.ProtoReflect.Descriptor instead.
 func (*GetStateDigestRequest) Descriptor() ([]byte, []int) {
-	return file_cluster_proto_rawDescGZIP(), []int{8}
+	return file_cluster_proto_rawDescGZIP(), []int{12}
 }
 
 type GetStateDigestResponse struct {
@@ -640,7 +856,7 @@ type GetStateDigestResponse struct {
 
 func (x *GetStateDigestResponse) Reset() {
 	*x = GetStateDigestResponse{}
-	mi := &file_cluster_proto_msgTypes[9]
+	mi := &file_cluster_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -652,7 +868,7 @@ func (x *GetStateDigestResponse) String() string {
 func (*GetStateDigestResponse) ProtoMessage() {}
 
 func (x *GetStateDigestResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_proto_msgTypes[9]
+	mi := &file_cluster_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -665,7 +881,7 @@ func (x *GetStateDigestResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStateDigestResponse.ProtoReflect.Descriptor instead.
 func (*GetStateDigestResponse) Descriptor() ([]byte, []int) {
-	return file_cluster_proto_rawDescGZIP(), []int{9}
+	return file_cluster_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *GetStateDigestResponse) GetIndex() uint64 {
@@ -744,17 +960,33 @@ const file_cluster_proto_rawDesc = "" +
 	"\x19TransferLeadershipRequest\x12\x0e\n" +
 	"\x02to\x18\x01 \x01(\tR\x02to\"M\n" +
 	"\x1aTransferLeadershipResponse\x12/\n" +
+	"\x06leader\x18\x01 \x01(\v2\x17.taskraft.v1.LeaderInfoR\x06leader\"v\n" +
+	"\x10AddMemberRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04raft\x18\x02 \x01(\tR\x04raft\x12 \n" +
+	"\vincarnation\x18\x03 \x01(\tR\vincarnation\x12\x18\n" +
+	"\areplace\x18\x04 \x01(\bR\areplace\"~\n" +
+	"\x11AddMemberResponse\x12\x1d\n" +
+	"\n" +
+	"cluster_id\x18\x01 \x01(\tR\tclusterId\x12\x1b\n" +
+	"\tserver_id\x18\x02 \x01(\tR\bserverId\x12-\n" +
+	"\amembers\x18\x03 \x03(\v2\x13.taskraft.v1.MemberR\amembers\")\n" +
+	"\x13RemoveMemberRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"G\n" +
+	"\x14RemoveMemberResponse\x12/\n" +
 	"\x06leader\x18\x01 \x01(\v2\x17.taskraft.v1.LeaderInfoR\x06leader\"\x14\n" +
 	"\x12WatchLeaderRequest\"\x17\n" +
 	"\x15GetStateDigestRequest\"y\n" +
 	"\x16GetStateDigestResponse\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x16\n" +
 	"\x06sha256\x18\x02 \x01(\tR\x06sha256\x121\n" +
-	"\bposition\x18\x03 \x01(\v2\x15.taskraft.v1.PositionR\bposition2\xbb\x03\n" +
+	"\bposition\x18\x03 \x01(\v2\x15.taskraft.v1.PositionR\bposition2\xdc\x04\n" +
 	"\x0eClusterService\x12J\n" +
 	"\tGetStatus\x12\x1d.taskraft.v1.GetStatusRequest\x1a\x1e.taskraft.v1.GetStatusResponse\x12P\n" +
 	"\vListMembers\x12\x1f.taskraft.v1.ListMembersRequest\x1a .taskraft.v1.ListMembersResponse\x12e\n" +
-	"\x12TransferLeadership\x12&.taskraft.v1.TransferLeadershipRequest\x1a'.taskraft.v1.TransferLeadershipResponse\x12I\n" +
+	"\x12TransferLeadership\x12&.taskraft.v1.TransferLeadershipRequest\x1a'.taskraft.v1.TransferLeadershipResponse\x12J\n" +
+	"\tAddMember\x12\x1d.taskraft.v1.AddMemberRequest\x1a\x1e.taskraft.v1.AddMemberResponse\x12S\n" +
+	"\fRemoveMember\x12 .taskraft.v1.RemoveMemberRequest\x1a!.taskraft.v1.RemoveMemberResponse\x12I\n" +
 	"\vWatchLeader\x12\x1f.taskraft.v1.WatchLeaderRequest\x1a\x17.taskraft.v1.LeaderInfo0\x01\x12Y\n" +
 	"\x0eGetStateDigest\x12\".taskraft.v1.GetStateDigestRequest\x1a#.taskraft.v1.GetStateDigestResponseB8Z6github.com/taskraft/taskraft/rpc/taskraftv1;taskraftv1b\x06proto3"
 
@@ -770,7 +1002,7 @@ func file_cluster_proto_rawDescGZIP() []byte {
 	return file_cluster_proto_rawDescData
 }
 
-var file_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_cluster_proto_goTypes = []any{
 	(*Member)(nil),                     // 0: taskraft.v1.Member
 	(*GetStatusRequest)(nil),           // 1: taskraft.v1.GetStatusRequest
@@ -779,42 +1011,52 @@ var file_cluster_proto_goTypes = []any{
 	(*ListMembersResponse)(nil),        // 4: taskraft.v1.ListMembersResponse
 	(*TransferLeadershipRequest)(nil),  // 5: taskraft.v1.TransferLeadershipRequest
 	(*TransferLeadershipResponse)(nil), // 6: taskraft.v1.TransferLeadershipResponse
-	(*WatchLeaderRequest)(nil),         // 7: taskraft.v1.WatchLeaderRequest
-	(*GetStateDigestRequest)(nil),      // 8: taskraft.v1.GetStateDigestRequest
-	(*GetStateDigestResponse)(nil),     // 9: taskraft.v1.GetStateDigestResponse
-	nil,                                // 10: taskraft.v1.GetStatusResponse.CountersEntry
-	(*durationpb.Duration)(nil),        // 11: google.protobuf.Duration
-	(*LeaderInfo)(nil),                 // 12: taskraft.v1.LeaderInfo
-	(*timestamppb.Timestamp)(nil),      // 13: google.protobuf.Timestamp
-	(*Position)(nil),                   // 14: taskraft.v1.Position
+	(*AddMemberRequest)(nil),           // 7: taskraft.v1.AddMemberRequest
+	(*AddMemberResponse)(nil),          // 8: taskraft.v1.AddMemberResponse
+	(*RemoveMemberRequest)(nil),        // 9: taskraft.v1.RemoveMemberRequest
+	(*RemoveMemberResponse)(nil),       // 10: taskraft.v1.RemoveMemberResponse
+	(*WatchLeaderRequest)(nil),         // 11: taskraft.v1.WatchLeaderRequest
+	(*GetStateDigestRequest)(nil),      // 12: taskraft.v1.GetStateDigestRequest
+	(*GetStateDigestResponse)(nil),     // 13: taskraft.v1.GetStateDigestResponse
+	nil,                                // 14: taskraft.v1.GetStatusResponse.CountersEntry
+	(*durationpb.Duration)(nil),        // 15: google.protobuf.Duration
+	(*LeaderInfo)(nil),                 // 16: taskraft.v1.LeaderInfo
+	(*timestamppb.Timestamp)(nil),      // 17: google.protobuf.Timestamp
+	(*Position)(nil),                   // 18: taskraft.v1.Position
 }
 var file_cluster_proto_depIdxs = []int32{
-	11, // 0: taskraft.v1.Member.clock_offset:type_name -> google.protobuf.Duration
-	12, // 1: taskraft.v1.GetStatusResponse.leader:type_name -> taskraft.v1.LeaderInfo
-	11, // 2: taskraft.v1.GetStatusResponse.fsync_p50:type_name -> google.protobuf.Duration
-	11, // 3: taskraft.v1.GetStatusResponse.fsync_p99:type_name -> google.protobuf.Duration
-	13, // 4: taskraft.v1.GetStatusResponse.start_time:type_name -> google.protobuf.Timestamp
-	10, // 5: taskraft.v1.GetStatusResponse.counters:type_name -> taskraft.v1.GetStatusResponse.CountersEntry
-	14, // 6: taskraft.v1.GetStatusResponse.position:type_name -> taskraft.v1.Position
+	15, // 0: taskraft.v1.Member.clock_offset:type_name -> google.protobuf.Duration
+	16, // 1: taskraft.v1.GetStatusResponse.leader:type_name -> taskraft.v1.LeaderInfo
+	15, // 2: taskraft.v1.GetStatusResponse.fsync_p50:type_name -> google.protobuf.Duration
+	15, // 3: taskraft.v1.GetStatusResponse.fsync_p99:type_name -> google.protobuf.Duration
+	17, // 4: taskraft.v1.GetStatusResponse.start_time:type_name -> google.protobuf.Timestamp
+	14, // 5: taskraft.v1.GetStatusResponse.counters:type_name -> taskraft.v1.GetStatusResponse.CountersEntry
+	18, // 6: taskraft.v1.GetStatusResponse.position:type_name -> taskraft.v1.Position
 	0,  // 7: taskraft.v1.ListMembersResponse.members:type_name -> taskraft.v1.Member
-	14, // 8: taskraft.v1.ListMembersResponse.position:type_name -> taskraft.v1.Position
-	12, // 9: taskraft.v1.TransferLeadershipResponse.leader:type_name -> taskraft.v1.LeaderInfo
-	14, // 10: taskraft.v1.GetStateDigestResponse.position:type_name -> taskraft.v1.Position
-	1,  // 11: taskraft.v1.ClusterService.GetStatus:input_type -> taskraft.v1.GetStatusRequest
-	3,  // 12: taskraft.v1.ClusterService.ListMembers:input_type -> taskraft.v1.ListMembersRequest
-	5,  // 13: taskraft.v1.ClusterService.TransferLeadership:input_type -> taskraft.v1.TransferLeadershipRequest
-	7,  // 14: taskraft.v1.ClusterService.WatchLeader:input_type -> taskraft.v1.WatchLeaderRequest
-	8,  // 15: taskraft.v1.ClusterService.GetStateDigest:input_type -> taskraft.v1.GetStateDigestRequest
-	2,  // 16: taskraft.v1.ClusterService.GetStatus:output_type -> taskraft.v1.GetStatusResponse
-	4,  // 17: taskraft.v1.ClusterService.ListMembers:output_type -> taskraft.v1.ListMembersResponse
-	6,  // 18: taskraft.v1.ClusterService.TransferLeadership:output_type -> taskraft.v1.TransferLeadershipResponse
-	12, // 19: taskraft.v1.ClusterService.WatchLeader:output_type -> taskraft.v1.LeaderInfo
-	9,  // 20: taskraft.v1.ClusterService.GetStateDigest:output_type -> taskraft.v1.GetStateDigestResponse
-	16, // [16:21] is the sub-list for method output_type
-	11, // [11:16] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	18, // 8: taskraft.v1.ListMembersResponse.position:type_name -> taskraft.v1.Position
+	16, // 9: taskraft.v1.TransferLeadershipResponse.leader:type_name -> taskraft.v1.LeaderInfo
+	0,  // 10: taskraft.v1.AddMemberResponse.members:type_name -> taskraft.v1.Member
+	16, // 11: taskraft.v1.RemoveMemberResponse.leader:type_name -> taskraft.v1.LeaderInfo
+	18, // 12: taskraft.v1.GetStateDigestResponse.position:type_name -> taskraft.v1.Position
+	1,  // 13: taskraft.v1.ClusterService.GetStatus:input_type -> taskraft.v1.GetStatusRequest
+	3,  // 14: taskraft.v1.ClusterService.ListMembers:input_type -> taskraft.v1.ListMembersRequest
+	5,  // 15: taskraft.v1.ClusterService.TransferLeadership:input_type -> taskraft.v1.TransferLeadershipRequest
+	7,  // 16: taskraft.v1.ClusterService.AddMember:input_type -> taskraft.v1.AddMemberRequest
+	9,  // 17: taskraft.v1.ClusterService.RemoveMember:input_type -> taskraft.v1.RemoveMemberRequest
+	11, // 18: taskraft.v1.ClusterService.WatchLeader:input_type -> taskraft.v1.WatchLeaderRequest
+	12, // 19: taskraft.v1.ClusterService.GetStateDigest:input_type -> taskraft.v1.GetStateDigestRequest
+	2,  // 20: taskraft.v1.ClusterService.GetStatus:output_type -> taskraft.v1.GetStatusResponse
+	4,  // 21: taskraft.v1.ClusterService.ListMembers:output_type -> taskraft.v1.ListMembersResponse
+	6,  // 22: taskraft.v1.ClusterService.TransferLeadership:output_type -> taskraft.v1.TransferLeadershipResponse
+	8,  // 23: taskraft.v1.ClusterService.AddMember:output_type -> taskraft.v1.AddMemberResponse
+	10, // 24: taskraft.v1.ClusterService.RemoveMember:output_type -> taskraft.v1.RemoveMemberResponse
+	16, // 25: taskraft.v1.ClusterService.WatchLeader:output_type -> taskraft.v1.LeaderInfo
+	13, // 26: taskraft.v1.ClusterService.GetStateDigest:output_type -> taskraft.v1.GetStateDigestResponse
+	20, // [20:27] is the sub-list for method output_type
+	13, // [13:20] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_cluster_proto_init() }
@@ -830,7 +1072,7 @@ func file_cluster_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cluster_proto_rawDesc), len(file_cluster_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   11,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

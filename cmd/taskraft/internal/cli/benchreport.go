@@ -85,12 +85,17 @@ func (b *benchRun) view(r *load.Report) *benchView {
 
 func seconds(d time.Duration) float64 { return math.Round(d.Seconds()*100) / 100 }
 
-// finish prints the report; lost or doubled tasks make the run fail.
+// finish prints the report and judges it.
 func (b *benchRun) finish(r *load.Report) error {
 	v := b.view(r)
 	if err := b.app.printer().Object(v, fmt.Sprint(v.LifecyclesPerSecond), v.describe); err != nil {
 		return err
 	}
+	return b.verdict(r)
+}
+
+// verdict makes a run fail that lost a task or doubled one.
+func (b *benchRun) verdict(r *load.Report) error {
 	if r.LastError != nil {
 		b.app.talk("%d submit calls failed, the last one: %s", r.Errors, r.LastError)
 	}

@@ -39,7 +39,8 @@ type benchRun struct {
 	dir, fs string
 	fsync   time.Duration
 	gaps    []time.Duration
-	cpu     cpuTimes // of the measurement
+	victim  func(context.Context) (*victim, error) // nil: the started cluster's leader
+	cpu     cpuTimes                               // of the measurement
 }
 
 // start starts a cluster on a real disk.
@@ -123,13 +124,17 @@ func (b *benchRun) during(ctx context.Context, gaps *load.Gaps) error {
 
 // kill ends the leader with kill -9 under load, measures the gap, and starts it again.
 func (b *benchRun) kill(ctx context.Context, gaps *load.Gaps, i int) error {
-	leader, err := b.cluster.Leader(ctx)
+	find := b.victim
+	if find == nil {
+		find = b.startedVictim
+	}
+	leader, err := find(ctx)
 	if err != nil {
 		return err
 	}
 	gaps.Reset()
 	at := time.Now()
-	if err := leader.Kill(); err != nil {
+	if err := leader.kill(ctx); err != nil {
 		return err
 	}
 	err = proc.Poll(ctx, 10*time.Millisecond, "completions flow again", func() bool {
@@ -140,11 +145,8 @@ func (b *benchRun) kill(ctx context.Context, gaps *load.Gaps, i int) error {
 	}
 	gap := gaps.Longest()
 	b.gaps = append(b.gaps, gap)
-	b.app.talk("kill %d of %d: %s, gap %s", i, b.flags.killLeader, leader.Name, gap.Round(100*time.Microsecond))
-	if err := leader.Start(); err != nil {
-		return err
-	}
-	if err := b.cluster.Rejoined(ctx, leader); err != nil {
+	b.app.talk("kill %d of %d: %s, gap %s", i, b.flags.killLeader, leader.name, gap.Round(100*time.Microsecond))
+	if err := leader.back(ctx); err != nil {
 		return err
 	}
 	return pause(ctx, killPause-time.Since(at))

@@ -20,8 +20,9 @@ import (
 const askTimeout = 2 * time.Second
 
 func (a *app) clusterCommand() *cobra.Command {
-	return a.group("cluster", "Look at the masters, move leadership",
-		a.clusterStatusCommand(), a.clusterMembersCommand(), a.clusterTransferCommand(), a.clusterDigestCommand())
+	return a.group("cluster", "Look at the masters, change them, move leadership",
+		a.clusterStatusCommand(), a.clusterMembersCommand(), a.clusterAddCommand(), a.clusterRemoveCommand(),
+		a.clusterTransferCommand(), a.clusterDigestCommand())
 }
 
 func (a *app) clusterStatusCommand() *cobra.Command {

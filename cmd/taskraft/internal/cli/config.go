@@ -103,5 +103,5 @@ func (c *config) allRows() settings.Table {
 // program gets from the worker that runs it.
 var otherVariables = []string{
 	"TASKRAFT_TASK", "TASKRAFT_FENCE", "TASKRAFT_ATTEMPT", "TASKRAFT_WORKER",
-	"TASKRAFT_SCHEDULE", "TASKRAFT_FIRE_TIME",
+	"TASKRAFT_SCHEDULE", "TASKRAFT_FIRE_TIME", "TASKRAFT_LEADER", "TASKRAFT_LEADER_GRPC",
 }

@@ -97,6 +97,13 @@ var reasonExits = map[string]struct {
 	reason.ScheduleExists:    {exitConflict, "taskraft schedule get, to see what it says; --replace gives it the new rule"},
 	reason.SchedulesFull:     {exitError, "taskraft schedule list, and delete some"},
 	reason.ScheduleBusy:      {exitConflict, "taskraft schedule get, to see its last task"},
+	reason.MemberNotFound:    {exitNotFound, "taskraft cluster members"},
+	reason.MemberExists:      {exitConflict, "taskraft cluster members; --replace when the member's data is lost"},
+	reason.MemberUnreachable: {exitConflict, "the master's log, and its --advertise-raft: the leader must reach it"},
+	reason.MemberRefused:     {exitConflict, "an empty data directory for the new master"},
+	reason.ChangeUnderWay:    {exitConflict, "the same when taskraft cluster members shows every master as a voter"},
+	reason.QuorumAtRisk:      {exitConflict, "taskraft cluster health; bring masters back or add one first"},
+	reason.NoSuccessor:       {exitConflict, "taskraft cluster health"},
 	reason.WorkerIDInUse:     {exitConflict, "another --id, or stop the worker that has it"},
 	reason.BootReplaced:      {exitConflict, "another --id: a newer process has this one"},
 }

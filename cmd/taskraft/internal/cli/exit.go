@@ -115,6 +115,8 @@ func faultCode(k cluster.FaultKind) int {
 		return exitBind
 	case cluster.FaultIdentity:
 		return exitIdentity
+	case cluster.FaultNoLeader:
+		return exitNoLeader
 	}
 	return exitError
 }

@@ -16,7 +16,8 @@ import (
 // masterConfig is the settings of `taskraft master`.
 type masterConfig struct {
 	name, dataDir            string
-	peers                    []string
+	peers, join              []string
+	rejoin                   bool
 	grpcAddr, raftAddr       string
 	httpAddr                 string
 	httpHosts                []string
@@ -32,8 +33,8 @@ type masterConfig struct {
 	insecure, allowTwoNodes  bool
 
 	// Rows that problems of several settings name.
-	grpcRow, raftRow, httpRow, peersRow *settings.Row
-	adGRPCRow, adRaftRow, adHTTPRow     *settings.Row
+	grpcRow, raftRow, httpRow, peersRow, joinRow *settings.Row
+	adGRPCRow, adRaftRow, adHTTPRow              *settings.Row
 }
 
 // raftTimings are the values of --raft-timing: HeartbeatTimeout, ElectionTimeout
@@ -51,8 +52,12 @@ func (m *masterConfig) rows() settings.Table { return concat(m.placeRows(), m.tu
 // placeRows say who the master is and where.
 func (m *masterConfig) placeRows() settings.Table {
 	m.peersRow = setting("master.peers", settings.Row{
-		Flag: "peers", Arg: "NAME=HOST:PORT,...", Required: true, List: true, Value: settings.List(&m.peers, checkPeer),
-		Doc: "every master's name and Raft address, the same list on each of them", Example: "n1=127.0.0.1:7401",
+		Flag: "peers", Arg: "NAME=HOST:PORT,...", List: true, Value: settings.List(&m.peers, checkPeer),
+		Doc: "form a cluster: every master's name and Raft address, the same list on each of them", Example: "n1=127.0.0.1:7401",
+	})
+	m.joinRow = setting("master.join", settings.Row{
+		Flag: "join", Arg: "HOST:PORT,...", List: true, Value: settings.List(&m.join, settings.Dial),
+		Doc: "enter a running cluster: the gRPC address of any of its masters", Example: "127.0.0.1:7400",
 	})
 	m.grpcRow = setting("master.grpc_addr", settings.Row{
 		Flag: "grpc-addr", Arg: "HOST:PORT", Default: "127.0.0.1:7400", Value: settings.Text(&m.grpcAddr, settings.Listen),
@@ -72,7 +77,7 @@ func (m *masterConfig) placeRows() settings.Table {
 	})
 	m.adRaftRow = setting("master.advertise_raft", settings.Row{
 		Flag: "advertise-raft", Arg: "HOST:PORT", Value: settings.Text(&m.advertiseRaft, settings.Dial),
-		Doc: "the Raft address that others dial (default this master's line of --peers)", Example: "n1.example:7401",
+		Doc: "the Raft address that others dial (default this master's line of --peers, or --raft-addr)", Example: "n1.example:7401",
 	})
 	m.adHTTPRow = setting("master.advertise_http", settings.Row{
 		Flag: "advertise-http", Arg: "HOST:PORT", Value: settings.Text(&m.advertiseHTTP, settings.Dial),
@@ -87,7 +92,12 @@ func (m *masterConfig) placeRows() settings.Table {
 			Flag: "data-dir", Arg: "DIR", Required: true, Value: settings.Text(&m.dataDir, checkPath),
 			Doc: "where its log and snapshots lie", Example: "/var/lib/taskraft",
 		}),
-		m.peersRow, m.grpcRow, m.raftRow, m.httpRow,
+		m.peersRow, m.joinRow,
+		setting("master.rejoin", settings.Row{
+			Flag: "rejoin", Value: settings.Switch(&m.rejoin),
+			Doc: "after the loss of its disk: take the place that a member of this name had",
+		}),
+		m.grpcRow, m.raftRow, m.httpRow,
 		m.adGRPCRow, m.adRaftRow, m.adHTTPRow,
 		setting("master.http_hosts", settings.Row{
 			Flag: "http-host", Arg: "NAME,...", List: true, Value: settings.List(&m.httpHosts, checkHost),
@@ -172,15 +182,18 @@ func checkHost(s string) error {
 func (a *app) masterCommand() *cobra.Command {
 	m := &a.config.master
 	return a.command(commandSpec{
-		use:   "master --name NAME --data-dir DIR --peers NAME=HOST:PORT,… [flags]",
+		use:   "master --name NAME --data-dir DIR --peers NAME=HOST:PORT,… | --join HOST:PORT [flags]",
 		short: "Run one master",
 		long: `Run one master of a cluster until SIGTERM or SIGINT, which hands leadership over
 first; a second signal ends it at once. On first start all masters named by --peers
-must come up once; from then on a majority is enough.`,
-		example: `  taskraft master --name n1 --data-dir data/n1 --peers n1=127.0.0.1:7401`,
-		rows:    concat(m.rows(), a.config.logRows()),
-		check:   func() []settings.Problem { return a.checkMaster(net.DefaultResolver) },
-		run:     func(ctx context.Context, _ []string) error { return a.runMaster(ctx) },
+must come up once; from then on a majority is enough. With --join a master enters a
+running cluster instead. A master that has data needs neither, and ignores --join.
+With --rejoin a master whose disk was lost takes its old place as a new member.`,
+		example: `  taskraft master --name n1 --data-dir data/n1 --peers n1=127.0.0.1:7401
+  taskraft master --name n2 --data-dir data/n2 --join 127.0.0.1:7400 --grpc-addr 127.0.0.1:7410 --raft-addr 127.0.0.1:7411`,
+		rows:  concat(m.rows(), a.config.logRows()),
+		check: func() []settings.Problem { return a.checkMaster(net.DefaultResolver) },
+		run:   func(ctx context.Context, _ []string) error { return a.runMaster(ctx) },
 	})
 }
 
@@ -216,6 +229,7 @@ func (m *masterConfig) clusterConfig(version string) cluster.Config {
 	cfg.LogStore = m.logStore
 	cfg.ObservedDeath = m.observedDeath
 	cfg.AllowTwo = m.allowTwoNodes
+	cfg.Rejoin = m.rejoin
 	cfg.SessionTTL = m.sessionTTL
 	cfg.SnapshotBytes, cfg.TailBytes = m.snapshotBytes, m.tailBytes
 	return cfg

@@ -23,6 +23,7 @@ func (a *app) checkMaster(dns resolver) []settings.Problem {
 		out = append(out, settings.Problem{Where: r.Where(), Problem: problem, Got: got, Want: want, Do: do})
 	}
 	m.checkListen(add)
+	m.checkJoin(add)
 	m.checkPeers(add)
 	m.checkAdvertised(add, dns)
 	if n := len(m.peers); n == 2 && m.allowTwoNodes || n > 2 && n%2 == 0 {
@@ -109,6 +110,11 @@ func (m *masterConfig) checkAdvertised(add addProblem, dns resolver) {
 			remote = p.Name
 		}
 	}
+	for _, addr := range m.join {
+		if !settings.IsLoopback(addr) {
+			remote = addr
+		}
+	}
 	for _, x := range []struct {
 		row, listens         *settings.Row
 		advertised, listened string
@@ -118,6 +124,9 @@ func (m *masterConfig) checkAdvertised(add addProblem, dns resolver) {
 		}
 	}
 	grpc, raft, http := cmp.Or(m.advertiseGRPC, m.grpcAddr), cmp.Or(m.advertiseRaft, m.own()), cmp.Or(m.advertiseHTTP, m.httpAddr)
+	if raft == "" && len(m.join) > 0 {
+		raft = m.raftAddr
+	}
 	for _, ad := range []struct {
 		row   *settings.Row
 		addr  string

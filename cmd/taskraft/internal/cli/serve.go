@@ -55,6 +55,9 @@ func (a *app) runMaster(ctx context.Context) error {
 	r := &masterRun{app: a, log: log, failed: make(chan error, 2), addrs: doors.addrs(), atOnce: atOnce}
 	cfg := m.clusterConfig(a.version)
 	cfg.Logger = log
+	if m.joins() {
+		cfg.Join = m.knock(log)
+	}
 	cfg.GRPC = cmp.Or(m.advertiseGRPC, boundAddress(m.grpcAddr, r.addrs.grpc))
 	cfg.HTTP = cmp.Or(m.advertiseHTTP, boundAddress(m.httpAddr, r.addrs.http))
 	log.Info("starting", "node", m.name, "version", a.version, "pid", os.Getpid(), "grpc", r.addrs.grpc, "raft", m.raftAddr,
