@@ -16,9 +16,10 @@ GOBUILD := env CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)'
 TIMED   := @scripts/timed.sh
 
 # What targets may be told, as in `make fuzz FUZZTIME=10m`; also BENCHARGS, SCALEARGS, TESTARGS.
-FUZZTIME ?= 20s
-SIMTIME  ?= 1m
-BASE     ?= HEAD
+FUZZTIME  ?= 20s
+SIMTIME   ?= 1m
+CHAOSARGS ?= -for 2m
+BASE      ?= HEAD
 
 .PHONY: help
 help: ## print this help
@@ -38,7 +39,7 @@ check: tools ## vet, staticcheck, gofumpt, style, generated code and modules in 
 
 .PHONY: test
 test: ## everything that must hold before a merge: check, all tests with -race, e2e
-	$(TIMED) test $(MAKE) check unit seeds e2e
+	$(TIMED) test $(MAKE) check unit seeds e2e chaos
 
 .PHONY: unit
 unit: tools ## all tests but e2e, with the race detector, in random order
@@ -52,6 +53,16 @@ sim: ## the state machine in worlds of faults, against the model, for SIMTIME (d
 .PHONY: seeds
 seeds: ## 1,000 seeds of the simulator
 	$(TIMED) seeds timeout 180 go run ./internal/sim/simulate -first 1 -seeds 1000 -for 0s
+
+.PHONY: chaos
+chaos: ## real processes, real faults, a checked history (CHAOSARGS='-for 10m -only "kill leader"')
+	@$(GOBUILD) -tags chaos -o bin/taskraft-chaos ./cmd/taskraft
+	@$(GOBUILD) -o bin/chaos ./e2e/chaos
+	$(TIMED) chaos bin/chaos -taskraft bin/taskraft-chaos $(CHAOSARGS)
+
+.PHONY: recheck
+recheck: ## judge a recorded history once more (DIR=.data/chaos/…)
+	$(TIMED) recheck go run ./internal/checker/check $(DIR)
 
 .PHONY: mutants
 mutants: ## bugs seeded on purpose, one after the other: the simulator must find each

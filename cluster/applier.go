@@ -22,6 +22,7 @@ type applier struct {
 	newTerm func()             // the first entry of a term was applied; must not block
 	fatal   func(*Fault)
 
+	tap     tap
 	failed  bool
 	decoder fsm.Decoder
 
@@ -84,14 +85,17 @@ func (a *applier) commit(logs []*raft.Log, entries []*fsm.Entry, out []any) {
 	for i, l := range logs {
 		if entries[i] == nil {
 			a.table.m.SetApplied(l.Index, l.Term)
+			a.tap.entry(l, nil)
 			a.applied(&fsm.Applied{Index: l.Index, Term: l.Term}) // readers may wait for this index
 			continue
 		}
 		done := a.table.m.Apply(l.Index, l.Term, entries[i])
 		a.applied(done)
+		a.tap.entry(l, done)
 		done.Events = nil // the table uses them again
 		out[i] = done
 	}
+	a.tap.flush()
 	last := logs[len(logs)-1]
 	a.idle = 0
 	a.moved(last.Index, last.Term)

@@ -100,6 +100,7 @@ func (n *Node) open(ctx context.Context) error {
 	n.engine = newEngine(n.cfg, &n.table, n.replica)
 	n.applier = &applier{table: &n.table, log: n.log, applied: n.engine.applied, renewed: n.engine.restored, newTerm: n.heard, fatal: n.fail}
 	n.ahead = newForerunner(n.log)
+	n.applier.tap = newTap(n.cfg.Name, n.log)
 	n.disk = &diskWatch{
 		engine: n.engine, log: n.log, fsyncP99: n.fsyncP99,
 		limit: time.Duration(slowDisk * float64(n.cfg.Heartbeat)),

@@ -23,7 +23,10 @@ const askTimeout = 250 * time.Millisecond
 type Master struct {
 	Name       string
 	GRPC, Raft string
-	HTTP       string
+	// Bind is where the master listens for the others if that is not Raft, where
+	// they dial it: a proxy stands between. Set before the first Start.
+	Bind string
+	HTTP string
 
 	cluster *Cluster
 	guest   bool       // it is not among those that formed the cluster

@@ -72,6 +72,10 @@ var layers = []layer{
 		why: "end-to-end tests use what users have: the binary, the SDKs, the API",
 	},
 	{
+		dir: "e2e/chaos", mine: []string{"client", "rpc/taskraftv1", "internal/checker", "internal/proc"},
+		why: "it does its worst to what users have, and has others judge",
+	},
+	{
 		dir: "e2e/scale", mine: []string{"client", "worker", "rpc/taskraftv1", "internal/load", "internal/measure", "internal/proc"},
 		why: "it measures what users have: the binary, the SDKs, the API",
 	},
@@ -84,6 +88,10 @@ var layers = []layer{
 	{
 		dir: "internal/model", mine: []string{"fsm/fsmpb"}, foreign: []string{"google.golang.org/protobuf"},
 		why: "a model that shares code with what it judges shares its bugs",
+	},
+	{
+		dir: "internal/checker", mine: []string{"internal/model", "internal/checker"}, foreign: []string{"github.com/anishathalye/porcupine"},
+		why: "who judges a history knows nothing of the product but its words",
 	},
 	{
 		dir: "internal/sim", mine: []string{"fsm", "fsm/fsmpb", "internal/model", "internal/sim"}, foreign: []string{},
