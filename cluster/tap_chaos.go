@@ -16,7 +16,7 @@ import (
 )
 
 // tap writes what this master applies to a file of its own in the directory that
-// TASKRAFT_TAP names, one line of JSON for each entry. internal/checker reads it.
+// CHAOS_TAP names, one line of JSON for each entry. internal/checker reads it.
 type tap struct {
 	w   *bufio.Writer
 	log *slog.Logger
@@ -59,7 +59,7 @@ type tapEvent struct {
 }
 
 func newTap(name string, log *slog.Logger) tap {
-	dir := os.Getenv("TASKRAFT_TAP")
+	dir := os.Getenv("CHAOS_TAP")
 	if dir == "" {
 		return tap{}
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/taskraft/taskraft/internal/checker"
 	"github.com/taskraft/taskraft/internal/proc"
@@ -25,7 +26,7 @@ type stage struct {
 }
 
 func newStage(binary, dir string) (*stage, error) {
-	if err := os.Setenv("TASKRAFT_TAP", dir); err != nil {
+	if err := os.Setenv("CHAOS_TAP", dir); err != nil {
 		return nil, err
 	}
 	c, err := proc.NewCluster(binary, dir, 3)
@@ -51,7 +52,9 @@ func (s *stage) start(ctx context.Context) error {
 	if err := s.cluster.Start(); err != nil {
 		return err
 	}
-	if _, err := s.cluster.Leader(ctx); err != nil {
+	forming, cancel := context.WithTimeoutCause(ctx, time.Minute, errors.New("not within a minute"))
+	defer cancel()
+	if _, err := s.cluster.Leader(forming); err != nil {
 		return err
 	}
 	for i := range 4 {

@@ -45,8 +45,13 @@ func (m *Master) Start() error {
 	args := slices.Concat([]string{
 		"master", "--name", m.Name,
 		"--data-dir", filepath.Join(m.cluster.dir, m.Name),
-		"--grpc-addr", m.GRPC, "--raft-addr", m.Raft, "--http-addr", m.HTTP,
+		"--grpc-addr", m.GRPC, "--http-addr", m.HTTP,
 	}, enter, m.cluster.args)
+	if m.Bind == "" {
+		args = append(args, "--raft-addr", m.Raft)
+	} else {
+		args = append(args, "--raft-addr", m.Bind, "--advertise-raft", m.Raft)
+	}
 	p, err := Start(Spec{
 		Name: m.Name, Path: m.cluster.binary, Args: args,
 		Log: filepath.Join(m.cluster.dir, m.Name+".log"),
