@@ -75,8 +75,8 @@ func (s *stage) worker(id string) (*proc.Worker, error) {
 // fail at first.
 const script = `echo "start $TASKRAFT_WORKER $TASKRAFT_TASK $TASKRAFT_FENCE $(date +%%s%%N)" >>%[1]s
 sleep %[2]s
-[ "$TASKRAFT_ATTEMPT" -gt %[3]d ] || exit 1
 echo "end $TASKRAFT_WORKER $TASKRAFT_TASK $TASKRAFT_FENCE $(date +%%s%%N)" >>%[1]s
+[ "$TASKRAFT_ATTEMPT" -gt %[3]d ] || exit 1
 echo "$TASKRAFT_TASK"`
 
 func (s *stage) script(sleep string, failures int) string {
@@ -127,7 +127,7 @@ func (s *stage) close() error {
 }
 
 // saveRuns turns what the scripts wrote into executions. One without an end was
-// cut off, or failed on purpose.
+// cut off.
 func (s *stage) saveRuns() error {
 	f, err := os.Open(filepath.Join(s.dir, "runs.raw"))
 	if err != nil {

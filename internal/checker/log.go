@@ -37,13 +37,19 @@ func (r *Report) merge(h *History) []Entry {
 	log := make([]Entry, 0, len(merged))
 	for _, index := range slices.Sorted(maps.Keys(merged)) {
 		e := merged[index]
-		if n := len(log); n > 0 && (log[n-1].Index+1 != index || log[n-1].Term > e.Term) {
+		if n := len(log); n > 0 && !follows(log[n-1], e) {
 			r.add("C2", "entry %d of term %d follows entry %d of term %d", index, e.Term, log[n-1].Index, log[n-1].Term)
 		}
 		log = append(log, e)
 	}
 	r.Counts["entry"] = len(log)
 	return log
+}
+
+// follows reports whether b can be the next entry that the table sees after a. The
+// first entry of each term is Raft's own, which it does not see.
+func follows(a, b Entry) bool {
+	return b.Term >= a.Term && b.Index-a.Index-1 <= b.Term-a.Term
 }
 
 func same(a, b Entry) bool {
