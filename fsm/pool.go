@@ -3,7 +3,6 @@ package fsm
 import (
 	"math"
 	"slices"
-	"strconv"
 
 	"github.com/tidwall/btree"
 )
@@ -61,15 +60,16 @@ type readyItem struct {
 }
 
 func readyOf(t *Task) readyItem {
-	return readyItem{priority: t.Priority, at: t.EligibleAt, id: t.ID, task: t}
+	it := readyItem{priority: t.Priority, at: t.EligibleAt, id: t.ID, task: t}
+	if mutated("M26") && it.priority < 0 {
+		it.priority = -it.priority
+	}
+	return it
 }
 
 // before is the order of S9: priority, then the time of eligibility, then the id.
 func (a readyItem) before(b readyItem) bool {
 	if a.priority != b.priority {
-		if mutated("M26") {
-			return strconv.Itoa(int(a.priority)) > strconv.Itoa(int(b.priority))
-		}
 		return a.priority > b.priority
 	}
 	if a.at != b.at {
