@@ -19,12 +19,13 @@ type links struct {
 	alone     string // this master is cut off from all others
 	delay     time.Duration
 	closed    bool
-	held      int // pieces that had to wait for a cut link
+	closing   chan struct{} // closed with it
+	held      int           // pieces that had to wait for a cut link
 	listeners []net.Listener
 }
 
 func newLinks() *links {
-	l := &links{}
+	l := &links{closing: make(chan struct{})}
 	l.changed = sync.NewCond(&l.mu)
 	return l
 }
@@ -49,6 +50,7 @@ func (l *links) close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.closed = true
+	close(l.closing)
 	l.changed.Broadcast()
 	for _, one := range l.listeners {
 		one.Close()
@@ -157,7 +159,10 @@ func (l *links) pass(caller, callee string) bool {
 	}
 	l.mu.Unlock()
 	if delay > 0 {
-		time.Sleep(delay)
+		select {
+		case <-time.After(delay):
+		case <-l.closing:
+		}
 	}
 	return ok
 }

@@ -62,7 +62,8 @@ func recorded(t *testing.T) *History {
 			{Client: "c1", Kind: "get", Task: 1, Call: 7, Return: 8, Outcome: OK, State: model.Succeeded, Result: "x"},
 		},
 		Runs: []Run{
-			{Worker: "w1", Task: 1, Fence: 1, Start: 3, End: 5}, {Worker: "w1", Task: 2, Fence: 2, Start: 3, End: 4},
+			{Worker: "w1", Task: 1, Fence: 1, Start: 3, End: 5},
+			{Worker: "w1", Task: 2, Fence: 2, Start: 3, End: 4},
 			{Worker: "w2", Task: 2, Fence: 3, Start: 5, End: 6},
 		},
 		Faults: []Fault{{Kind: "kill worker", Target: "w9", Start: 1, End: 2, Effect: "signal: killed"}},
