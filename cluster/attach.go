@@ -105,6 +105,8 @@ func (l *reign) register(m *fsm.Machine, at *attach, res *fsm.Result) {
 	}
 	s.taker = taker{session: rec.ID, stream: s, slots: rec.Slots, seen: rec.AssignedTotal > 0}
 	at.stream, sess.stream, sess.left = s, s, false
+	s.drained = rec.Drained
+	s.block()
 	s.resend(m, at.hello.Held, res.Aborts)
 	l.sit(m, &s.taker, rec.Queues)
 	if s.exit {

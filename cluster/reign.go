@@ -210,5 +210,7 @@ func (l *reign) event(m *fsm.Machine, ev *fsm.Event) {
 		l.fires.ring()
 	case fsm.QueueChanged, fsm.QueueOpened:
 		l.touchLine(ev.Queue)
+	case fsm.WorkerChanged:
+		l.workerChanged(m, ev.Session)
 	}
 }

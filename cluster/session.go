@@ -87,7 +87,7 @@ func (l *reign) sessionClosed(id uint64, cause fsm.Cause) {
 		delete(l.byWorker, s.worker)
 	}
 	refused := &RefusedError{Outcome: fsm.NoSession}
-	if cause == fsm.CauseTakenOver {
+	if cause == fsm.CauseTakenOver || cause == fsm.CauseRemoved {
 		refused.Outcome = fsm.BootReplaced
 	}
 	if s.stream != nil {

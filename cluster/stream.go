@@ -36,7 +36,8 @@ type Stream struct {
 	told  bool   // NoMoreTasks
 	owes  bool   // in sessions.owing
 
-	draining bool
+	draining bool          // its process ends
+	drained  bool          // an operator keeps tasks from its worker
 	failed   time.Duration // alive time of an entry's failure; 0: none
 	oldest   time.Duration // alive time since when the outbox was not emptied; 0: empty
 
@@ -50,7 +51,25 @@ func (s *Stream) holds(t *fsm.Task) {
 	s.taker.held = s.held.len()
 	if t.Solo {
 		s.solo = t.Fence
-		s.taker.blocked = true
+		s.block()
+	}
+}
+
+// block lets the stream have tasks, or not.
+func (s *Stream) block() { s.taker.blocked = s.draining || s.drained || s.solo != 0 }
+
+// workerChanged follows an operator's drain of a worker, or its end.
+func (l *reign) workerChanged(m *fsm.Machine, id uint64) {
+	s, rec := l.byID[id], m.Session(id)
+	switch {
+	case s == nil || rec == nil:
+	case s.stream != nil:
+		s.stream.drained = rec.Drained
+		s.stream.block()
+		l.offer(&s.stream.taker)
+		l.touchTaker(&s.stream.taker)
+	case s.poll != nil:
+		l.touchTaker(&s.poll.taker)
 	}
 }
 
@@ -79,7 +98,8 @@ func (l *reign) ended(s *Stream, fence uint64) {
 	}
 	s.taker.held = s.held.len()
 	if s.solo == fence {
-		s.solo, s.taker.blocked = 0, s.draining
+		s.solo = 0
+		s.block()
 	}
 	l.offer(&s.taker)
 	l.touchTaker(&s.taker)
@@ -156,7 +176,8 @@ func (s *Stream) Close() {
 // Drain asks for no more assignments.
 func (s *Stream) Drain(ctx context.Context) error {
 	s.l.mu.Lock()
-	s.draining, s.taker.blocked = true, true
+	s.draining = true
+	s.block()
 	s.l.offer(&s.taker)
 	s.l.mu.Unlock()
 	return s.change(ctx, &fsmpb.Command{

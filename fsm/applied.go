@@ -34,13 +34,14 @@ const (
 	TaskFinished            // terminal
 	AttemptVoid             // Fence, Session: that attempt no longer counts; Cause says why
 	SessionOpened
-	SessionClosed // Cause: expired, closed or taken over
+	SessionClosed // Cause: expired, closed, taken over or removed
 	QueueChanged
 	MemberChanged
 	TaskTrimmed
 	QueueOpened     // its rate limit has a token again
 	BatchFinished   // Batch: its last task has ended
 	ScheduleChanged // set, paused, resumed or deleted
+	WorkerChanged   // Session: its worker is drained now, or no longer
 )
 
 // Event is what an apply changed, as data. Task is frozen. Fence and Session of

@@ -254,7 +254,7 @@ func (c *chance) command() *fsmpb.Command {
 	who := worker + "/" + boot
 	digest := uint64(c.n(0, 1))
 	var cmd *fsmpb.Command
-	switch c.n(0, 36) {
+	switch c.n(0, 38) {
 	case 0, 1, 2, 3:
 		cmd = submitCmd(c.specs(3)...)
 	case 4, 5, 6, 7, 8:
@@ -301,6 +301,10 @@ func (c *chance) command() *fsmpb.Command {
 		cmd = c.schedule()
 	case 35:
 		cmd = sweepCmd(&fsmpb.Sweep{What: c.filter(), Reason: c.pick("", "swept")})
+	case 36:
+		cmd = drainCmd(worker, c.one(2))
+	case 37:
+		cmd = removeCmd(worker, c.one(2))
 	case 23:
 		return spareCmd(c.m.now - c.n(-2, 20)*Second)
 	default:

@@ -28,7 +28,7 @@ type choice struct {
 // alone, nor what the end of a batch brings: then it says so.
 func chosen(m *Machine, id uint64, n int) (want []uint64, known bool) {
 	s := m.live[id]
-	if s == nil || s.rec.Draining || s.rec.Ending != CauseNone {
+	if s == nil || s.rec.Draining || s.drained || s.rec.Ending != CauseNone {
 		return nil, true
 	}
 	c := choice{

@@ -116,6 +116,14 @@ func removeMemberCmd(name, serverID string) *fsmpb.Command {
 	return &fsmpb.Command{Kind: &fsmpb.Command_RemoveMember{RemoveMember: &fsmpb.RemoveMember{Name: name, ServerId: serverID}}}
 }
 
+func drainCmd(worker string, undo bool) *fsmpb.Command {
+	return &fsmpb.Command{Kind: &fsmpb.Command_DrainWorker{DrainWorker: &fsmpb.DrainWorker{Worker: worker, Undo: undo}}}
+}
+
+func removeCmd(worker string, force bool) *fsmpb.Command {
+	return &fsmpb.Command{Kind: &fsmpb.Command_RemoveWorker{RemoveWorker: &fsmpb.RemoveWorker{Worker: worker, Force: force}}}
+}
+
 func finalizeCmd(level uint32) *fsmpb.Command {
 	return &fsmpb.Command{Kind: &fsmpb.Command_Finalize{Finalize: &fsmpb.Finalize{Level: level}}}
 }

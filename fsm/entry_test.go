@@ -88,6 +88,8 @@ func everyCommand() map[string]*fsmpb.Command {
 		"fire": fireCmd(&fsmpb.FireItem{
 			Schedule: "nightly", SpecVersion: 2, FireTime: epochStart, NextFire: epochStart + Hour, Skip: true,
 		}),
+		"drain_worker":  drainCmd("w01", true),
+		"remove_worker": removeCmd("w01", true),
 	}
 	for _, c := range all {
 		c.Principal = "client:0011223344556677"

@@ -146,6 +146,9 @@ func (m *Machine) succeed(l *line, old *Task, c *fsmpb.Completion) {
 	t := *old
 	t.settle(Ended{Cause: CauseCompleted, Verb: VerbComplete, Digest: c.GetDigest(), At: m.now})
 	t.Result, t.ResultContentType, t.Error = c.GetResult(), c.GetContentType(), ""
+	if s := m.live[old.Session]; s != nil {
+		m.editSession(s).CompletedTotal++
+	}
 	m.finish(l, old, &t, Succeeded, CauseCompleted, "")
 	m.follow(l, t.ID, 0, c.GetFollowUp())
 }
@@ -167,6 +170,9 @@ func (m *Machine) fail(l *line, old *Task, f failure) {
 	cause := CauseFailed
 	if f.snooze && !f.permanent {
 		cause = CauseSnoozed
+	}
+	if s := m.live[old.Session]; s != nil && cause == CauseFailed {
+		m.editSession(s).FailedTotal++
 	}
 	t := *old
 	t.settle(Ended{Cause: cause, Verb: VerbFail, Digest: f.digest, At: m.now, Error: f.err})
@@ -233,7 +239,8 @@ func (m *Machine) stopped(l *line, old *Task) {
 }
 
 // lose ends an attempt because its session ended. The task returns to its old
-// place; its fence stays redeemable unless a new process took the worker over.
+// place; its fence stays redeemable unless a new process took the worker over,
+// or it was removed.
 func (m *Machine) lose(l *line, old *Task, cause Cause) {
 	if old.State == Stopping {
 		m.void(old, cause)
@@ -241,7 +248,7 @@ func (m *Machine) lose(l *line, old *Task, cause Cause) {
 		return
 	}
 	t := *old
-	if cause != CauseClosed && !mutated("M15") { // a goodbye is no crash
+	if cause != CauseClosed && cause != CauseRemoved && !mutated("M15") { // a goodbye is no crash
 		t.Crashes++
 		if t.Solo {
 			t.SoloCrashes++
@@ -253,7 +260,7 @@ func (m *Machine) lose(l *line, old *Task, cause Cause) {
 		m.void(old, cause)
 		t.settle(e)
 		m.finish(l, old, &t, Dead, cause, ReasonPoison)
-	case cause == CauseTakenOver:
+	case cause == CauseTakenOver || cause == CauseRemoved:
 		m.void(old, cause)
 		t.settle(e)
 		m.requeue(l, old, &t, cause)

@@ -137,7 +137,7 @@ func (l *loader) queue(r *fsmpb.QueueRecord) error {
 func (l *loader) worker(r *fsmpb.WorkerRecord) error {
 	last, _, some := l.m.workers.Max()
 	rec := &workerRecord{
-		epoch: l.m.epoch, name: r.Worker, boot: r.Boot, retired: r.RetiredBoots, seenAt: r.SeenAt,
+		epoch: l.m.epoch, name: r.Worker, boot: r.Boot, retired: r.RetiredBoots, seenAt: r.SeenAt, drained: r.Drained,
 	}
 	l.m.workers.Set(r.Worker, rec)
 	l.m.known[r.Worker] = &worker{rec: rec}
@@ -154,7 +154,7 @@ func (l *loader) session(r *fsmpb.SessionRecord) error {
 		w.rec.boot != r.Boot || r.Ending != (r.EndingCause != 0) {
 		return errInconsistent
 	}
-	s := &session{rec: sessionOf(r, l.m.epoch)}
+	s := &session{drained: w.rec.drained, rec: sessionOf(r, l.m.epoch)}
 	s.lines = make([]*line, len(s.rec.Queues))
 	s.weigh()
 	s.label()

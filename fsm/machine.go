@@ -237,6 +237,10 @@ func (m *Machine) verb(c *fsmpb.Command) Result {
 		return m.removeMember(k.RemoveMember)
 	case *fsmpb.Command_Finalize:
 		return m.finalize(k.Finalize)
+	case *fsmpb.Command_DrainWorker:
+		return m.drainWorker(k.DrainWorker)
+	case *fsmpb.Command_RemoveWorker:
+		return m.removeWorker(k.RemoveWorker)
 	default:
 		panic(fmt.Sprintf("command of kind %T", c.Kind))
 	}

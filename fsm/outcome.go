@@ -50,7 +50,9 @@ const (
 	BatchUnfinished // delete: its batch has tasks that have not ended
 	SweepsFull      // sweep: MaxSweeps are under way
 	NoSweep         // no such sweep, or it is forgotten
+	NoWorker        // no such worker
+	WorkerBusy      // remove worker: it holds tasks
 )
 
 // lastOutcome is the newest number that this binary knows.
-const lastOutcome = NoSweep
+const lastOutcome = WorkerBusy

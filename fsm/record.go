@@ -75,6 +75,7 @@ func recordOfSession(s *sessionRecord) *fsmpb.SessionRecord {
 		Draining: s.Draining, Pull: s.Pull, Beats: s.Beats, Clearing: s.Clearing,
 		Host: s.Host, Pid: s.PID, Version: s.Version, OpenedAt: s.OpenedAt,
 		AssignedTotal: s.AssignedTotal, PollSeq: s.PollSeq, PollTasks: s.PollTasks,
+		CompletedTotal: s.CompletedTotal, FailedTotal: s.FailedTotal,
 		Ending: s.Ending != CauseNone, EndingCause: uint32(s.Ending),
 		Served: s.served, ServedAll: s.servedAll,
 	}
@@ -90,6 +91,7 @@ func sessionOf(r *fsmpb.SessionRecord, epoch uint64) *sessionRecord {
 		Draining: r.Draining, Pull: r.Pull, Beats: r.Beats, Clearing: r.Clearing,
 		Host: r.Host, PID: r.Pid, Version: r.Version, OpenedAt: r.OpenedAt,
 		AssignedTotal: r.AssignedTotal, PollSeq: r.PollSeq, PollTasks: r.PollTasks,
+		CompletedTotal: r.CompletedTotal, FailedTotal: r.FailedTotal,
 		Ending: Cause(r.EndingCause), Queues: make([]QueueWeight, len(r.Queues)),
 	}}
 	for i, q := range r.Queues {
@@ -99,7 +101,7 @@ func sessionOf(r *fsmpb.SessionRecord, epoch uint64) *sessionRecord {
 }
 
 func recordOfWorker(w *workerRecord) *fsmpb.WorkerRecord {
-	return &fsmpb.WorkerRecord{Worker: w.name, Boot: w.boot, RetiredBoots: w.retired, SeenAt: w.seenAt}
+	return &fsmpb.WorkerRecord{Worker: w.name, Boot: w.boot, RetiredBoots: w.retired, SeenAt: w.seenAt, Drained: w.drained}
 }
 
 func recordOfRequest(id string, r *request) *fsmpb.RequestRecord {

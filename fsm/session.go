@@ -16,7 +16,8 @@ type Session struct {
 	Labels   map[string]string
 	Slots    int
 	TTL      int64
-	Draining bool
+	Draining bool // its process ends
+	Drained  bool // an operator keeps tasks from its worker; not in the session's record
 	Pull     bool
 	Beats    bool // pull: its process sends heartbeats
 	Clearing bool // drains so that a task can run alone
@@ -25,11 +26,13 @@ type Session struct {
 	Version  string
 	OpenedAt int64
 
-	Held          int // Running + Stopping
-	AssignedTotal uint64
-	PollSeq       uint64
-	PollTasks     []uint64
-	Ending        Cause // not CauseNone: its tasks are being returned
+	Held           int // Running + Stopping
+	AssignedTotal  uint64
+	CompletedTotal uint64
+	FailedTotal    uint64
+	PollSeq        uint64
+	PollTasks      []uint64
+	Ending         Cause // not CauseNone: its tasks are being returned
 }
 
 // QueueWeight is a queue that a session serves and its share (≥ 1).
@@ -39,8 +42,8 @@ type QueueWeight struct {
 }
 
 // sessionRecord is what the table keeps of a session: Session without Held,
-// which is counted. It may be changed in place by the epoch that made it; its
-// slices and maps are replaced, not changed.
+// which is counted, and Drained, which its worker's record says. It may be changed
+// in place by the epoch that made it; its slices and maps are replaced, not changed.
 type sessionRecord struct {
 	Session
 	epoch uint64
@@ -53,10 +56,11 @@ type sessionRecord struct {
 
 // session is a session at work: its record and the attempts that it holds.
 type session struct {
-	rec   *sessionRecord
-	held  fences
-	solo  int     // held attempts that must run alone: 0 or 1
-	lines []*line // of rec.Queues; nil until the queue exists
+	rec     *sessionRecord
+	held    fences
+	solo    int     // held attempts that must run alone: 0 or 1
+	lines   []*line // of rec.Queues; nil until the queue exists
+	drained bool    // its worker is
 
 	weighted bool     // the queues' weights are not all equal
 	pairs    []string // the labels, as Label.append writes them; sorted
@@ -64,7 +68,7 @@ type session struct {
 
 // free returns how many more tasks the session has room for.
 func (s *session) free() int {
-	if s.rec.Draining || s.rec.Ending != CauseNone || s.solo > 0 {
+	if s.rec.Draining || s.drained || s.rec.Ending != CauseNone || s.solo > 0 {
 		return 0
 	}
 	return max(s.rec.Slots-s.held.len(), 0)
@@ -72,7 +76,7 @@ func (s *session) free() int {
 
 func (s *session) view() *Session {
 	c := s.rec.Session
-	c.Held = s.held.len()
+	c.Held, c.Drained = s.held.len(), s.drained
 	return &c
 }
 
@@ -118,7 +122,7 @@ func (m *Machine) openSession(c *fsmpb.OpenSession) Result {
 	}
 	w = m.enrol(w, c.GetWorker(), c.GetBoot())
 	m.lastSession++
-	s := &session{rec: &sessionRecord{epoch: m.epoch, Session: Session{
+	s := &session{drained: w.rec.drained, rec: &sessionRecord{epoch: m.epoch, Session: Session{
 		ID: m.lastSession, Worker: w.rec.name, Boot: w.rec.boot, OpenedAt: m.now,
 	}}}
 	m.sessions.Set(s.rec.ID, s.rec)

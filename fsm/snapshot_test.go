@@ -47,6 +47,7 @@ func fullTable(tb reporter) *table {
 	w.do(expireCmd(4)) // task 12 may be redeemed
 	w.do(openCmd(&fsmpb.OpenSession{Worker: "w3", Boot: "a", Slots: 1, Pull: true}))
 	w.do(updateCmd(&fsmpb.UpdateSession{Session: 5, Beats: true}))
+	w.do(drainCmd("w2", false))
 	w.do(submitCmd(&fsmpb.TaskSpec{Priority: proto.Int32(9)}))
 	w.do(assignCmd(5, 1))
 	w.do(queueCmd(&fsmpb.SetQueue{Queue: "slow", Settings: &fsmpb.QueueSettings{

@@ -216,6 +216,10 @@ func (s *story) verb(verb string, o options) *fsmpb.Command {
 		return memberCmd(&fsmpb.SetMember{Name: o.rest[0], ServerId: o.set["id"], Level: uint32(o.num("level"))})
 	case "remove-member":
 		return removeMemberCmd(o.rest[0], o.rest[1])
+	case "drain":
+		return drainCmd(o.rest[0], o.flag("undo"))
+	case "remove":
+		return removeCmd(o.rest[0], o.flag("force"))
 	case "finalize":
 		return finalizeCmd(uint32(o.num("level")))
 	}

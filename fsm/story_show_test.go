@@ -33,6 +33,9 @@ func (s *story) show(words []string) {
 		if ses.Beats {
 			beats = " beats"
 		}
+		if ses.Drained {
+			beats += " drained"
+		}
 		s.printf("session %d of %s/%s slots=%d held=%d assigned=%d draining=%v clearing=%v ending=%q assignable=%d%s", ses.ID, ses.Worker, ses.Boot,
 			ses.Slots, ses.Held, ses.AssignedTotal, ses.Draining, ses.Clearing, ses.Ending, s.m.Assignable(ses.ID, MaxSlots), beats)
 	case "batch":
@@ -50,6 +53,16 @@ func (s *story) show(words []string) {
 	case "dead":
 		for g := range s.m.DeadGroups(&fsmpb.RetryDead{}, 0) {
 			s.printf("group %s/%s %q count=%d first=%s last=%s example=%d", g.Queue, g.Kind, g.Error, g.Count, s.clock(g.FirstAt), s.clock(g.LastAt), g.Example)
+		}
+	case "worker":
+		w := s.m.Worker(words[1])
+		if w == nil {
+			s.printf("none")
+			return
+		}
+		s.printf("worker %s/%s seen=%s drained=%v", w.Name, w.Boot, s.clock(w.SeenAt), w.Drained)
+		if ses := w.Session; ses != nil {
+			s.printf("  session %d held=%d assigned=%d completed=%d failed=%d", ses.ID, ses.Held, ses.AssignedTotal, ses.CompletedTotal, ses.FailedTotal)
 		}
 	case "due":
 		if len(words) > 1 {

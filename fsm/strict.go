@@ -99,6 +99,10 @@ func unknownInKind(c *fsmpb.Command) bool {
 		return unknown(k.CancelBatch)
 	case *fsmpb.Command_RetryDead:
 		return unknown(k.RetryDead)
+	case *fsmpb.Command_DrainWorker:
+		return unknown(k.DrainWorker)
+	case *fsmpb.Command_RemoveWorker:
+		return unknown(k.RemoveWorker)
 	}
 	return false
 }

@@ -32,10 +32,11 @@ const (
 	CauseTakenOver // its worker came back with a new boot id
 	CauseClosed    // its worker said goodbye
 	CauseCancelled
+	CauseRemoved // an operator removed its worker
 )
 
 // lastCause is the newest number that this binary knows.
-const lastCause = CauseCancelled
+const lastCause = CauseRemoved
 
 // Verb is what a worker asked for an attempt; kept with an ended fence so that
 // a repeat is told from a conflict.

@@ -1,10 +1,25 @@
 package fsm
 
-// tick carries out what is due: first what earlier entries had to cut off (ends of
-// sessions, batches, children to be told, bulk retries, sweeps), then tasks, then queues,
-// workers, request ids, clients, schedules and batches, each in the order of their times. What the entry's budget leaves undone stays due, and so do the
-// timeouts up to the time before which they are spared.
+// tick carries out what is due, and what falls due by that: the end of a task may
+// end those that wait for it, and fill their queues. What the entry's budget leaves
+// undone stays due, and so do the timeouts up to the time before which they are
+// spared.
 func (m *Machine) tick(spareBefore int64) Result {
+	for left := -1; m.budget > 0 && m.budget != left; {
+		if due := m.NextDueSparing(spareBefore); due == 0 || due > m.now {
+			break
+		}
+		left = m.budget
+		m.round(spareBefore)
+	}
+	return Result{Outcome: Accepted}
+}
+
+// round carries out what is due: first what earlier entries had to cut off (ends of
+// sessions, batches, children to be told, bulk retries, sweeps), then tasks, then
+// queues, workers, request ids, clients, schedules and batches, each in the order of
+// their times.
+func (m *Machine) round(spareBefore int64) {
 	for m.budget > 0 {
 		_, s, ok := m.ending.Min()
 		if !ok {
@@ -36,7 +51,6 @@ func (m *Machine) tick(spareBefore int64) Result {
 		m.budget--
 		m.dropBatch(m.lots[it.id])
 	}
-	return Result{Outcome: Accepted}
 }
 
 // carryOn goes on with what was more than one entry may do.

@@ -76,6 +76,23 @@ func (m *Machine) Sessions() iter.Seq[*Session] {
 	}
 }
 
+// Worker returns what is known of a worker, or nil.
+func (m *Machine) Worker(name string) *Worker {
+	if w := m.known[name]; w != nil {
+		return w.view()
+	}
+	return nil
+}
+
+// WorkersAfter yields workers with name > after, by name.
+func (m *Machine) WorkersAfter(after string) iter.Seq[*Worker] {
+	return func(yield func(*Worker) bool) {
+		m.workers.Ascend(after, func(name string, _ *workerRecord) bool {
+			return name == after || yield(m.known[name].view())
+		})
+	}
+}
+
 // Clearing yields the ids of the sessions that drain so that a task can run alone.
 func (m *Machine) Clearing() iter.Seq[uint64] {
 	return func(yield func(uint64) bool) {

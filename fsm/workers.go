@@ -1,6 +1,19 @@
 package fsm
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/taskraft/taskraft/fsm/fsmpb"
+)
+
+// Worker is what the table knows of a worker id. A copy.
+type Worker struct {
+	Name    string
+	Boot    string // of its last process
+	SeenAt  int64  // when its last session opened or ended
+	Drained bool
+	Session *Session // nil: it has none, or one that ends
+}
 
 // workerRecord is what the table knows of a worker id beyond its sessions: the
 // present boot id and those that it replaced. Changed in place by its epoch.
@@ -10,12 +23,22 @@ type workerRecord struct {
 	boot    string
 	retired []string // oldest first, at most MaxRetiredBoots; replaced, not changed
 	seenAt  int64    // when its last session opened or ended
+	drained bool     // gets no ordinary tasks
 }
 
 // worker is a worker id and its session, if it has one.
 type worker struct {
 	rec     *workerRecord
 	session *session
+}
+
+// view returns the exported copy.
+func (w *worker) view() *Worker {
+	v := &Worker{Name: w.rec.name, Boot: w.rec.boot, SeenAt: w.rec.seenAt, Drained: w.rec.drained}
+	if w.session != nil && w.session.rec.Ending == CauseNone {
+		v.Session = w.session.view()
+	}
+	return v
 }
 
 // due returns when a worker without a session is forgotten; 0: never.
@@ -51,7 +74,7 @@ func (m *Machine) enrol(w *worker, name, boot string) *worker {
 	}
 	if w.rec.boot != boot {
 		m.setWorker(w, func(_ *worker, rec *workerRecord) {
-			rec.retired = appendFrozen(rec.retired, rec.boot, MaxRetiredBoots)
+			rec.retire(rec.boot)
 			rec.boot = boot
 		})
 	}
@@ -59,8 +82,15 @@ func (m *Machine) enrol(w *worker, name, boot string) *worker {
 	return w
 }
 
+// retire refuses a process of the worker from now on.
+func (w *workerRecord) retire(boot string) {
+	if !slices.Contains(w.retired, boot) {
+		w.retired = appendFrozen(w.retired, boot, MaxRetiredBoots)
+	}
+}
+
 // Replaced reports whether another process took the worker over from this one,
-// which is refused from then on.
+// or an operator removed it: it is refused from then on.
 func (m *Machine) Replaced(name, boot string) bool {
 	w := m.known[name]
 	return w != nil && slices.Contains(w.rec.retired, boot)
@@ -85,4 +115,53 @@ func (m *Machine) forgetWorker(name string) {
 	m.setNameDue(dueWorker, name, m.known[name].due(), 0)
 	delete(m.known, name)
 	m.workers.Delete(name)
+}
+
+// drainWorker keeps tasks from a worker, or ends that. It outlives the worker's
+// processes: an operator who drains a host does not want a restart to undo it.
+func (m *Machine) drainWorker(c *fsmpb.DrainWorker) Result {
+	w := m.known[c.GetWorker()]
+	switch {
+	case w == nil:
+		return Result{Outcome: NoWorker}
+	case w.rec.drained != c.GetUndo():
+		return Result{Outcome: Duplicate}
+	}
+	m.setDrained(w, !c.GetUndo())
+	return Result{Outcome: Accepted}
+}
+
+func (m *Machine) setDrained(w *worker, on bool) {
+	m.setWorker(w, func(_ *worker, rec *workerRecord) { rec.drained = on })
+	if w.session == nil {
+		return
+	}
+	w.session.drained = on
+	if on {
+		m.setClearing(w.session, false)
+	}
+	m.emit(Event{Kind: WorkerChanged, Session: w.session.rec.ID})
+}
+
+// removeWorker ends a worker's session and refuses its process for ever; a new one
+// may come under the id.
+func (m *Machine) removeWorker(c *fsmpb.RemoveWorker) Result {
+	w := m.known[c.GetWorker()]
+	if w == nil {
+		return Result{Outcome: NoWorker}
+	}
+	s := w.session
+	if s != nil && s.held.len() > 0 && !c.GetForce() {
+		return Result{Outcome: WorkerBusy}
+	}
+	m.setWorker(w, func(_ *worker, rec *workerRecord) {
+		rec.retire(rec.boot)
+		rec.drained = false
+	})
+	if s != nil {
+		m.endSession(s, CauseRemoved)
+		m.returnHeld(s, MaxSlots)
+	}
+	m.renounceOthers(w.rec.name, "")
+	return Result{Outcome: Accepted}
 }

@@ -23,6 +23,7 @@ var causes = [...]string{
 	fsm.CauseTakenOver: "taken_over",
 	fsm.CauseClosed:    "closed",
 	fsm.CauseCancelled: "cancelled",
+	fsm.CauseRemoved:   "removed",
 }
 
 func timestamp(ns int64) *timestamppb.Timestamp {

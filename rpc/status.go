@@ -117,6 +117,8 @@ var refusals = map[fsm.Outcome]refusalStatus{
 	fsm.BatchesFull:       {codes.ResourceExhausted, reason.BatchesFull, "too many batches have not finished"},
 	fsm.StagingFull:       {codes.ResourceExhausted, reason.StagingFull, "open batches hold as much as they may"},
 	fsm.RetriesFull:       {codes.ResourceExhausted, reason.RetriesFull, "too many bulk retries are under way"},
+	fsm.NoWorker:          {codes.NotFound, reason.WorkerNotFound, "no such worker"},
+	fsm.WorkerBusy:        {codes.FailedPrecondition, reason.WorkerBusy, "the worker holds tasks: drain it first, or remove it by force"},
 	fsm.NoSchedule:        {codes.NotFound, reason.ScheduleNotFound, "no such schedule"},
 	fsm.ScheduleExists:    {codes.AlreadyExists, reason.ScheduleExists, "a schedule of this name says something else: replace it, or choose another name"},
 	fsm.SchedulesFull:     {codes.ResourceExhausted, reason.SchedulesFull, "too many schedules"},
@@ -130,6 +132,6 @@ var refusals = map[fsm.Outcome]refusalStatus{
 	fsm.NoSweep:           {codes.NotFound, reason.SweepNotFound, "no such sweep, or it ended long ago"},
 	fsm.BatchUnfinished:   {codes.FailedPrecondition, reason.BatchUnfinished, "its batch has not finished: cancel the batch or wait for it first"},
 	fsm.WorkerIDInUse:     {codes.AlreadyExists, reason.WorkerIDInUse, "another process with this worker id has a live stream: choose another id or stop that process"},
-	fsm.BootReplaced:      {codes.FailedPrecondition, reason.BootReplaced, "a newer process of this worker took over: this one must end"},
+	fsm.BootReplaced:      {codes.FailedPrecondition, reason.BootReplaced, "a newer process took this worker's place, or an operator removed it: this one must end"},
 	fsm.NoSession:         {codes.FailedPrecondition, reason.NoSession, "no session: attach or poll again"},
 }

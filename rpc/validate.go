@@ -70,11 +70,13 @@ func (v *violations) hostPort(field, addr string) {
 }
 
 func (v *violations) worker(id, boot string) {
+	v.workerID("worker_id", id)
+	v.workerID("boot_id", boot)
+}
+
+func (v *violations) workerID(field, id string) {
 	if !workerID.MatchString(id) {
-		v.add("worker_id", "got %s, want %s", quoted(id), workerID)
-	}
-	if !workerID.MatchString(boot) {
-		v.add("boot_id", "got %s, want %s", quoted(boot), workerID)
+		v.add(field, "got %s, want %s", quoted(id), workerID)
 	}
 }
 

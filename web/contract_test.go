@@ -134,6 +134,14 @@ func callWorkers(m *master) {
 		m.t.Errorf("another result: %s", a.raw)
 	}
 	m.want(200, "POST", "/v1/workers/w1:fail", `{"boot_id": "b1", "failure": {`+fences[1]+`, "error": "no", "permanent": true}}`)
+	m.want(200, "GET", "/v1/workers?gone=true", "")
+	if a := m.want(200, "GET", "/v1/workers/w1", ""); a.text("mode") != "pull" || a.text("failed_total") != "1" {
+		m.t.Errorf("the worker: %s", a.raw)
+	}
+	m.want(200, "POST", "/v1/workers/w1:drain", "")
+	m.want(200, "POST", "/v1/workers/w1:drain", `{"undo": true}`)
+	m.want(200, "DELETE", "/v1/workers/w1", "")
+	m.refused(m.call("GET", "/v1/workers/w9", ""), 404, "WORKER_NOT_FOUND", "w9")
 }
 
 func callCluster(m *master) {

@@ -106,6 +106,8 @@ type Command struct {
 	//	*Command_DeleteSchedule
 	//	*Command_TriggerSchedule
 	//	*Command_Fire
+	//	*Command_DrainWorker
+	//	*Command_RemoveWorker
 	//	*Command_RemoveMember
 	Kind          isCommand_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
@@ -406,6 +408,24 @@ func (x *Command) GetFire() *Fire {
 	return nil
 }
 
+func (x *Command) GetDrainWorker() *DrainWorker {
+	if x != nil {
+		if x, ok := x.Kind.(*Command_DrainWorker); ok {
+			return x.DrainWorker
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetRemoveWorker() *RemoveWorker {
+	if x != nil {
+		if x, ok := x.Kind.(*Command_RemoveWorker); ok {
+			return x.RemoveWorker
+		}
+	}
+	return nil
+}
+
 func (x *Command) GetRemoveMember() *RemoveMember {
 	if x != nil {
 		if x, ok := x.Kind.(*Command_RemoveMember); ok {
@@ -527,6 +547,14 @@ type Command_Fire struct {
 	Fire *Fire `protobuf:"bytes,44,opt,name=fire,proto3,oneof"`
 }
 
+type Command_DrainWorker struct {
+	DrainWorker *DrainWorker `protobuf:"bytes,47,opt,name=drain_worker,json=drainWorker,proto3,oneof"`
+}
+
+type Command_RemoveWorker struct {
+	RemoveWorker *RemoveWorker `protobuf:"bytes,48,opt,name=remove_worker,json=removeWorker,proto3,oneof"`
+}
+
 type Command_RemoveMember struct {
 	RemoveMember *RemoveMember `protobuf:"bytes,56,opt,name=remove_member,json=removeMember,proto3,oneof"`
 }
@@ -584,6 +612,10 @@ func (*Command_DeleteSchedule) isCommand_Kind() {}
 func (*Command_TriggerSchedule) isCommand_Kind() {}
 
 func (*Command_Fire) isCommand_Kind() {}
+
+func (*Command_DrainWorker) isCommand_Kind() {}
+
+func (*Command_RemoveWorker) isCommand_Kind() {}
 
 func (*Command_RemoveMember) isCommand_Kind() {}
 
@@ -2873,6 +2905,114 @@ func (x *RateLimit) GetBurst() uint32 {
 	return 0
 }
 
+// DrainWorker keeps ordinary tasks from a worker, whatever process it is, until
+// it is undone.
+type DrainWorker struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Worker        string                 `protobuf:"bytes,1,opt,name=worker,proto3" json:"worker,omitempty"`
+	Undo          bool                   `protobuf:"varint,2,opt,name=undo,proto3" json:"undo,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DrainWorker) Reset() {
+	*x = DrainWorker{}
+	mi := &file_log_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DrainWorker) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DrainWorker) ProtoMessage() {}
+
+func (x *DrainWorker) ProtoReflect() protoreflect.Message {
+	mi := &file_log_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DrainWorker.ProtoReflect.Descriptor instead.
+func (*DrainWorker) Descriptor() ([]byte, []int) {
+	return file_log_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *DrainWorker) GetWorker() string {
+	if x != nil {
+		return x.Worker
+	}
+	return ""
+}
+
+func (x *DrainWorker) GetUndo() bool {
+	if x != nil {
+		return x.Undo
+	}
+	return false
+}
+
+// RemoveWorker ends a worker's session and refuses its present process for ever.
+// One that holds tasks is removed only by force: they return to their places.
+type RemoveWorker struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Worker        string                 `protobuf:"bytes,1,opt,name=worker,proto3" json:"worker,omitempty"`
+	Force         bool                   `protobuf:"varint,2,opt,name=force,proto3" json:"force,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveWorker) Reset() {
+	*x = RemoveWorker{}
+	mi := &file_log_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveWorker) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveWorker) ProtoMessage() {}
+
+func (x *RemoveWorker) ProtoReflect() protoreflect.Message {
+	mi := &file_log_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveWorker.ProtoReflect.Descriptor instead.
+func (*RemoveWorker) Descriptor() ([]byte, []int) {
+	return file_log_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *RemoveWorker) GetWorker() string {
+	if x != nil {
+		return x.Worker
+	}
+	return ""
+}
+
+func (x *RemoveWorker) GetForce() bool {
+	if x != nil {
+		return x.Force
+	}
+	return false
+}
+
 // SetMember records where a master can be reached.
 type SetMember struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2888,7 +3028,7 @@ type SetMember struct {
 
 func (x *SetMember) Reset() {
 	*x = SetMember{}
-	mi := &file_log_proto_msgTypes[33]
+	mi := &file_log_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2900,7 +3040,7 @@ func (x *SetMember) String() string {
 func (*SetMember) ProtoMessage() {}
 
 func (x *SetMember) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[33]
+	mi := &file_log_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2913,7 +3053,7 @@ func (x *SetMember) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetMember.ProtoReflect.Descriptor instead.
 func (*SetMember) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{33}
+	return file_log_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *SetMember) GetName() string {
@@ -2969,7 +3109,7 @@ type RemoveMember struct {
 
 func (x *RemoveMember) Reset() {
 	*x = RemoveMember{}
-	mi := &file_log_proto_msgTypes[34]
+	mi := &file_log_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2981,7 +3121,7 @@ func (x *RemoveMember) String() string {
 func (*RemoveMember) ProtoMessage() {}
 
 func (x *RemoveMember) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[34]
+	mi := &file_log_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2994,7 +3134,7 @@ func (x *RemoveMember) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveMember.ProtoReflect.Descriptor instead.
 func (*RemoveMember) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{34}
+	return file_log_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *RemoveMember) GetName() string {
@@ -3021,7 +3161,7 @@ type Finalize struct {
 
 func (x *Finalize) Reset() {
 	*x = Finalize{}
-	mi := &file_log_proto_msgTypes[35]
+	mi := &file_log_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3033,7 +3173,7 @@ func (x *Finalize) String() string {
 func (*Finalize) ProtoMessage() {}
 
 func (x *Finalize) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[35]
+	mi := &file_log_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3046,7 +3186,7 @@ func (x *Finalize) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finalize.ProtoReflect.Descriptor instead.
 func (*Finalize) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{35}
+	return file_log_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Finalize) GetLevel() uint32 {
@@ -3074,7 +3214,7 @@ type SetSchedule struct {
 
 func (x *SetSchedule) Reset() {
 	*x = SetSchedule{}
-	mi := &file_log_proto_msgTypes[36]
+	mi := &file_log_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3086,7 +3226,7 @@ func (x *SetSchedule) String() string {
 func (*SetSchedule) ProtoMessage() {}
 
 func (x *SetSchedule) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[36]
+	mi := &file_log_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3099,7 +3239,7 @@ func (x *SetSchedule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetSchedule.ProtoReflect.Descriptor instead.
 func (*SetSchedule) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{36}
+	return file_log_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *SetSchedule) GetSchedule() string {
@@ -3176,7 +3316,7 @@ type PauseSchedule struct {
 
 func (x *PauseSchedule) Reset() {
 	*x = PauseSchedule{}
-	mi := &file_log_proto_msgTypes[37]
+	mi := &file_log_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3188,7 +3328,7 @@ func (x *PauseSchedule) String() string {
 func (*PauseSchedule) ProtoMessage() {}
 
 func (x *PauseSchedule) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[37]
+	mi := &file_log_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3201,7 +3341,7 @@ func (x *PauseSchedule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseSchedule.ProtoReflect.Descriptor instead.
 func (*PauseSchedule) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{37}
+	return file_log_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *PauseSchedule) GetSchedule() string {
@@ -3227,7 +3367,7 @@ type DeleteSchedule struct {
 
 func (x *DeleteSchedule) Reset() {
 	*x = DeleteSchedule{}
-	mi := &file_log_proto_msgTypes[38]
+	mi := &file_log_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3239,7 +3379,7 @@ func (x *DeleteSchedule) String() string {
 func (*DeleteSchedule) ProtoMessage() {}
 
 func (x *DeleteSchedule) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[38]
+	mi := &file_log_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3252,7 +3392,7 @@ func (x *DeleteSchedule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteSchedule.ProtoReflect.Descriptor instead.
 func (*DeleteSchedule) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{38}
+	return file_log_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *DeleteSchedule) GetSchedule() string {
@@ -3272,7 +3412,7 @@ type TriggerSchedule struct {
 
 func (x *TriggerSchedule) Reset() {
 	*x = TriggerSchedule{}
-	mi := &file_log_proto_msgTypes[39]
+	mi := &file_log_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3284,7 +3424,7 @@ func (x *TriggerSchedule) String() string {
 func (*TriggerSchedule) ProtoMessage() {}
 
 func (x *TriggerSchedule) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[39]
+	mi := &file_log_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3297,7 +3437,7 @@ func (x *TriggerSchedule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TriggerSchedule.ProtoReflect.Descriptor instead.
 func (*TriggerSchedule) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{39}
+	return file_log_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *TriggerSchedule) GetSchedule() string {
@@ -3318,7 +3458,7 @@ type Fire struct {
 
 func (x *Fire) Reset() {
 	*x = Fire{}
-	mi := &file_log_proto_msgTypes[40]
+	mi := &file_log_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3330,7 +3470,7 @@ func (x *Fire) String() string {
 func (*Fire) ProtoMessage() {}
 
 func (x *Fire) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[40]
+	mi := &file_log_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3343,7 +3483,7 @@ func (x *Fire) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fire.ProtoReflect.Descriptor instead.
 func (*Fire) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{40}
+	return file_log_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Fire) GetItems() []*FireItem {
@@ -3366,7 +3506,7 @@ type FireItem struct {
 
 func (x *FireItem) Reset() {
 	*x = FireItem{}
-	mi := &file_log_proto_msgTypes[41]
+	mi := &file_log_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3378,7 +3518,7 @@ func (x *FireItem) String() string {
 func (*FireItem) ProtoMessage() {}
 
 func (x *FireItem) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[41]
+	mi := &file_log_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3391,7 +3531,7 @@ func (x *FireItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FireItem.ProtoReflect.Descriptor instead.
 func (*FireItem) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{41}
+	return file_log_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *FireItem) GetSchedule() string {
@@ -3435,7 +3575,7 @@ const file_log_proto_rawDesc = "" +
 	"\n" +
 	"\tlog.proto\x12\ftaskraft.fsm\"=\n" +
 	"\bCommands\x121\n" +
-	"\bcommands\x18\x01 \x03(\v2\x15.taskraft.fsm.CommandR\bcommands\"\x9d\r\n" +
+	"\bcommands\x18\x01 \x03(\v2\x15.taskraft.fsm.CommandR\bcommands\"\xa0\x0e\n" +
 	"\aCommand\x12\x1c\n" +
 	"\tprincipal\x18\x01 \x01(\tR\tprincipal\x12&\n" +
 	"\x04call\x18\x02 \x01(\v2\x12.taskraft.fsm.CallR\x04call\x12.\n" +
@@ -3469,7 +3609,9 @@ const file_log_proto_rawDesc = "" +
 	"\x0epause_schedule\x18) \x01(\v2\x1b.taskraft.fsm.PauseScheduleH\x00R\rpauseSchedule\x12G\n" +
 	"\x0fdelete_schedule\x18* \x01(\v2\x1c.taskraft.fsm.DeleteScheduleH\x00R\x0edeleteSchedule\x12J\n" +
 	"\x10trigger_schedule\x18+ \x01(\v2\x1d.taskraft.fsm.TriggerScheduleH\x00R\x0ftriggerSchedule\x12(\n" +
-	"\x04fire\x18, \x01(\v2\x12.taskraft.fsm.FireH\x00R\x04fire\x12A\n" +
+	"\x04fire\x18, \x01(\v2\x12.taskraft.fsm.FireH\x00R\x04fire\x12>\n" +
+	"\fdrain_worker\x18/ \x01(\v2\x19.taskraft.fsm.DrainWorkerH\x00R\vdrainWorker\x12A\n" +
+	"\rremove_worker\x180 \x01(\v2\x1a.taskraft.fsm.RemoveWorkerH\x00R\fremoveWorker\x12A\n" +
 	"\rremove_member\x188 \x01(\v2\x1a.taskraft.fsm.RemoveMemberH\x00R\fremoveMemberB\x06\n" +
 	"\x04kind\"i\n" +
 	"\x04Call\x12\x16\n" +
@@ -3695,7 +3837,13 @@ const file_log_proto_rawDesc = "" +
 	"\tRateLimit\x12\x16\n" +
 	"\x06tokens\x18\x01 \x01(\rR\x06tokens\x12\x16\n" +
 	"\x06period\x18\x02 \x01(\x03R\x06period\x12\x14\n" +
-	"\x05burst\x18\x03 \x01(\rR\x05burst\"\x8e\x01\n" +
+	"\x05burst\x18\x03 \x01(\rR\x05burst\"9\n" +
+	"\vDrainWorker\x12\x16\n" +
+	"\x06worker\x18\x01 \x01(\tR\x06worker\x12\x12\n" +
+	"\x04undo\x18\x02 \x01(\bR\x04undo\"<\n" +
+	"\fRemoveWorker\x12\x16\n" +
+	"\x06worker\x18\x01 \x01(\tR\x06worker\x12\x14\n" +
+	"\x05force\x18\x02 \x01(\bR\x05force\"\x8e\x01\n" +
 	"\tSetMember\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1b\n" +
 	"\tserver_id\x18\x02 \x01(\tR\bserverId\x12\x12\n" +
@@ -3746,7 +3894,7 @@ func file_log_proto_rawDescGZIP() []byte {
 	return file_log_proto_rawDescData
 }
 
-var file_log_proto_msgTypes = make([]protoimpl.MessageInfo, 44)
+var file_log_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
 var file_log_proto_goTypes = []any{
 	(*Commands)(nil),        // 0: taskraft.fsm.Commands
 	(*Command)(nil),         // 1: taskraft.fsm.Command
@@ -3781,17 +3929,19 @@ var file_log_proto_goTypes = []any{
 	(*SetQueue)(nil),        // 30: taskraft.fsm.SetQueue
 	(*QueueSettings)(nil),   // 31: taskraft.fsm.QueueSettings
 	(*RateLimit)(nil),       // 32: taskraft.fsm.RateLimit
-	(*SetMember)(nil),       // 33: taskraft.fsm.SetMember
-	(*RemoveMember)(nil),    // 34: taskraft.fsm.RemoveMember
-	(*Finalize)(nil),        // 35: taskraft.fsm.Finalize
-	(*SetSchedule)(nil),     // 36: taskraft.fsm.SetSchedule
-	(*PauseSchedule)(nil),   // 37: taskraft.fsm.PauseSchedule
-	(*DeleteSchedule)(nil),  // 38: taskraft.fsm.DeleteSchedule
-	(*TriggerSchedule)(nil), // 39: taskraft.fsm.TriggerSchedule
-	(*Fire)(nil),            // 40: taskraft.fsm.Fire
-	(*FireItem)(nil),        // 41: taskraft.fsm.FireItem
-	nil,                     // 42: taskraft.fsm.OpenSession.LabelsEntry
-	nil,                     // 43: taskraft.fsm.UpdateSession.LabelsEntry
+	(*DrainWorker)(nil),     // 33: taskraft.fsm.DrainWorker
+	(*RemoveWorker)(nil),    // 34: taskraft.fsm.RemoveWorker
+	(*SetMember)(nil),       // 35: taskraft.fsm.SetMember
+	(*RemoveMember)(nil),    // 36: taskraft.fsm.RemoveMember
+	(*Finalize)(nil),        // 37: taskraft.fsm.Finalize
+	(*SetSchedule)(nil),     // 38: taskraft.fsm.SetSchedule
+	(*PauseSchedule)(nil),   // 39: taskraft.fsm.PauseSchedule
+	(*DeleteSchedule)(nil),  // 40: taskraft.fsm.DeleteSchedule
+	(*TriggerSchedule)(nil), // 41: taskraft.fsm.TriggerSchedule
+	(*Fire)(nil),            // 42: taskraft.fsm.Fire
+	(*FireItem)(nil),        // 43: taskraft.fsm.FireItem
+	nil,                     // 44: taskraft.fsm.OpenSession.LabelsEntry
+	nil,                     // 45: taskraft.fsm.UpdateSession.LabelsEntry
 }
 var file_log_proto_depIdxs = []int32{
 	1,  // 0: taskraft.fsm.Commands.commands:type_name -> taskraft.fsm.Command
@@ -3809,8 +3959,8 @@ var file_log_proto_depIdxs = []int32{
 	28, // 12: taskraft.fsm.Command.expire_session:type_name -> taskraft.fsm.ExpireSession
 	29, // 13: taskraft.fsm.Command.tick:type_name -> taskraft.fsm.Tick
 	30, // 14: taskraft.fsm.Command.set_queue:type_name -> taskraft.fsm.SetQueue
-	33, // 15: taskraft.fsm.Command.set_member:type_name -> taskraft.fsm.SetMember
-	35, // 16: taskraft.fsm.Command.finalize:type_name -> taskraft.fsm.Finalize
+	35, // 15: taskraft.fsm.Command.set_member:type_name -> taskraft.fsm.SetMember
+	37, // 16: taskraft.fsm.Command.finalize:type_name -> taskraft.fsm.Finalize
 	21, // 17: taskraft.fsm.Command.delete:type_name -> taskraft.fsm.Delete
 	22, // 18: taskraft.fsm.Command.sweep:type_name -> taskraft.fsm.Sweep
 	6,  // 19: taskraft.fsm.Command.open_batch:type_name -> taskraft.fsm.OpenBatch
@@ -3818,41 +3968,43 @@ var file_log_proto_depIdxs = []int32{
 	8,  // 21: taskraft.fsm.Command.commit_batch:type_name -> taskraft.fsm.CommitBatch
 	9,  // 22: taskraft.fsm.Command.cancel_batch:type_name -> taskraft.fsm.CancelBatch
 	10, // 23: taskraft.fsm.Command.retry_dead:type_name -> taskraft.fsm.RetryDead
-	36, // 24: taskraft.fsm.Command.set_schedule:type_name -> taskraft.fsm.SetSchedule
-	37, // 25: taskraft.fsm.Command.pause_schedule:type_name -> taskraft.fsm.PauseSchedule
-	38, // 26: taskraft.fsm.Command.delete_schedule:type_name -> taskraft.fsm.DeleteSchedule
-	39, // 27: taskraft.fsm.Command.trigger_schedule:type_name -> taskraft.fsm.TriggerSchedule
-	40, // 28: taskraft.fsm.Command.fire:type_name -> taskraft.fsm.Fire
-	34, // 29: taskraft.fsm.Command.remove_member:type_name -> taskraft.fsm.RemoveMember
-	4,  // 30: taskraft.fsm.Submit.tasks:type_name -> taskraft.fsm.TaskSpec
-	5,  // 31: taskraft.fsm.Submit.batch:type_name -> taskraft.fsm.BatchSpec
-	11, // 32: taskraft.fsm.TaskSpec.require:type_name -> taskraft.fsm.Label
-	11, // 33: taskraft.fsm.TaskSpec.labels:type_name -> taskraft.fsm.Label
-	4,  // 34: taskraft.fsm.TaskSpec.on_success:type_name -> taskraft.fsm.TaskSpec
-	4,  // 35: taskraft.fsm.TaskSpec.on_dead:type_name -> taskraft.fsm.TaskSpec
-	4,  // 36: taskraft.fsm.BatchSpec.follow_up:type_name -> taskraft.fsm.TaskSpec
-	4,  // 37: taskraft.fsm.BatchSpec.on_success:type_name -> taskraft.fsm.TaskSpec
-	5,  // 38: taskraft.fsm.OpenBatch.batch:type_name -> taskraft.fsm.BatchSpec
-	4,  // 39: taskraft.fsm.StageBatch.tasks:type_name -> taskraft.fsm.TaskSpec
-	14, // 40: taskraft.fsm.Complete.items:type_name -> taskraft.fsm.Completion
-	4,  // 41: taskraft.fsm.Completion.follow_up:type_name -> taskraft.fsm.TaskSpec
-	16, // 42: taskraft.fsm.Fail.items:type_name -> taskraft.fsm.Failure
-	18, // 43: taskraft.fsm.Release.items:type_name -> taskraft.fsm.Handback
-	23, // 44: taskraft.fsm.Sweep.what:type_name -> taskraft.fsm.TaskFilter
-	11, // 45: taskraft.fsm.TaskFilter.labels:type_name -> taskraft.fsm.Label
-	24, // 46: taskraft.fsm.OpenSession.queues:type_name -> taskraft.fsm.QueueWeight
-	42, // 47: taskraft.fsm.OpenSession.labels:type_name -> taskraft.fsm.OpenSession.LabelsEntry
-	24, // 48: taskraft.fsm.UpdateSession.queues:type_name -> taskraft.fsm.QueueWeight
-	43, // 49: taskraft.fsm.UpdateSession.labels:type_name -> taskraft.fsm.UpdateSession.LabelsEntry
-	31, // 50: taskraft.fsm.SetQueue.settings:type_name -> taskraft.fsm.QueueSettings
-	32, // 51: taskraft.fsm.QueueSettings.rate:type_name -> taskraft.fsm.RateLimit
-	4,  // 52: taskraft.fsm.SetSchedule.task:type_name -> taskraft.fsm.TaskSpec
-	41, // 53: taskraft.fsm.Fire.items:type_name -> taskraft.fsm.FireItem
-	54, // [54:54] is the sub-list for method output_type
-	54, // [54:54] is the sub-list for method input_type
-	54, // [54:54] is the sub-list for extension type_name
-	54, // [54:54] is the sub-list for extension extendee
-	0,  // [0:54] is the sub-list for field type_name
+	38, // 24: taskraft.fsm.Command.set_schedule:type_name -> taskraft.fsm.SetSchedule
+	39, // 25: taskraft.fsm.Command.pause_schedule:type_name -> taskraft.fsm.PauseSchedule
+	40, // 26: taskraft.fsm.Command.delete_schedule:type_name -> taskraft.fsm.DeleteSchedule
+	41, // 27: taskraft.fsm.Command.trigger_schedule:type_name -> taskraft.fsm.TriggerSchedule
+	42, // 28: taskraft.fsm.Command.fire:type_name -> taskraft.fsm.Fire
+	33, // 29: taskraft.fsm.Command.drain_worker:type_name -> taskraft.fsm.DrainWorker
+	34, // 30: taskraft.fsm.Command.remove_worker:type_name -> taskraft.fsm.RemoveWorker
+	36, // 31: taskraft.fsm.Command.remove_member:type_name -> taskraft.fsm.RemoveMember
+	4,  // 32: taskraft.fsm.Submit.tasks:type_name -> taskraft.fsm.TaskSpec
+	5,  // 33: taskraft.fsm.Submit.batch:type_name -> taskraft.fsm.BatchSpec
+	11, // 34: taskraft.fsm.TaskSpec.require:type_name -> taskraft.fsm.Label
+	11, // 35: taskraft.fsm.TaskSpec.labels:type_name -> taskraft.fsm.Label
+	4,  // 36: taskraft.fsm.TaskSpec.on_success:type_name -> taskraft.fsm.TaskSpec
+	4,  // 37: taskraft.fsm.TaskSpec.on_dead:type_name -> taskraft.fsm.TaskSpec
+	4,  // 38: taskraft.fsm.BatchSpec.follow_up:type_name -> taskraft.fsm.TaskSpec
+	4,  // 39: taskraft.fsm.BatchSpec.on_success:type_name -> taskraft.fsm.TaskSpec
+	5,  // 40: taskraft.fsm.OpenBatch.batch:type_name -> taskraft.fsm.BatchSpec
+	4,  // 41: taskraft.fsm.StageBatch.tasks:type_name -> taskraft.fsm.TaskSpec
+	14, // 42: taskraft.fsm.Complete.items:type_name -> taskraft.fsm.Completion
+	4,  // 43: taskraft.fsm.Completion.follow_up:type_name -> taskraft.fsm.TaskSpec
+	16, // 44: taskraft.fsm.Fail.items:type_name -> taskraft.fsm.Failure
+	18, // 45: taskraft.fsm.Release.items:type_name -> taskraft.fsm.Handback
+	23, // 46: taskraft.fsm.Sweep.what:type_name -> taskraft.fsm.TaskFilter
+	11, // 47: taskraft.fsm.TaskFilter.labels:type_name -> taskraft.fsm.Label
+	24, // 48: taskraft.fsm.OpenSession.queues:type_name -> taskraft.fsm.QueueWeight
+	44, // 49: taskraft.fsm.OpenSession.labels:type_name -> taskraft.fsm.OpenSession.LabelsEntry
+	24, // 50: taskraft.fsm.UpdateSession.queues:type_name -> taskraft.fsm.QueueWeight
+	45, // 51: taskraft.fsm.UpdateSession.labels:type_name -> taskraft.fsm.UpdateSession.LabelsEntry
+	31, // 52: taskraft.fsm.SetQueue.settings:type_name -> taskraft.fsm.QueueSettings
+	32, // 53: taskraft.fsm.QueueSettings.rate:type_name -> taskraft.fsm.RateLimit
+	4,  // 54: taskraft.fsm.SetSchedule.task:type_name -> taskraft.fsm.TaskSpec
+	43, // 55: taskraft.fsm.Fire.items:type_name -> taskraft.fsm.FireItem
+	56, // [56:56] is the sub-list for method output_type
+	56, // [56:56] is the sub-list for method input_type
+	56, // [56:56] is the sub-list for extension type_name
+	56, // [56:56] is the sub-list for extension extendee
+	0,  // [0:56] is the sub-list for field type_name
 }
 
 func init() { file_log_proto_init() }
@@ -3888,6 +4040,8 @@ func file_log_proto_init() {
 		(*Command_DeleteSchedule)(nil),
 		(*Command_TriggerSchedule)(nil),
 		(*Command_Fire)(nil),
+		(*Command_DrainWorker)(nil),
+		(*Command_RemoveWorker)(nil),
 		(*Command_RemoveMember)(nil),
 	}
 	file_log_proto_msgTypes[4].OneofWrappers = []any{}
@@ -3900,7 +4054,7 @@ func file_log_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_log_proto_rawDesc), len(file_log_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   44,
+			NumMessages:   46,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

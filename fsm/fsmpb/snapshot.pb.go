@@ -1346,10 +1346,12 @@ type SessionRecord struct {
 	Beats         bool                   `protobuf:"varint,20,opt,name=beats,proto3" json:"beats,omitempty"`
 	// With unequal weights: of each queue how far it has been served, and of the
 	// session how far all have.
-	Served        []uint64 `protobuf:"varint,21,rep,packed,name=served,proto3" json:"served,omitempty"`
-	ServedAll     uint64   `protobuf:"varint,22,opt,name=served_all,json=servedAll,proto3" json:"served_all,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Served         []uint64 `protobuf:"varint,21,rep,packed,name=served,proto3" json:"served,omitempty"`
+	ServedAll      uint64   `protobuf:"varint,22,opt,name=served_all,json=servedAll,proto3" json:"served_all,omitempty"`
+	CompletedTotal uint64   `protobuf:"varint,30,opt,name=completed_total,json=completedTotal,proto3" json:"completed_total,omitempty"`
+	FailedTotal    uint64   `protobuf:"varint,31,opt,name=failed_total,json=failedTotal,proto3" json:"failed_total,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *SessionRecord) Reset() {
@@ -1536,12 +1538,27 @@ func (x *SessionRecord) GetServedAll() uint64 {
 	return 0
 }
 
+func (x *SessionRecord) GetCompletedTotal() uint64 {
+	if x != nil {
+		return x.CompletedTotal
+	}
+	return 0
+}
+
+func (x *SessionRecord) GetFailedTotal() uint64 {
+	if x != nil {
+		return x.FailedTotal
+	}
+	return 0
+}
+
 type WorkerRecord struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Worker        string                 `protobuf:"bytes,1,opt,name=worker,proto3" json:"worker,omitempty"`
 	Boot          string                 `protobuf:"bytes,2,opt,name=boot,proto3" json:"boot,omitempty"`
 	RetiredBoots  []string               `protobuf:"bytes,3,rep,name=retired_boots,json=retiredBoots,proto3" json:"retired_boots,omitempty"`
 	SeenAt        int64                  `protobuf:"varint,4,opt,name=seen_at,json=seenAt,proto3" json:"seen_at,omitempty"`
+	Drained       bool                   `protobuf:"varint,5,opt,name=drained,proto3" json:"drained,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1602,6 +1619,13 @@ func (x *WorkerRecord) GetSeenAt() int64 {
 		return x.SeenAt
 	}
 	return 0
+}
+
+func (x *WorkerRecord) GetDrained() bool {
+	if x != nil {
+		return x.Drained
+	}
+	return false
 }
 
 type RequestRecord struct {
@@ -2590,7 +2614,7 @@ const file_snapshot_proto_rawDesc = "" +
 	"\x0fsubmitted_total\x18\x04 \x01(\x04R\x0esubmittedTotal\x12#\n" +
 	"\rtrimmed_total\x18\x05 \x01(\x04R\ftrimmedTotal\x12\x17\n" +
 	"\arate_at\x18\x06 \x01(\x03R\x06rateAt\x12\x19\n" +
-	"\brate_dry\x18\a \x01(\x03R\arateDry\"\xb4\x05\n" +
+	"\brate_dry\x18\a \x01(\x03R\arateDry\"\x80\x06\n" +
 	"\rSessionRecord\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x16\n" +
 	"\x06worker\x18\x02 \x01(\tR\x06worker\x12\x12\n" +
@@ -2616,15 +2640,18 @@ const file_snapshot_proto_rawDesc = "" +
 	"\x05beats\x18\x14 \x01(\bR\x05beats\x12\x16\n" +
 	"\x06served\x18\x15 \x03(\x04R\x06served\x12\x1d\n" +
 	"\n" +
-	"served_all\x18\x16 \x01(\x04R\tservedAll\x1a9\n" +
+	"served_all\x18\x16 \x01(\x04R\tservedAll\x12'\n" +
+	"\x0fcompleted_total\x18\x1e \x01(\x04R\x0ecompletedTotal\x12!\n" +
+	"\ffailed_total\x18\x1f \x01(\x04R\vfailedTotal\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"x\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x92\x01\n" +
 	"\fWorkerRecord\x12\x16\n" +
 	"\x06worker\x18\x01 \x01(\tR\x06worker\x12\x12\n" +
 	"\x04boot\x18\x02 \x01(\tR\x04boot\x12#\n" +
 	"\rretired_boots\x18\x03 \x03(\tR\fretiredBoots\x12\x17\n" +
-	"\aseen_at\x18\x04 \x01(\x03R\x06seenAt\"\x88\x01\n" +
+	"\aseen_at\x18\x04 \x01(\x03R\x06seenAt\x12\x18\n" +
+	"\adrained\x18\x05 \x01(\bR\adrained\"\x88\x01\n" +
 	"\rRequestRecord\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x12\n" +

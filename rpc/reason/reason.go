@@ -133,8 +133,13 @@ const (
 	// WorkerIDInUse: ALREADY_EXISTS. Another live process has this worker id.
 	WorkerIDInUse = "WORKER_ID_IN_USE"
 	// BootReplaced: FAILED_PRECONDITION. A newer process took this worker's place
-	// for good.
+	// for good, or an operator removed the worker.
 	BootReplaced = "BOOT_REPLACED"
+	// WorkerNotFound: NOT_FOUND. No worker with this id was seen in the last 24 h.
+	WorkerNotFound = "WORKER_NOT_FOUND"
+	// WorkerBusy: FAILED_PRECONDITION. The worker holds tasks: drain it first, or
+	// remove it by force.
+	WorkerBusy = "WORKER_BUSY"
 	// NoSession: FAILED_PRECONDITION. The worker has no session here: attach, or
 	// request a task, first.
 	NoSession = "NO_SESSION"

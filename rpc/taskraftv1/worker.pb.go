@@ -25,6 +25,64 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+type WorkerState int32
+
+const (
+	WorkerState_WORKER_STATE_UNSPECIFIED WorkerState = 0
+	WorkerState_WORKER_ONLINE            WorkerState = 1
+	WorkerState_WORKER_AWAY              WorkerState = 2 // its session lives, but nothing of it is connected
+	WorkerState_WORKER_DRAINING          WorkerState = 3 // gets no more tasks and still holds some
+	WorkerState_WORKER_DRAINED           WorkerState = 4 // gets no more tasks and holds none
+	WorkerState_WORKER_GONE              WorkerState = 5 // no session; forgotten after 24 h
+)
+
+// Enum value maps for WorkerState.
+var (
+	WorkerState_name = map[int32]string{
+		0: "WORKER_STATE_UNSPECIFIED",
+		1: "WORKER_ONLINE",
+		2: "WORKER_AWAY",
+		3: "WORKER_DRAINING",
+		4: "WORKER_DRAINED",
+		5: "WORKER_GONE",
+	}
+	WorkerState_value = map[string]int32{
+		"WORKER_STATE_UNSPECIFIED": 0,
+		"WORKER_ONLINE":            1,
+		"WORKER_AWAY":              2,
+		"WORKER_DRAINING":          3,
+		"WORKER_DRAINED":           4,
+		"WORKER_GONE":              5,
+	}
+)
+
+func (x WorkerState) Enum() *WorkerState {
+	p := new(WorkerState)
+	*p = x
+	return p
+}
+
+func (x WorkerState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (WorkerState) Descriptor() protoreflect.EnumDescriptor {
+	return file_worker_proto_enumTypes[0].Descriptor()
+}
+
+func (WorkerState) Type() protoreflect.EnumType {
+	return &file_worker_proto_enumTypes[0]
+}
+
+func (x WorkerState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use WorkerState.Descriptor instead.
+func (WorkerState) EnumDescriptor() ([]byte, []int) {
+	return file_worker_proto_rawDescGZIP(), []int{0}
+}
+
 type QueueWeight struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Queue         string                 `protobuf:"bytes,1,opt,name=queue,proto3" json:"queue,omitempty"`
@@ -1688,6 +1746,777 @@ func (x *HeartbeatResponse) GetPosition() *Position {
 	return nil
 }
 
+// Worker is a worker id and its session, if it has one.
+type Worker struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	WorkerId string                 `protobuf:"bytes,1,opt,name=worker_id,json=workerId,proto3" json:"worker_id,omitempty"`
+	BootId   string                 `protobuf:"bytes,2,opt,name=boot_id,json=bootId,proto3" json:"boot_id,omitempty"` // of its last process
+	State    WorkerState            `protobuf:"varint,3,opt,name=state,proto3,enum=taskraft.v1.WorkerState" json:"state,omitempty"`
+	SeenTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=seen_time,json=seenTime,proto3" json:"seen_time,omitempty"` // when its last session opened or ended
+	Drained  bool                   `protobuf:"varint,5,opt,name=drained,proto3" json:"drained,omitempty"`                  // by an operator
+	// The rest is its session's.
+	Session        uint64                 `protobuf:"varint,6,opt,name=session,proto3" json:"session,omitempty"`
+	Mode           string                 `protobuf:"bytes,7,opt,name=mode,proto3" json:"mode,omitempty"` // stream, pull
+	Queues         []*QueueWeight         `protobuf:"bytes,8,rep,name=queues,proto3" json:"queues,omitempty"`
+	Labels         map[string]string      `protobuf:"bytes,9,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Slots          uint32                 `protobuf:"varint,10,opt,name=slots,proto3" json:"slots,omitempty"`
+	Held           uint32                 `protobuf:"varint,11,opt,name=held,proto3" json:"held,omitempty"` // attempts that it runs or is stopping
+	Ttl            *durationpb.Duration   `protobuf:"bytes,12,opt,name=ttl,proto3" json:"ttl,omitempty"`
+	Silent         *durationpb.Duration   `protobuf:"bytes,13,opt,name=silent,proto3" json:"silent,omitempty"` // since its last sign of life; unset when a follower answers
+	Host           string                 `protobuf:"bytes,14,opt,name=host,proto3" json:"host,omitempty"`
+	Pid            uint32                 `protobuf:"varint,15,opt,name=pid,proto3" json:"pid,omitempty"`
+	Version        string                 `protobuf:"bytes,16,opt,name=version,proto3" json:"version,omitempty"`
+	OpenTime       *timestamppb.Timestamp `protobuf:"bytes,17,opt,name=open_time,json=openTime,proto3" json:"open_time,omitempty"`
+	AssignedTotal  uint64                 `protobuf:"varint,18,opt,name=assigned_total,json=assignedTotal,proto3" json:"assigned_total,omitempty"`
+	CompletedTotal uint64                 `protobuf:"varint,19,opt,name=completed_total,json=completedTotal,proto3" json:"completed_total,omitempty"`
+	FailedTotal    uint64                 `protobuf:"varint,20,opt,name=failed_total,json=failedTotal,proto3" json:"failed_total,omitempty"`
+	Tasks          []*HeldTask            `protobuf:"bytes,21,rep,name=tasks,proto3" json:"tasks,omitempty"` // GetWorker only
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *Worker) Reset() {
+	*x = Worker{}
+	mi := &file_worker_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Worker) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Worker) ProtoMessage() {}
+
+func (x *Worker) ProtoReflect() protoreflect.Message {
+	mi := &file_worker_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Worker.ProtoReflect.Descriptor instead.
+func (*Worker) Descriptor() ([]byte, []int) {
+	return file_worker_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *Worker) GetWorkerId() string {
+	if x != nil {
+		return x.WorkerId
+	}
+	return ""
+}
+
+func (x *Worker) GetBootId() string {
+	if x != nil {
+		return x.BootId
+	}
+	return ""
+}
+
+func (x *Worker) GetState() WorkerState {
+	if x != nil {
+		return x.State
+	}
+	return WorkerState_WORKER_STATE_UNSPECIFIED
+}
+
+func (x *Worker) GetSeenTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.SeenTime
+	}
+	return nil
+}
+
+func (x *Worker) GetDrained() bool {
+	if x != nil {
+		return x.Drained
+	}
+	return false
+}
+
+func (x *Worker) GetSession() uint64 {
+	if x != nil {
+		return x.Session
+	}
+	return 0
+}
+
+func (x *Worker) GetMode() string {
+	if x != nil {
+		return x.Mode
+	}
+	return ""
+}
+
+func (x *Worker) GetQueues() []*QueueWeight {
+	if x != nil {
+		return x.Queues
+	}
+	return nil
+}
+
+func (x *Worker) GetLabels() map[string]string {
+	if x != nil {
+		return x.Labels
+	}
+	return nil
+}
+
+func (x *Worker) GetSlots() uint32 {
+	if x != nil {
+		return x.Slots
+	}
+	return 0
+}
+
+func (x *Worker) GetHeld() uint32 {
+	if x != nil {
+		return x.Held
+	}
+	return 0
+}
+
+func (x *Worker) GetTtl() *durationpb.Duration {
+	if x != nil {
+		return x.Ttl
+	}
+	return nil
+}
+
+func (x *Worker) GetSilent() *durationpb.Duration {
+	if x != nil {
+		return x.Silent
+	}
+	return nil
+}
+
+func (x *Worker) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
+func (x *Worker) GetPid() uint32 {
+	if x != nil {
+		return x.Pid
+	}
+	return 0
+}
+
+func (x *Worker) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *Worker) GetOpenTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.OpenTime
+	}
+	return nil
+}
+
+func (x *Worker) GetAssignedTotal() uint64 {
+	if x != nil {
+		return x.AssignedTotal
+	}
+	return 0
+}
+
+func (x *Worker) GetCompletedTotal() uint64 {
+	if x != nil {
+		return x.CompletedTotal
+	}
+	return 0
+}
+
+func (x *Worker) GetFailedTotal() uint64 {
+	if x != nil {
+		return x.FailedTotal
+	}
+	return 0
+}
+
+func (x *Worker) GetTasks() []*HeldTask {
+	if x != nil {
+		return x.Tasks
+	}
+	return nil
+}
+
+// HeldTask is an attempt that a worker runs or is stopping.
+type HeldTask struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Task          uint64                 `protobuf:"varint,1,opt,name=task,proto3" json:"task,omitempty"`
+	Fence         uint64                 `protobuf:"varint,2,opt,name=fence,proto3" json:"fence,omitempty"`
+	Queue         string                 `protobuf:"bytes,3,opt,name=queue,proto3" json:"queue,omitempty"`
+	Kind          string                 `protobuf:"bytes,4,opt,name=kind,proto3" json:"kind,omitempty"`
+	State         TaskState              `protobuf:"varint,5,opt,name=state,proto3,enum=taskraft.v1.TaskState" json:"state,omitempty"` // RUNNING or STOPPING
+	StartTime     *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
+	Deadline      *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=deadline,proto3" json:"deadline,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HeldTask) Reset() {
+	*x = HeldTask{}
+	mi := &file_worker_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HeldTask) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HeldTask) ProtoMessage() {}
+
+func (x *HeldTask) ProtoReflect() protoreflect.Message {
+	mi := &file_worker_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HeldTask.ProtoReflect.Descriptor instead.
+func (*HeldTask) Descriptor() ([]byte, []int) {
+	return file_worker_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *HeldTask) GetTask() uint64 {
+	if x != nil {
+		return x.Task
+	}
+	return 0
+}
+
+func (x *HeldTask) GetFence() uint64 {
+	if x != nil {
+		return x.Fence
+	}
+	return 0
+}
+
+func (x *HeldTask) GetQueue() string {
+	if x != nil {
+		return x.Queue
+	}
+	return ""
+}
+
+func (x *HeldTask) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *HeldTask) GetState() TaskState {
+	if x != nil {
+		return x.State
+	}
+	return TaskState_TASK_STATE_UNSPECIFIED
+}
+
+func (x *HeldTask) GetStartTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartTime
+	}
+	return nil
+}
+
+func (x *HeldTask) GetDeadline() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Deadline
+	}
+	return nil
+}
+
+type ListWorkersRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	PageSize      int32                  `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"` // default 100, at most 1,000
+	PageToken     string                 `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	Gone          bool                   `protobuf:"varint,3,opt,name=gone,proto3" json:"gone,omitempty"`                                            // those without a session, too
+	Consistency   Consistency            `protobuf:"varint,4,opt,name=consistency,proto3,enum=taskraft.v1.Consistency" json:"consistency,omitempty"` // unspecified: linearizable
+	MinIndex      uint64                 `protobuf:"varint,5,opt,name=min_index,json=minIndex,proto3" json:"min_index,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListWorkersRequest) Reset() {
+	*x = ListWorkersRequest{}
+	mi := &file_worker_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListWorkersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListWorkersRequest) ProtoMessage() {}
+
+func (x *ListWorkersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_worker_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListWorkersRequest.ProtoReflect.Descriptor instead.
+func (*ListWorkersRequest) Descriptor() ([]byte, []int) {
+	return file_worker_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *ListWorkersRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListWorkersRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+func (x *ListWorkersRequest) GetGone() bool {
+	if x != nil {
+		return x.Gone
+	}
+	return false
+}
+
+func (x *ListWorkersRequest) GetConsistency() Consistency {
+	if x != nil {
+		return x.Consistency
+	}
+	return Consistency_CONSISTENCY_UNSPECIFIED
+}
+
+func (x *ListWorkersRequest) GetMinIndex() uint64 {
+	if x != nil {
+		return x.MinIndex
+	}
+	return 0
+}
+
+type ListWorkersResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Workers       []*Worker              `protobuf:"bytes,1,rep,name=workers,proto3" json:"workers,omitempty"`
+	NextPageToken string                 `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	Position      *Position              `protobuf:"bytes,3,opt,name=position,proto3" json:"position,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListWorkersResponse) Reset() {
+	*x = ListWorkersResponse{}
+	mi := &file_worker_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListWorkersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListWorkersResponse) ProtoMessage() {}
+
+func (x *ListWorkersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_worker_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListWorkersResponse.ProtoReflect.Descriptor instead.
+func (*ListWorkersResponse) Descriptor() ([]byte, []int) {
+	return file_worker_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *ListWorkersResponse) GetWorkers() []*Worker {
+	if x != nil {
+		return x.Workers
+	}
+	return nil
+}
+
+func (x *ListWorkersResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+func (x *ListWorkersResponse) GetPosition() *Position {
+	if x != nil {
+		return x.Position
+	}
+	return nil
+}
+
+type GetWorkerRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	WorkerId      string                 `protobuf:"bytes,1,opt,name=worker_id,json=workerId,proto3" json:"worker_id,omitempty"`
+	Consistency   Consistency            `protobuf:"varint,2,opt,name=consistency,proto3,enum=taskraft.v1.Consistency" json:"consistency,omitempty"`
+	MinIndex      uint64                 `protobuf:"varint,3,opt,name=min_index,json=minIndex,proto3" json:"min_index,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetWorkerRequest) Reset() {
+	*x = GetWorkerRequest{}
+	mi := &file_worker_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetWorkerRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetWorkerRequest) ProtoMessage() {}
+
+func (x *GetWorkerRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_worker_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetWorkerRequest.ProtoReflect.Descriptor instead.
+func (*GetWorkerRequest) Descriptor() ([]byte, []int) {
+	return file_worker_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *GetWorkerRequest) GetWorkerId() string {
+	if x != nil {
+		return x.WorkerId
+	}
+	return ""
+}
+
+func (x *GetWorkerRequest) GetConsistency() Consistency {
+	if x != nil {
+		return x.Consistency
+	}
+	return Consistency_CONSISTENCY_UNSPECIFIED
+}
+
+func (x *GetWorkerRequest) GetMinIndex() uint64 {
+	if x != nil {
+		return x.MinIndex
+	}
+	return 0
+}
+
+type GetWorkerResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Worker        *Worker                `protobuf:"bytes,1,opt,name=worker,proto3" json:"worker,omitempty"`
+	Position      *Position              `protobuf:"bytes,2,opt,name=position,proto3" json:"position,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetWorkerResponse) Reset() {
+	*x = GetWorkerResponse{}
+	mi := &file_worker_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetWorkerResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetWorkerResponse) ProtoMessage() {}
+
+func (x *GetWorkerResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_worker_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetWorkerResponse.ProtoReflect.Descriptor instead.
+func (*GetWorkerResponse) Descriptor() ([]byte, []int) {
+	return file_worker_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *GetWorkerResponse) GetWorker() *Worker {
+	if x != nil {
+		return x.Worker
+	}
+	return nil
+}
+
+func (x *GetWorkerResponse) GetPosition() *Position {
+	if x != nil {
+		return x.Position
+	}
+	return nil
+}
+
+type DrainWorkerRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	WorkerId      string                 `protobuf:"bytes,1,opt,name=worker_id,json=workerId,proto3" json:"worker_id,omitempty"`
+	Undo          bool                   `protobuf:"varint,2,opt,name=undo,proto3" json:"undo,omitempty"`
+	Call          *Call                  `protobuf:"bytes,3,opt,name=call,proto3" json:"call,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DrainWorkerRequest) Reset() {
+	*x = DrainWorkerRequest{}
+	mi := &file_worker_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DrainWorkerRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DrainWorkerRequest) ProtoMessage() {}
+
+func (x *DrainWorkerRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_worker_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DrainWorkerRequest.ProtoReflect.Descriptor instead.
+func (*DrainWorkerRequest) Descriptor() ([]byte, []int) {
+	return file_worker_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *DrainWorkerRequest) GetWorkerId() string {
+	if x != nil {
+		return x.WorkerId
+	}
+	return ""
+}
+
+func (x *DrainWorkerRequest) GetUndo() bool {
+	if x != nil {
+		return x.Undo
+	}
+	return false
+}
+
+func (x *DrainWorkerRequest) GetCall() *Call {
+	if x != nil {
+		return x.Call
+	}
+	return nil
+}
+
+type DrainWorkerResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Outcome       Outcome                `protobuf:"varint,1,opt,name=outcome,proto3,enum=taskraft.v1.Outcome" json:"outcome,omitempty"` // ACCEPTED, or DUPLICATE: it was so before
+	Worker        *Worker                `protobuf:"bytes,2,opt,name=worker,proto3" json:"worker,omitempty"`
+	Position      *Position              `protobuf:"bytes,3,opt,name=position,proto3" json:"position,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DrainWorkerResponse) Reset() {
+	*x = DrainWorkerResponse{}
+	mi := &file_worker_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DrainWorkerResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DrainWorkerResponse) ProtoMessage() {}
+
+func (x *DrainWorkerResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_worker_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DrainWorkerResponse.ProtoReflect.Descriptor instead.
+func (*DrainWorkerResponse) Descriptor() ([]byte, []int) {
+	return file_worker_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *DrainWorkerResponse) GetOutcome() Outcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return Outcome_OUTCOME_UNSPECIFIED
+}
+
+func (x *DrainWorkerResponse) GetWorker() *Worker {
+	if x != nil {
+		return x.Worker
+	}
+	return nil
+}
+
+func (x *DrainWorkerResponse) GetPosition() *Position {
+	if x != nil {
+		return x.Position
+	}
+	return nil
+}
+
+type RemoveWorkerRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	WorkerId      string                 `protobuf:"bytes,1,opt,name=worker_id,json=workerId,proto3" json:"worker_id,omitempty"`
+	Force         bool                   `protobuf:"varint,2,opt,name=force,proto3" json:"force,omitempty"` // also when it holds tasks: they return to their places
+	Call          *Call                  `protobuf:"bytes,3,opt,name=call,proto3" json:"call,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveWorkerRequest) Reset() {
+	*x = RemoveWorkerRequest{}
+	mi := &file_worker_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveWorkerRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveWorkerRequest) ProtoMessage() {}
+
+func (x *RemoveWorkerRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_worker_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveWorkerRequest.ProtoReflect.Descriptor instead.
+func (*RemoveWorkerRequest) Descriptor() ([]byte, []int) {
+	return file_worker_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *RemoveWorkerRequest) GetWorkerId() string {
+	if x != nil {
+		return x.WorkerId
+	}
+	return ""
+}
+
+func (x *RemoveWorkerRequest) GetForce() bool {
+	if x != nil {
+		return x.Force
+	}
+	return false
+}
+
+func (x *RemoveWorkerRequest) GetCall() *Call {
+	if x != nil {
+		return x.Call
+	}
+	return nil
+}
+
+type RemoveWorkerResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Position      *Position              `protobuf:"bytes,1,opt,name=position,proto3" json:"position,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveWorkerResponse) Reset() {
+	*x = RemoveWorkerResponse{}
+	mi := &file_worker_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveWorkerResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveWorkerResponse) ProtoMessage() {}
+
+func (x *RemoveWorkerResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_worker_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveWorkerResponse.ProtoReflect.Descriptor instead.
+func (*RemoveWorkerResponse) Descriptor() ([]byte, []int) {
+	return file_worker_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *RemoveWorkerResponse) GetPosition() *Position {
+	if x != nil {
+		return x.Position
+	}
+	return nil
+}
+
 var File_worker_proto protoreflect.FileDescriptor
 
 const file_worker_proto_rawDesc = "" +
@@ -1839,13 +2668,91 @@ const file_worker_proto_rawDesc = "" +
 	"\x11HeartbeatResponse\x12*\n" +
 	"\x06aborts\x18\x01 \x03(\v2\x12.taskraft.v1.AbortR\x06aborts\x12+\n" +
 	"\x03ttl\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x03ttl\x121\n" +
-	"\bposition\x18\x03 \x01(\v2\x15.taskraft.v1.PositionR\bposition2\x8f\x03\n" +
+	"\bposition\x18\x03 \x01(\v2\x15.taskraft.v1.PositionR\bposition\"\xb8\x06\n" +
+	"\x06Worker\x12\x1b\n" +
+	"\tworker_id\x18\x01 \x01(\tR\bworkerId\x12\x17\n" +
+	"\aboot_id\x18\x02 \x01(\tR\x06bootId\x12.\n" +
+	"\x05state\x18\x03 \x01(\x0e2\x18.taskraft.v1.WorkerStateR\x05state\x127\n" +
+	"\tseen_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\bseenTime\x12\x18\n" +
+	"\adrained\x18\x05 \x01(\bR\adrained\x12\x18\n" +
+	"\asession\x18\x06 \x01(\x04R\asession\x12\x12\n" +
+	"\x04mode\x18\a \x01(\tR\x04mode\x120\n" +
+	"\x06queues\x18\b \x03(\v2\x18.taskraft.v1.QueueWeightR\x06queues\x127\n" +
+	"\x06labels\x18\t \x03(\v2\x1f.taskraft.v1.Worker.LabelsEntryR\x06labels\x12\x14\n" +
+	"\x05slots\x18\n" +
+	" \x01(\rR\x05slots\x12\x12\n" +
+	"\x04held\x18\v \x01(\rR\x04held\x12+\n" +
+	"\x03ttl\x18\f \x01(\v2\x19.google.protobuf.DurationR\x03ttl\x121\n" +
+	"\x06silent\x18\r \x01(\v2\x19.google.protobuf.DurationR\x06silent\x12\x12\n" +
+	"\x04host\x18\x0e \x01(\tR\x04host\x12\x10\n" +
+	"\x03pid\x18\x0f \x01(\rR\x03pid\x12\x18\n" +
+	"\aversion\x18\x10 \x01(\tR\aversion\x127\n" +
+	"\topen_time\x18\x11 \x01(\v2\x1a.google.protobuf.TimestampR\bopenTime\x12%\n" +
+	"\x0eassigned_total\x18\x12 \x01(\x04R\rassignedTotal\x12'\n" +
+	"\x0fcompleted_total\x18\x13 \x01(\x04R\x0ecompletedTotal\x12!\n" +
+	"\ffailed_total\x18\x14 \x01(\x04R\vfailedTotal\x12+\n" +
+	"\x05tasks\x18\x15 \x03(\v2\x15.taskraft.v1.HeldTaskR\x05tasks\x1a9\n" +
+	"\vLabelsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xff\x01\n" +
+	"\bHeldTask\x12\x12\n" +
+	"\x04task\x18\x01 \x01(\x04R\x04task\x12\x14\n" +
+	"\x05fence\x18\x02 \x01(\x04R\x05fence\x12\x14\n" +
+	"\x05queue\x18\x03 \x01(\tR\x05queue\x12\x12\n" +
+	"\x04kind\x18\x04 \x01(\tR\x04kind\x12,\n" +
+	"\x05state\x18\x05 \x01(\x0e2\x16.taskraft.v1.TaskStateR\x05state\x129\n" +
+	"\n" +
+	"start_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x126\n" +
+	"\bdeadline\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\bdeadline\"\xbd\x01\n" +
+	"\x12ListWorkersRequest\x12\x1b\n" +
+	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tR\tpageToken\x12\x12\n" +
+	"\x04gone\x18\x03 \x01(\bR\x04gone\x12:\n" +
+	"\vconsistency\x18\x04 \x01(\x0e2\x18.taskraft.v1.ConsistencyR\vconsistency\x12\x1b\n" +
+	"\tmin_index\x18\x05 \x01(\x04R\bminIndex\"\x9f\x01\n" +
+	"\x13ListWorkersResponse\x12-\n" +
+	"\aworkers\x18\x01 \x03(\v2\x13.taskraft.v1.WorkerR\aworkers\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x121\n" +
+	"\bposition\x18\x03 \x01(\v2\x15.taskraft.v1.PositionR\bposition\"\x88\x01\n" +
+	"\x10GetWorkerRequest\x12\x1b\n" +
+	"\tworker_id\x18\x01 \x01(\tR\bworkerId\x12:\n" +
+	"\vconsistency\x18\x02 \x01(\x0e2\x18.taskraft.v1.ConsistencyR\vconsistency\x12\x1b\n" +
+	"\tmin_index\x18\x03 \x01(\x04R\bminIndex\"s\n" +
+	"\x11GetWorkerResponse\x12+\n" +
+	"\x06worker\x18\x01 \x01(\v2\x13.taskraft.v1.WorkerR\x06worker\x121\n" +
+	"\bposition\x18\x02 \x01(\v2\x15.taskraft.v1.PositionR\bposition\"l\n" +
+	"\x12DrainWorkerRequest\x12\x1b\n" +
+	"\tworker_id\x18\x01 \x01(\tR\bworkerId\x12\x12\n" +
+	"\x04undo\x18\x02 \x01(\bR\x04undo\x12%\n" +
+	"\x04call\x18\x03 \x01(\v2\x11.taskraft.v1.CallR\x04call\"\xa5\x01\n" +
+	"\x13DrainWorkerResponse\x12.\n" +
+	"\aoutcome\x18\x01 \x01(\x0e2\x14.taskraft.v1.OutcomeR\aoutcome\x12+\n" +
+	"\x06worker\x18\x02 \x01(\v2\x13.taskraft.v1.WorkerR\x06worker\x121\n" +
+	"\bposition\x18\x03 \x01(\v2\x15.taskraft.v1.PositionR\bposition\"o\n" +
+	"\x13RemoveWorkerRequest\x12\x1b\n" +
+	"\tworker_id\x18\x01 \x01(\tR\bworkerId\x12\x14\n" +
+	"\x05force\x18\x02 \x01(\bR\x05force\x12%\n" +
+	"\x04call\x18\x03 \x01(\v2\x11.taskraft.v1.CallR\x04call\"I\n" +
+	"\x14RemoveWorkerResponse\x121\n" +
+	"\bposition\x18\x01 \x01(\v2\x15.taskraft.v1.PositionR\bposition*\x89\x01\n" +
+	"\vWorkerState\x12\x1c\n" +
+	"\x18WORKER_STATE_UNSPECIFIED\x10\x00\x12\x11\n" +
+	"\rWORKER_ONLINE\x10\x01\x12\x0f\n" +
+	"\vWORKER_AWAY\x10\x02\x12\x13\n" +
+	"\x0fWORKER_DRAINING\x10\x03\x12\x12\n" +
+	"\x0eWORKER_DRAINED\x10\x04\x12\x0f\n" +
+	"\vWORKER_GONE\x10\x052\xd4\x05\n" +
 	"\rWorkerService\x12B\n" +
 	"\x04Work\x12\x1a.taskraft.v1.WorkerMessage\x1a\x1a.taskraft.v1.MasterMessage(\x010\x01\x12P\n" +
 	"\vRequestTask\x12\x1f.taskraft.v1.RequestTaskRequest\x1a .taskraft.v1.RequestTaskResponse\x12S\n" +
 	"\fCompleteTask\x12 .taskraft.v1.CompleteTaskRequest\x1a!.taskraft.v1.CompleteTaskResponse\x12G\n" +
 	"\bFailTask\x12\x1c.taskraft.v1.FailTaskRequest\x1a\x1d.taskraft.v1.FailTaskResponse\x12J\n" +
-	"\tHeartbeat\x12\x1d.taskraft.v1.HeartbeatRequest\x1a\x1e.taskraft.v1.HeartbeatResponseB8Z6github.com/taskraft/taskraft/rpc/taskraftv1;taskraftv1b\x06proto3"
+	"\tHeartbeat\x12\x1d.taskraft.v1.HeartbeatRequest\x1a\x1e.taskraft.v1.HeartbeatResponse\x12P\n" +
+	"\vListWorkers\x12\x1f.taskraft.v1.ListWorkersRequest\x1a .taskraft.v1.ListWorkersResponse\x12J\n" +
+	"\tGetWorker\x12\x1d.taskraft.v1.GetWorkerRequest\x1a\x1e.taskraft.v1.GetWorkerResponse\x12P\n" +
+	"\vDrainWorker\x12\x1f.taskraft.v1.DrainWorkerRequest\x1a .taskraft.v1.DrainWorkerResponse\x12S\n" +
+	"\fRemoveWorker\x12 .taskraft.v1.RemoveWorkerRequest\x1a!.taskraft.v1.RemoveWorkerResponseB8Z6github.com/taskraft/taskraft/rpc/taskraftv1;taskraftv1b\x06proto3"
 
 var (
 	file_worker_proto_rawDescOnce sync.Once
@@ -1859,99 +2766,146 @@ func file_worker_proto_rawDescGZIP() []byte {
 	return file_worker_proto_rawDescData
 }
 
-var file_worker_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
+var file_worker_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_worker_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
 var file_worker_proto_goTypes = []any{
-	(*QueueWeight)(nil),           // 0: taskraft.v1.QueueWeight
-	(*Attach)(nil),                // 1: taskraft.v1.Attach
-	(*Completion)(nil),            // 2: taskraft.v1.Completion
-	(*Failure)(nil),               // 3: taskraft.v1.Failure
-	(*Handback)(nil),              // 4: taskraft.v1.Handback
-	(*StreamHeartbeat)(nil),       // 5: taskraft.v1.StreamHeartbeat
-	(*WorkerMessage)(nil),         // 6: taskraft.v1.WorkerMessage
-	(*Assignment)(nil),            // 7: taskraft.v1.Assignment
-	(*OutcomeReply)(nil),          // 8: taskraft.v1.OutcomeReply
-	(*Abort)(nil),                 // 9: taskraft.v1.Abort
-	(*Attached)(nil),              // 10: taskraft.v1.Attached
-	(*HeartbeatAck)(nil),          // 11: taskraft.v1.HeartbeatAck
-	(*LeaderInfo)(nil),            // 12: taskraft.v1.LeaderInfo
-	(*MasterMessage)(nil),         // 13: taskraft.v1.MasterMessage
-	(*RequestTaskRequest)(nil),    // 14: taskraft.v1.RequestTaskRequest
-	(*RequestTaskResponse)(nil),   // 15: taskraft.v1.RequestTaskResponse
-	(*CompleteTaskRequest)(nil),   // 16: taskraft.v1.CompleteTaskRequest
-	(*CompleteTaskResponse)(nil),  // 17: taskraft.v1.CompleteTaskResponse
-	(*FailTaskRequest)(nil),       // 18: taskraft.v1.FailTaskRequest
-	(*FailTaskResponse)(nil),      // 19: taskraft.v1.FailTaskResponse
-	(*HeartbeatRequest)(nil),      // 20: taskraft.v1.HeartbeatRequest
-	(*HeartbeatResponse)(nil),     // 21: taskraft.v1.HeartbeatResponse
-	nil,                           // 22: taskraft.v1.Attach.LabelsEntry
-	nil,                           // 23: taskraft.v1.RequestTaskRequest.LabelsEntry
-	(*durationpb.Duration)(nil),   // 24: google.protobuf.Duration
-	(*TaskSpec)(nil),              // 25: taskraft.v1.TaskSpec
-	(*Progress)(nil),              // 26: taskraft.v1.Progress
-	(*OutputChunk)(nil),           // 27: taskraft.v1.OutputChunk
-	(*timestamppb.Timestamp)(nil), // 28: google.protobuf.Timestamp
-	(Outcome)(0),                  // 29: taskraft.v1.Outcome
-	(*Position)(nil),              // 30: taskraft.v1.Position
+	(WorkerState)(0),              // 0: taskraft.v1.WorkerState
+	(*QueueWeight)(nil),           // 1: taskraft.v1.QueueWeight
+	(*Attach)(nil),                // 2: taskraft.v1.Attach
+	(*Completion)(nil),            // 3: taskraft.v1.Completion
+	(*Failure)(nil),               // 4: taskraft.v1.Failure
+	(*Handback)(nil),              // 5: taskraft.v1.Handback
+	(*StreamHeartbeat)(nil),       // 6: taskraft.v1.StreamHeartbeat
+	(*WorkerMessage)(nil),         // 7: taskraft.v1.WorkerMessage
+	(*Assignment)(nil),            // 8: taskraft.v1.Assignment
+	(*OutcomeReply)(nil),          // 9: taskraft.v1.OutcomeReply
+	(*Abort)(nil),                 // 10: taskraft.v1.Abort
+	(*Attached)(nil),              // 11: taskraft.v1.Attached
+	(*HeartbeatAck)(nil),          // 12: taskraft.v1.HeartbeatAck
+	(*LeaderInfo)(nil),            // 13: taskraft.v1.LeaderInfo
+	(*MasterMessage)(nil),         // 14: taskraft.v1.MasterMessage
+	(*RequestTaskRequest)(nil),    // 15: taskraft.v1.RequestTaskRequest
+	(*RequestTaskResponse)(nil),   // 16: taskraft.v1.RequestTaskResponse
+	(*CompleteTaskRequest)(nil),   // 17: taskraft.v1.CompleteTaskRequest
+	(*CompleteTaskResponse)(nil),  // 18: taskraft.v1.CompleteTaskResponse
+	(*FailTaskRequest)(nil),       // 19: taskraft.v1.FailTaskRequest
+	(*FailTaskResponse)(nil),      // 20: taskraft.v1.FailTaskResponse
+	(*HeartbeatRequest)(nil),      // 21: taskraft.v1.HeartbeatRequest
+	(*HeartbeatResponse)(nil),     // 22: taskraft.v1.HeartbeatResponse
+	(*Worker)(nil),                // 23: taskraft.v1.Worker
+	(*HeldTask)(nil),              // 24: taskraft.v1.HeldTask
+	(*ListWorkersRequest)(nil),    // 25: taskraft.v1.ListWorkersRequest
+	(*ListWorkersResponse)(nil),   // 26: taskraft.v1.ListWorkersResponse
+	(*GetWorkerRequest)(nil),      // 27: taskraft.v1.GetWorkerRequest
+	(*GetWorkerResponse)(nil),     // 28: taskraft.v1.GetWorkerResponse
+	(*DrainWorkerRequest)(nil),    // 29: taskraft.v1.DrainWorkerRequest
+	(*DrainWorkerResponse)(nil),   // 30: taskraft.v1.DrainWorkerResponse
+	(*RemoveWorkerRequest)(nil),   // 31: taskraft.v1.RemoveWorkerRequest
+	(*RemoveWorkerResponse)(nil),  // 32: taskraft.v1.RemoveWorkerResponse
+	nil,                           // 33: taskraft.v1.Attach.LabelsEntry
+	nil,                           // 34: taskraft.v1.RequestTaskRequest.LabelsEntry
+	nil,                           // 35: taskraft.v1.Worker.LabelsEntry
+	(*durationpb.Duration)(nil),   // 36: google.protobuf.Duration
+	(*TaskSpec)(nil),              // 37: taskraft.v1.TaskSpec
+	(*Progress)(nil),              // 38: taskraft.v1.Progress
+	(*OutputChunk)(nil),           // 39: taskraft.v1.OutputChunk
+	(*timestamppb.Timestamp)(nil), // 40: google.protobuf.Timestamp
+	(Outcome)(0),                  // 41: taskraft.v1.Outcome
+	(*Position)(nil),              // 42: taskraft.v1.Position
+	(TaskState)(0),                // 43: taskraft.v1.TaskState
+	(Consistency)(0),              // 44: taskraft.v1.Consistency
+	(*Call)(nil),                  // 45: taskraft.v1.Call
 }
 var file_worker_proto_depIdxs = []int32{
-	0,  // 0: taskraft.v1.Attach.queues:type_name -> taskraft.v1.QueueWeight
-	22, // 1: taskraft.v1.Attach.labels:type_name -> taskraft.v1.Attach.LabelsEntry
-	24, // 2: taskraft.v1.Attach.ttl:type_name -> google.protobuf.Duration
-	25, // 3: taskraft.v1.Completion.follow_up:type_name -> taskraft.v1.TaskSpec
-	24, // 4: taskraft.v1.Failure.retry_after:type_name -> google.protobuf.Duration
-	1,  // 5: taskraft.v1.WorkerMessage.attach:type_name -> taskraft.v1.Attach
-	2,  // 6: taskraft.v1.WorkerMessage.completions:type_name -> taskraft.v1.Completion
-	3,  // 7: taskraft.v1.WorkerMessage.failures:type_name -> taskraft.v1.Failure
-	4,  // 8: taskraft.v1.WorkerMessage.releases:type_name -> taskraft.v1.Handback
-	5,  // 9: taskraft.v1.WorkerMessage.heartbeat:type_name -> taskraft.v1.StreamHeartbeat
-	26, // 10: taskraft.v1.WorkerMessage.progress:type_name -> taskraft.v1.Progress
-	27, // 11: taskraft.v1.WorkerMessage.output:type_name -> taskraft.v1.OutputChunk
-	24, // 12: taskraft.v1.Assignment.timeout:type_name -> google.protobuf.Duration
-	28, // 13: taskraft.v1.Assignment.submit_time:type_name -> google.protobuf.Timestamp
-	28, // 14: taskraft.v1.Assignment.fire_time:type_name -> google.protobuf.Timestamp
-	29, // 15: taskraft.v1.OutcomeReply.outcome:type_name -> taskraft.v1.Outcome
-	24, // 16: taskraft.v1.Attached.ttl:type_name -> google.protobuf.Duration
-	24, // 17: taskraft.v1.Attached.heartbeat_every:type_name -> google.protobuf.Duration
-	30, // 18: taskraft.v1.Attached.position:type_name -> taskraft.v1.Position
-	30, // 19: taskraft.v1.HeartbeatAck.position:type_name -> taskraft.v1.Position
-	10, // 20: taskraft.v1.MasterMessage.attached:type_name -> taskraft.v1.Attached
-	7,  // 21: taskraft.v1.MasterMessage.assignments:type_name -> taskraft.v1.Assignment
-	8,  // 22: taskraft.v1.MasterMessage.outcomes:type_name -> taskraft.v1.OutcomeReply
-	9,  // 23: taskraft.v1.MasterMessage.aborts:type_name -> taskraft.v1.Abort
-	11, // 24: taskraft.v1.MasterMessage.heartbeat:type_name -> taskraft.v1.HeartbeatAck
-	12, // 25: taskraft.v1.MasterMessage.moved:type_name -> taskraft.v1.LeaderInfo
-	0,  // 26: taskraft.v1.RequestTaskRequest.queues:type_name -> taskraft.v1.QueueWeight
-	23, // 27: taskraft.v1.RequestTaskRequest.labels:type_name -> taskraft.v1.RequestTaskRequest.LabelsEntry
-	24, // 28: taskraft.v1.RequestTaskRequest.wait:type_name -> google.protobuf.Duration
-	7,  // 29: taskraft.v1.RequestTaskResponse.assignments:type_name -> taskraft.v1.Assignment
-	24, // 30: taskraft.v1.RequestTaskResponse.ttl:type_name -> google.protobuf.Duration
-	30, // 31: taskraft.v1.RequestTaskResponse.position:type_name -> taskraft.v1.Position
-	2,  // 32: taskraft.v1.CompleteTaskRequest.completion:type_name -> taskraft.v1.Completion
-	29, // 33: taskraft.v1.CompleteTaskResponse.outcome:type_name -> taskraft.v1.Outcome
-	30, // 34: taskraft.v1.CompleteTaskResponse.position:type_name -> taskraft.v1.Position
-	3,  // 35: taskraft.v1.FailTaskRequest.failure:type_name -> taskraft.v1.Failure
-	29, // 36: taskraft.v1.FailTaskResponse.outcome:type_name -> taskraft.v1.Outcome
-	30, // 37: taskraft.v1.FailTaskResponse.position:type_name -> taskraft.v1.Position
-	26, // 38: taskraft.v1.HeartbeatRequest.progress:type_name -> taskraft.v1.Progress
-	27, // 39: taskraft.v1.HeartbeatRequest.output:type_name -> taskraft.v1.OutputChunk
-	9,  // 40: taskraft.v1.HeartbeatResponse.aborts:type_name -> taskraft.v1.Abort
-	24, // 41: taskraft.v1.HeartbeatResponse.ttl:type_name -> google.protobuf.Duration
-	30, // 42: taskraft.v1.HeartbeatResponse.position:type_name -> taskraft.v1.Position
-	6,  // 43: taskraft.v1.WorkerService.Work:input_type -> taskraft.v1.WorkerMessage
-	14, // 44: taskraft.v1.WorkerService.RequestTask:input_type -> taskraft.v1.RequestTaskRequest
-	16, // 45: taskraft.v1.WorkerService.CompleteTask:input_type -> taskraft.v1.CompleteTaskRequest
-	18, // 46: taskraft.v1.WorkerService.FailTask:input_type -> taskraft.v1.FailTaskRequest
-	20, // 47: taskraft.v1.WorkerService.Heartbeat:input_type -> taskraft.v1.HeartbeatRequest
-	13, // 48: taskraft.v1.WorkerService.Work:output_type -> taskraft.v1.MasterMessage
-	15, // 49: taskraft.v1.WorkerService.RequestTask:output_type -> taskraft.v1.RequestTaskResponse
-	17, // 50: taskraft.v1.WorkerService.CompleteTask:output_type -> taskraft.v1.CompleteTaskResponse
-	19, // 51: taskraft.v1.WorkerService.FailTask:output_type -> taskraft.v1.FailTaskResponse
-	21, // 52: taskraft.v1.WorkerService.Heartbeat:output_type -> taskraft.v1.HeartbeatResponse
-	48, // [48:53] is the sub-list for method output_type
-	43, // [43:48] is the sub-list for method input_type
-	43, // [43:43] is the sub-list for extension type_name
-	43, // [43:43] is the sub-list for extension extendee
-	0,  // [0:43] is the sub-list for field type_name
+	1,  // 0: taskraft.v1.Attach.queues:type_name -> taskraft.v1.QueueWeight
+	33, // 1: taskraft.v1.Attach.labels:type_name -> taskraft.v1.Attach.LabelsEntry
+	36, // 2: taskraft.v1.Attach.ttl:type_name -> google.protobuf.Duration
+	37, // 3: taskraft.v1.Completion.follow_up:type_name -> taskraft.v1.TaskSpec
+	36, // 4: taskraft.v1.Failure.retry_after:type_name -> google.protobuf.Duration
+	2,  // 5: taskraft.v1.WorkerMessage.attach:type_name -> taskraft.v1.Attach
+	3,  // 6: taskraft.v1.WorkerMessage.completions:type_name -> taskraft.v1.Completion
+	4,  // 7: taskraft.v1.WorkerMessage.failures:type_name -> taskraft.v1.Failure
+	5,  // 8: taskraft.v1.WorkerMessage.releases:type_name -> taskraft.v1.Handback
+	6,  // 9: taskraft.v1.WorkerMessage.heartbeat:type_name -> taskraft.v1.StreamHeartbeat
+	38, // 10: taskraft.v1.WorkerMessage.progress:type_name -> taskraft.v1.Progress
+	39, // 11: taskraft.v1.WorkerMessage.output:type_name -> taskraft.v1.OutputChunk
+	36, // 12: taskraft.v1.Assignment.timeout:type_name -> google.protobuf.Duration
+	40, // 13: taskraft.v1.Assignment.submit_time:type_name -> google.protobuf.Timestamp
+	40, // 14: taskraft.v1.Assignment.fire_time:type_name -> google.protobuf.Timestamp
+	41, // 15: taskraft.v1.OutcomeReply.outcome:type_name -> taskraft.v1.Outcome
+	36, // 16: taskraft.v1.Attached.ttl:type_name -> google.protobuf.Duration
+	36, // 17: taskraft.v1.Attached.heartbeat_every:type_name -> google.protobuf.Duration
+	42, // 18: taskraft.v1.Attached.position:type_name -> taskraft.v1.Position
+	42, // 19: taskraft.v1.HeartbeatAck.position:type_name -> taskraft.v1.Position
+	11, // 20: taskraft.v1.MasterMessage.attached:type_name -> taskraft.v1.Attached
+	8,  // 21: taskraft.v1.MasterMessage.assignments:type_name -> taskraft.v1.Assignment
+	9,  // 22: taskraft.v1.MasterMessage.outcomes:type_name -> taskraft.v1.OutcomeReply
+	10, // 23: taskraft.v1.MasterMessage.aborts:type_name -> taskraft.v1.Abort
+	12, // 24: taskraft.v1.MasterMessage.heartbeat:type_name -> taskraft.v1.HeartbeatAck
+	13, // 25: taskraft.v1.MasterMessage.moved:type_name -> taskraft.v1.LeaderInfo
+	1,  // 26: taskraft.v1.RequestTaskRequest.queues:type_name -> taskraft.v1.QueueWeight
+	34, // 27: taskraft.v1.RequestTaskRequest.labels:type_name -> taskraft.v1.RequestTaskRequest.LabelsEntry
+	36, // 28: taskraft.v1.RequestTaskRequest.wait:type_name -> google.protobuf.Duration
+	8,  // 29: taskraft.v1.RequestTaskResponse.assignments:type_name -> taskraft.v1.Assignment
+	36, // 30: taskraft.v1.RequestTaskResponse.ttl:type_name -> google.protobuf.Duration
+	42, // 31: taskraft.v1.RequestTaskResponse.position:type_name -> taskraft.v1.Position
+	3,  // 32: taskraft.v1.CompleteTaskRequest.completion:type_name -> taskraft.v1.Completion
+	41, // 33: taskraft.v1.CompleteTaskResponse.outcome:type_name -> taskraft.v1.Outcome
+	42, // 34: taskraft.v1.CompleteTaskResponse.position:type_name -> taskraft.v1.Position
+	4,  // 35: taskraft.v1.FailTaskRequest.failure:type_name -> taskraft.v1.Failure
+	41, // 36: taskraft.v1.FailTaskResponse.outcome:type_name -> taskraft.v1.Outcome
+	42, // 37: taskraft.v1.FailTaskResponse.position:type_name -> taskraft.v1.Position
+	38, // 38: taskraft.v1.HeartbeatRequest.progress:type_name -> taskraft.v1.Progress
+	39, // 39: taskraft.v1.HeartbeatRequest.output:type_name -> taskraft.v1.OutputChunk
+	10, // 40: taskraft.v1.HeartbeatResponse.aborts:type_name -> taskraft.v1.Abort
+	36, // 41: taskraft.v1.HeartbeatResponse.ttl:type_name -> google.protobuf.Duration
+	42, // 42: taskraft.v1.HeartbeatResponse.position:type_name -> taskraft.v1.Position
+	0,  // 43: taskraft.v1.Worker.state:type_name -> taskraft.v1.WorkerState
+	40, // 44: taskraft.v1.Worker.seen_time:type_name -> google.protobuf.Timestamp
+	1,  // 45: taskraft.v1.Worker.queues:type_name -> taskraft.v1.QueueWeight
+	35, // 46: taskraft.v1.Worker.labels:type_name -> taskraft.v1.Worker.LabelsEntry
+	36, // 47: taskraft.v1.Worker.ttl:type_name -> google.protobuf.Duration
+	36, // 48: taskraft.v1.Worker.silent:type_name -> google.protobuf.Duration
+	40, // 49: taskraft.v1.Worker.open_time:type_name -> google.protobuf.Timestamp
+	24, // 50: taskraft.v1.Worker.tasks:type_name -> taskraft.v1.HeldTask
+	43, // 51: taskraft.v1.HeldTask.state:type_name -> taskraft.v1.TaskState
+	40, // 52: taskraft.v1.HeldTask.start_time:type_name -> google.protobuf.Timestamp
+	40, // 53: taskraft.v1.HeldTask.deadline:type_name -> google.protobuf.Timestamp
+	44, // 54: taskraft.v1.ListWorkersRequest.consistency:type_name -> taskraft.v1.Consistency
+	23, // 55: taskraft.v1.ListWorkersResponse.workers:type_name -> taskraft.v1.Worker
+	42, // 56: taskraft.v1.ListWorkersResponse.position:type_name -> taskraft.v1.Position
+	44, // 57: taskraft.v1.GetWorkerRequest.consistency:type_name -> taskraft.v1.Consistency
+	23, // 58: taskraft.v1.GetWorkerResponse.worker:type_name -> taskraft.v1.Worker
+	42, // 59: taskraft.v1.GetWorkerResponse.position:type_name -> taskraft.v1.Position
+	45, // 60: taskraft.v1.DrainWorkerRequest.call:type_name -> taskraft.v1.Call
+	41, // 61: taskraft.v1.DrainWorkerResponse.outcome:type_name -> taskraft.v1.Outcome
+	23, // 62: taskraft.v1.DrainWorkerResponse.worker:type_name -> taskraft.v1.Worker
+	42, // 63: taskraft.v1.DrainWorkerResponse.position:type_name -> taskraft.v1.Position
+	45, // 64: taskraft.v1.RemoveWorkerRequest.call:type_name -> taskraft.v1.Call
+	42, // 65: taskraft.v1.RemoveWorkerResponse.position:type_name -> taskraft.v1.Position
+	7,  // 66: taskraft.v1.WorkerService.Work:input_type -> taskraft.v1.WorkerMessage
+	15, // 67: taskraft.v1.WorkerService.RequestTask:input_type -> taskraft.v1.RequestTaskRequest
+	17, // 68: taskraft.v1.WorkerService.CompleteTask:input_type -> taskraft.v1.CompleteTaskRequest
+	19, // 69: taskraft.v1.WorkerService.FailTask:input_type -> taskraft.v1.FailTaskRequest
+	21, // 70: taskraft.v1.WorkerService.Heartbeat:input_type -> taskraft.v1.HeartbeatRequest
+	25, // 71: taskraft.v1.WorkerService.ListWorkers:input_type -> taskraft.v1.ListWorkersRequest
+	27, // 72: taskraft.v1.WorkerService.GetWorker:input_type -> taskraft.v1.GetWorkerRequest
+	29, // 73: taskraft.v1.WorkerService.DrainWorker:input_type -> taskraft.v1.DrainWorkerRequest
+	31, // 74: taskraft.v1.WorkerService.RemoveWorker:input_type -> taskraft.v1.RemoveWorkerRequest
+	14, // 75: taskraft.v1.WorkerService.Work:output_type -> taskraft.v1.MasterMessage
+	16, // 76: taskraft.v1.WorkerService.RequestTask:output_type -> taskraft.v1.RequestTaskResponse
+	18, // 77: taskraft.v1.WorkerService.CompleteTask:output_type -> taskraft.v1.CompleteTaskResponse
+	20, // 78: taskraft.v1.WorkerService.FailTask:output_type -> taskraft.v1.FailTaskResponse
+	22, // 79: taskraft.v1.WorkerService.Heartbeat:output_type -> taskraft.v1.HeartbeatResponse
+	26, // 80: taskraft.v1.WorkerService.ListWorkers:output_type -> taskraft.v1.ListWorkersResponse
+	28, // 81: taskraft.v1.WorkerService.GetWorker:output_type -> taskraft.v1.GetWorkerResponse
+	30, // 82: taskraft.v1.WorkerService.DrainWorker:output_type -> taskraft.v1.DrainWorkerResponse
+	32, // 83: taskraft.v1.WorkerService.RemoveWorker:output_type -> taskraft.v1.RemoveWorkerResponse
+	75, // [75:84] is the sub-list for method output_type
+	66, // [66:75] is the sub-list for method input_type
+	66, // [66:66] is the sub-list for extension type_name
+	66, // [66:66] is the sub-list for extension extendee
+	0,  // [0:66] is the sub-list for field type_name
 }
 
 func init() { file_worker_proto_init() }
@@ -1965,13 +2919,14 @@ func file_worker_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_worker_proto_rawDesc), len(file_worker_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   24,
+			NumEnums:      1,
+			NumMessages:   35,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
 		GoTypes:           file_worker_proto_goTypes,
 		DependencyIndexes: file_worker_proto_depIdxs,
+		EnumInfos:         file_worker_proto_enumTypes,
 		MessageInfos:      file_worker_proto_msgTypes,
 	}.Build()
 	File_worker_proto = out.File

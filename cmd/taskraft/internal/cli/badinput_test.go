@@ -110,6 +110,9 @@ func TestBadFlags(t *testing.T) {
 		{"", "unknown setting", []string{"queue", "set", "q", "--unset", "colour"}, []string{"--unset", "max-running"}},
 		{"E26", "label without a value", []string{"submit", "--require", "gpu"}, []string{"--require"}},
 		{"", "exclusive flags", []string{"submit", "--delay", "1s", "--at", "2030-01-01T00:00:00Z"}, []string{"--delay: given together with --at"}},
+		{"", "advertised push alone", []string{"worker", "run", "--allow-command", "*", "--advertise-push", "w1:7500"}, []string{"--advertise-push"}},
+		{"", "no worker's id", []string{"worker", "get", "../w"}, []string{"argument WORKER: not a worker's id"}},
+		{"", "drain and undo", []string{"worker", "drain", "w1", "--undo", "--wait"}, []string{"--wait: given together with --undo"}},
 		{"", "program without --", []string{"submit", "echo", "hello"}, []string{"put -- before the program"}},
 		{"", "kill without start", []string{"bench", "--kill-leader", "3"}, []string{"--kill-leader", "--start 3"}},
 	}

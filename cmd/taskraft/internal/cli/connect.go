@@ -105,7 +105,9 @@ var reasonExits = map[string]struct {
 	reason.QuorumAtRisk:      {exitConflict, "taskraft cluster health; bring masters back or add one first"},
 	reason.NoSuccessor:       {exitConflict, "taskraft cluster health"},
 	reason.WorkerIDInUse:     {exitConflict, "another --id, or stop the worker that has it"},
-	reason.BootReplaced:      {exitConflict, "another --id: a newer process has this one"},
+	reason.BootReplaced:      {exitConflict, "another --id: a newer process has this one, or it was removed"},
+	reason.WorkerNotFound:    {exitNotFound, "taskraft worker list --gone"},
+	reason.WorkerBusy:        {exitConflict, "taskraft worker drain --wait, or the same with --force"},
 }
 
 func answerFailure(e *client.Error, err error) *failure {

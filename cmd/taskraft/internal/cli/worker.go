@@ -122,7 +122,8 @@ func (v queueWeights) String() string {
 }
 
 func (a *app) workerCommand() *cobra.Command {
-	return a.group("worker", "Run workers", a.workerRunCommand())
+	return a.group("worker", "Run workers, look at them, drain and remove them",
+		a.workerRunCommand(), a.workerListCommand(), a.workerGetCommand(), a.workerDrainCommand(), a.workerRemoveCommand())
 }
 
 func (a *app) workerRunCommand() *cobra.Command {
