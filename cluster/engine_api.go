@@ -133,6 +133,8 @@ type Poll struct {
 	Seq  uint64 // the same seq returns the same tasks
 	Max  int
 	Wait time.Duration // ≤ 60 s
+
+	Batch uint64 // NoMoreTasks when it has finished; 0: when the queues have nothing left
 }
 
 // PollResult is its answer.

@@ -32,6 +32,11 @@ func (e *engine) poll(ctx context.Context, p Poll) (PollResult, Position, error)
 	if err != nil {
 		return PollResult{}, Position{}, err
 	}
+	over, err := e.pollBatch(p.Batch)
+	if err != nil {
+		return PollResult{}, Position{}, err
+	}
+	defer over.drop()
 	rec, err := l.pollSession(ctx, p.Hello)
 	if err != nil {
 		return PollResult{}, Position{}, err
@@ -45,6 +50,9 @@ func (e *engine) poll(ctx context.Context, p Poll) (PollResult, Position, error)
 	if p.Seq < rec.PollSeq || (p.Seq == rec.PollSeq && len(rec.PollTasks) > 0) {
 		return l.pollOnce(ctx, w, p)
 	}
+	if over.finished() {
+		return l.pollEmpty(ctx, w, over)
+	}
 	patience := time.NewTimer(p.Wait)
 	defer patience.Stop()
 	for {
@@ -53,7 +61,7 @@ func (e *engine) poll(ctx context.Context, p Poll) (PollResult, Position, error)
 		case err != nil:
 			return PollResult{}, Position{}, err
 		case act == pollDone:
-			return l.pollEmpty(ctx, w)
+			return l.pollEmpty(ctx, w, over)
 		case act == pollNow:
 			r, pos, err := l.pollOnce(ctx, w, p)
 			if err != nil || len(r.Tasks) > 0 {
@@ -64,8 +72,10 @@ func (e *engine) poll(ctx context.Context, p Poll) (PollResult, Position, error)
 		}
 		select {
 		case <-w.ready:
+		case <-over.changed():
+			return l.pollEmpty(ctx, w, over)
 		case <-patience.C:
-			return l.pollEmpty(ctx, w)
+			return l.pollEmpty(ctx, w, over)
 		case <-ctx.Done():
 			return PollResult{}, Position{}, ctx.Err()
 		}
@@ -194,10 +204,13 @@ func (l *reign) pollOnce(ctx context.Context, w *pollWait, p Poll) (PollResult, 
 }
 
 // pollEmpty answers without tasks; that nothing is left must be sure.
-func (l *reign) pollEmpty(ctx context.Context, w *pollWait) (PollResult, Position, error) {
+func (l *reign) pollEmpty(ctx context.Context, w *pollWait, over *pollBatch) (PollResult, Position, error) {
 	l.mu.Lock()
 	r := PollResult{TTL: w.ttl, NoMoreTasks: w.taker.nothingLeft()}
 	l.mu.Unlock()
+	if over != nil {
+		r.NoMoreTasks = over.finished()
+	}
 	if r.NoMoreTasks {
 		if _, err := l.e.confirm(ctx); err != nil {
 			return PollResult{}, Position{}, err

@@ -236,6 +236,50 @@ func TestPollSaysWhenNothingIsLeft(t *testing.T) {
 	})
 }
 
+// TestPollOfABatch: who names a batch is told the moment it has finished, whatever
+// else its queues have.
+func TestPollOfABatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		defer r.close()
+		named := func(seq, batch uint64, wait time.Duration) Poll {
+			p := pollOf("w", seq, wait)
+			p.Batch = batch
+			return p
+		}
+		if _, _, err := r.e.poll(t.Context(), named(1, 7, time.Minute)); err == nil {
+			t.Error("no error for a batch that is not there")
+		} else if refused, ok := errors.AsType[*RefusedError](err); !ok || refused.Outcome != fsm.NoBatch {
+			t.Error(err)
+		}
+		res, _, err := r.e.propose(t.Context(), &fsmpb.Command{Kind: &fsmpb.Command_Submit{Submit: &fsmpb.Submit{
+			Tasks: []*fsmpb.TaskSpec{{Queue: "q"}}, Batch: &fsmpb.BatchSpec{Name: "b"},
+		}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := r.poll(named(1, res.Batch, 0))
+		if len(got.Tasks) != 1 || got.NoMoreTasks {
+			t.Fatalf("got %+v", got)
+		}
+		if got := r.poll(named(2, res.Batch, time.Second)); got.NoMoreTasks {
+			t.Error("while its task runs")
+		}
+		told := make(chan PollResult, 1)
+		go func() { told <- r.poll(named(3, res.Batch, time.Minute)) }()
+		synctest.Wait()
+		before := time.Now()
+		r.completeUnary("w", got.Tasks[0])
+		if res := <-told; !res.NoMoreTasks || time.Since(before) > 0 {
+			t.Errorf("got %+v after %v", res, time.Since(before))
+		}
+		r.submit("q", 1)
+		if got := r.poll(named(4, res.Batch, time.Minute)); !got.NoMoreTasks || len(got.Tasks) != 0 {
+			t.Errorf("after its end: %+v", got)
+		}
+	})
+}
+
 func TestPollsEndWithLeadership(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil)

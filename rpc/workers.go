@@ -43,7 +43,7 @@ func (s *Server) RequestTask(ctx context.Context, req *taskraftv1.RequestTaskReq
 		},
 		Seq:  req.GetPollSeq(),
 		Max:  int(min(req.GetMax(), slots, fsm.MaxSlots)),
-		Wait: min(time.Duration(v.duration("wait", req.GetWait(), 0, 100*year)), maxWait),
+		Wait: min(time.Duration(v.duration("wait", req.GetWait(), 0, 100*year)), maxWait), Batch: req.GetBatch(),
 	}
 	if err := v.err(); err != nil {
 		return nil, err

@@ -1221,6 +1221,7 @@ type RequestTaskRequest struct {
 	Wait          *durationpb.Duration   `protobuf:"bytes,7,opt,name=wait,proto3" json:"wait,omitempty"`    // at most 60 s
 	PollSeq       uint64                 `protobuf:"varint,8,opt,name=poll_seq,json=pollSeq,proto3" json:"poll_seq,omitempty"`
 	Held          []uint64               `protobuf:"varint,9,rep,packed,name=held,proto3" json:"held,omitempty"`
+	Batch         uint64                 `protobuf:"varint,20,opt,name=batch,proto3" json:"batch,omitempty"` // asks for no_more_tasks when that batch has finished, at once
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1318,12 +1319,21 @@ func (x *RequestTaskRequest) GetHeld() []uint64 {
 	return nil
 }
 
+func (x *RequestTaskRequest) GetBatch() uint64 {
+	if x != nil {
+		return x.Batch
+	}
+	return 0
+}
+
 type RequestTaskResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Assignments   []*Assignment          `protobuf:"bytes,1,rep,name=assignments,proto3" json:"assignments,omitempty"`
-	NoMoreTasks   bool                   `protobuf:"varint,2,opt,name=no_more_tasks,json=noMoreTasks,proto3" json:"no_more_tasks,omitempty"`
-	Ttl           *durationpb.Duration   `protobuf:"bytes,3,opt,name=ttl,proto3" json:"ttl,omitempty"`
-	Position      *Position              `protobuf:"bytes,4,opt,name=position,proto3" json:"position,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Assignments []*Assignment          `protobuf:"bytes,1,rep,name=assignments,proto3" json:"assignments,omitempty"`
+	// The batch of the request has finished or, without one, the queues have nothing
+	// unfinished and the session has seen at least one task.
+	NoMoreTasks   bool                 `protobuf:"varint,2,opt,name=no_more_tasks,json=noMoreTasks,proto3" json:"no_more_tasks,omitempty"`
+	Ttl           *durationpb.Duration `protobuf:"bytes,3,opt,name=ttl,proto3" json:"ttl,omitempty"`
+	Position      *Position            `protobuf:"bytes,4,opt,name=position,proto3" json:"position,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2624,7 +2634,7 @@ const file_worker_proto_rawDesc = "" +
 	"\x06aborts\x18\x04 \x03(\v2\x12.taskraft.v1.AbortR\x06aborts\x127\n" +
 	"\theartbeat\x18\x05 \x01(\v2\x19.taskraft.v1.HeartbeatAckR\theartbeat\x12-\n" +
 	"\x05moved\x18\x06 \x01(\v2\x17.taskraft.v1.LeaderInfoR\x05moved\x12\"\n" +
-	"\rno_more_tasks\x18\a \x01(\bR\vnoMoreTasks\"\x82\x03\n" +
+	"\rno_more_tasks\x18\a \x01(\bR\vnoMoreTasks\"\x98\x03\n" +
 	"\x12RequestTaskRequest\x12\x1b\n" +
 	"\tworker_id\x18\x01 \x01(\tR\bworkerId\x12\x17\n" +
 	"\aboot_id\x18\x02 \x01(\tR\x06bootId\x120\n" +
@@ -2634,7 +2644,8 @@ const file_worker_proto_rawDesc = "" +
 	"\x03max\x18\x06 \x01(\rR\x03max\x12-\n" +
 	"\x04wait\x18\a \x01(\v2\x19.google.protobuf.DurationR\x04wait\x12\x19\n" +
 	"\bpoll_seq\x18\b \x01(\x04R\apollSeq\x12\x12\n" +
-	"\x04held\x18\t \x03(\x04R\x04held\x1a9\n" +
+	"\x04held\x18\t \x03(\x04R\x04held\x12\x14\n" +
+	"\x05batch\x18\x14 \x01(\x04R\x05batch\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xd4\x01\n" +
