@@ -27,6 +27,9 @@ func TestQueuesPage(t *testing.T) { runPage(t, "docs/queues.md") }
 // TestSearchPage runs the example of docs/search.md.
 func TestSearchPage(t *testing.T) { runPage(t, "docs/search.md") }
 
+// TestFeaturesPage runs the commands of docs/features.md.
+func TestFeaturesPage(t *testing.T) { runPage(t, "docs/features.md") }
+
 // TestBatchesPage runs the example of docs/batches.md.
 func TestBatchesPage(t *testing.T) { runPage(t, "docs/batches.md") }
 
