@@ -69,8 +69,12 @@ mutants: ## bugs seeded on purpose, one after the other: the simulator must find
 	$(TIMED) mutants scripts/mutants.sh
 
 .PHONY: e2e
-e2e: build ## real masters and workers, real kills (TESTARGS='-run Failover')
+e2e: build browser ## real masters and workers, real kills (TESTARGS='-run Failover')
 	$(TIMED) e2e env E2E_BINARY=$(CURDIR)/$(BIN) go test -count=1 -timeout 15m -v ./e2e $(TESTARGS)
+
+.PHONY: browser
+browser: ## install Chromium and axe-core, for the tests of the dashboard
+	$(TIMED) browser scripts/install-tools.sh browser
 
 # The demo's last line is its result, so it prints its own time before that.
 .PHONY: demo

@@ -12,6 +12,7 @@
 //	follow_test.go     what a task writes, shown while leaders die
 //	crowd_test.go      a hundred workers come and go; a restarted one is new
 //	http_test.go       the JSON API on any master, a Python worker through the leader's death
+//	dashboard_test.go  the dashboard in a real browser, also while the leader dies
 //	demo_test.go       make demo's last line, and what Ctrl-C leaves behind
 //	readme_test.go     the commands that the README shows
 package e2e

@@ -5,6 +5,7 @@
 #             both from the distribution (apt-get, as root or through sudo)
 #   python3   and curl, which tests of examples and pages run
 #   promtool  which checks metrics and alerts
+# and, with the argument browser, chromium and axe-core, which tests of the dashboard use
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -35,21 +36,36 @@ command -v "${cc%% *}" >/dev/null || missing+=(gcc libc6-dev)
 command -v python3 >/dev/null || missing+=(python3)
 command -v curl >/dev/null || missing+=(curl)
 command -v promtool >/dev/null || missing+=(prometheus)
-((${#missing[@]} == 0)) && exit 0
+# With the argument browser: what the tests of the dashboard need, too.
+if [[ ${1:-} == browser ]]; then
+	command -v chromium >/dev/null || missing+=(chromium fonts-dejavu-core)
+	command -v npm >/dev/null || [[ -e .tools/axe.min.js ]] || missing+=(npm)
+fi
 
-as_root=()
-if ((EUID != 0)); then
-	sudo -n true 2>/dev/null || {
-		echo "install-tools: please install, as root: ${missing[*]}" >&2
+if ((${#missing[@]} > 0)); then
+	as_root=()
+	if ((EUID != 0)); then
+		sudo -n true 2>/dev/null || {
+			echo "install-tools: please install, as root: ${missing[*]}" >&2
+			exit 1
+		}
+		as_root=(sudo -n)
+	fi
+	command -v apt-get >/dev/null || {
+		echo "install-tools: no apt-get here; please install the equivalents of: ${missing[*]}" >&2
 		exit 1
 	}
-	as_root=(sudo -n)
+	echo "install-tools: installing ${missing[*]}" >&2
+	"${as_root[@]}" apt-get update -qq
+	"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+		apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 fi
-command -v apt-get >/dev/null || {
-	echo "install-tools: no apt-get here; please install the equivalents of: ${missing[*]}" >&2
-	exit 1
-}
-echo "install-tools: installing ${missing[*]}" >&2
-"${as_root[@]}" apt-get update -qq
-"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
-	apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+
+# Not in the repository: it is large, and only tests run it.
+if [[ ${1:-} == browser && ! -e .tools/axe.min.js ]]; then
+	scratch=$(mktemp -d)
+	npm pack --silent --pack-destination "$scratch" axe-core@4.14.1 >/dev/null
+	tar -xzf "$scratch"/axe-core-*.tgz -C "$scratch" package/axe.min.js
+	mv "$scratch/package/axe.min.js" .tools/axe.min.js
+	rm -r "$scratch"
+fi

@@ -11,6 +11,7 @@ import (
 
 	"github.com/taskraft/taskraft/cluster"
 	"github.com/taskraft/taskraft/web/api"
+	"github.com/taskraft/taskraft/web/dashboard"
 	"github.com/taskraft/taskraft/web/health"
 	"github.com/taskraft/taskraft/web/metrics"
 )
@@ -42,8 +43,9 @@ type Config struct {
 
 // Server answers HTTP for one master.
 type Server struct {
-	http *http.Server
-	api  *api.Handler
+	http  *http.Server
+	api   *api.Handler
+	pages *dashboard.Handler
 }
 
 // NewServer returns a server; Serve starts it.
@@ -57,8 +59,11 @@ func NewServer(cfg Config) *Server {
 	mux.HandleFunc("GET /livez", checks.Live)
 	mux.HandleFunc("GET /readyz", checks.Ready)
 	mux.Handle("GET /metrics", metrics.Handler(cfg.Node))
+	pages := dashboard.New(dashboard.Config{Node: cfg.Node, Conn: cfg.Conn, API: calls, Name: cfg.Name, Logger: cfg.Logger})
+	mux.Handle("/ui/", pages)
+	mux.Handle("GET /{$}", http.RedirectHandler("/ui/", http.StatusSeeOther))
 	g := newGuard(cfg)
-	return &Server{api: calls, http: &http.Server{
+	return &Server{api: calls, pages: pages, http: &http.Server{
 		Handler:           g.around(mux),
 		ReadHeaderTimeout: headersWithin,
 		IdleTimeout:       idleFor,
@@ -79,6 +84,7 @@ func (s *Server) Serve(l net.Listener) error {
 
 // Stop lets running requests end until ctx is done, then closes every connection.
 func (s *Server) Stop(ctx context.Context) {
+	s.pages.Close()                  // open pages would wait for ever
 	if s.http.Shutdown(ctx) != nil { // some did not end in time
 		s.Close()
 	}
@@ -88,5 +94,6 @@ func (s *Server) Stop(ctx context.Context) {
 // Close closes the listener and every connection at once.
 func (s *Server) Close() {
 	_ = s.http.Close() // a listener that is closed already
+	s.pages.Close()
 	s.api.Close()
 }

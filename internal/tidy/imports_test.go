@@ -50,6 +50,10 @@ var layers = []layer{
 	{dir: "web/gateway", mine: []string{"rpc/taskraftv1"}, why: "generated routes know only the API's messages"},
 	{dir: "web/problem", mine: []string{"rpc/reason"}, why: "a refusal is written from a status alone"},
 	{dir: "web/metrics", mine: []string{"cluster", "fsm"}, why: "it reads counters of the node and of the table"},
+	{
+		dir: "web/dashboard", mine: []string{"cluster", "fsm", "rpc/taskraftv1", "web/problem"},
+		why: "pages read this master's table, and act through the API",
+	},
 	{dir: "web/health", mine: []string{"cluster"}, foreign: []string{}, why: "it looks at the node, not at tasks"},
 	{dir: "client", mine: []string{"internal/follow", "rpc/taskraftv1", "rpc/reason"}, foreign: grpcModules, why: grpcOnly},
 	{dir: "worker", mine: []string{"internal/follow", "rpc/taskraftv1", "rpc/reason", "worker"}, foreign: append(slices.Clone(grpcModules), "github.com/google/uuid"), why: grpcOnly},
