@@ -254,8 +254,10 @@ func (c *contract) conforms(at string, v any, schema map[string]any) {
 
 // unrouted are the methods that HTTP does not have, and why.
 var unrouted = map[string]string{
-	"taskraft.v1.WorkerService.Work":     "both sides speak at once; over HTTP a worker polls",
-	"taskraft.v1.TaskService.WatchTasks": "both sides speak at once; over HTTP one waits for a task or a batch",
+	"taskraft.v1.WorkerService.Work":             "both sides speak at once; over HTTP a worker polls",
+	"taskraft.v1.TaskService.WatchTasks":         "both sides speak at once; over HTTP one waits for a task or a batch",
+	"taskraft.v1.ClusterService.SaveSnapshot":    "a file, not JSON: taskraft snapshot save",
+	"taskraft.v1.ClusterService.RestoreSnapshot": "a file, not JSON: taskraft snapshot restore",
 }
 
 // TestEveryMethodHasARoute fails when a method was added to the API and to neither

@@ -68,7 +68,7 @@ var Rows = []Row{
 	{ID: "B15", Input: "inode exhaustion, quota EDQUOT, EIO, EROFS remount", Tests: []string{"cluster/datadir", "cluster/logstore"}},
 	{ID: "B16", Input: "fsync hangs", Tests: []string{"cluster/logstore"}},
 	{ID: "B17", Input: "clock of files in the future; mtime weird", Waits: "a case in cluster"},
-	{ID: "B19", Input: "taskraft restore of non-archive, truncated, wrong password, zip-slip, 1000:1 bomb, wrong cluster", Waits: "restore"},
+	{ID: "B19", Input: "taskraft restore of non-archive, truncated, wrong password, zip-slip, 1000:1 bomb, wrong cluster", Tests: []string{"cluster", "e2e"}, Waits: "encrypted backups"},
 	{ID: "B20", Input: "taskraft recover while quorum is alive", Waits: "recover"},
 
 	// C: TLS and credentials
@@ -99,7 +99,7 @@ var Rows = []Row{
 	{ID: "D09", Input: "different FSM-affecting config per node (e.g. retention)", Waits: "the first setting of the table that a file could hold"},
 	{ID: "D10", Input: "two clusters behind one load balancer", Waits: "a case in internal/follow"},
 	{ID: "D12", Input: "redirect to unroutable leader address / redirect loop", Waits: "a case in internal/follow"},
-	{ID: "D13", Input: "backup from follower that lags", Waits: "backups"},
+	{ID: "D13", Input: "backup from follower that lags", Tests: []string{"e2e"}},
 	{ID: "D14", Input: "2-node survivors + one flapping", Waits: "the simulator"},
 
 	// E: gRPC fields

@@ -130,6 +130,13 @@ const (
 	// answer to go on.
 	QuorumAtRisk = "QUORUM_AT_RISK"
 
+	// NotEmpty: FAILED_PRECONDITION. A backup is restored only into a cluster in which
+	// nothing was ever submitted or set.
+	NotEmpty = "NOT_EMPTY"
+	// BadBackup: INVALID_ARGUMENT. What came is no backup, is damaged, or was written by
+	// a newer version; nothing was changed.
+	BadBackup = "BAD_BACKUP"
+
 	// WorkerIDInUse: ALREADY_EXISTS. Another live process has this worker id.
 	WorkerIDInUse = "WORKER_ID_IN_USE"
 	// BootReplaced: FAILED_PRECONDITION. A newer process took this worker's place

@@ -773,6 +773,163 @@ func (x *RemoveMemberResponse) GetLeader() *LeaderInfo {
 	return nil
 }
 
+type SaveSnapshotRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Not 0: any master answers once it holds that entry. 0: only the leader.
+	MinIndex      uint64 `protobuf:"varint,1,opt,name=min_index,json=minIndex,proto3" json:"min_index,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SaveSnapshotRequest) Reset() {
+	*x = SaveSnapshotRequest{}
+	mi := &file_cluster_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SaveSnapshotRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SaveSnapshotRequest) ProtoMessage() {}
+
+func (x *SaveSnapshotRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cluster_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SaveSnapshotRequest.ProtoReflect.Descriptor instead.
+func (*SaveSnapshotRequest) Descriptor() ([]byte, []int) {
+	return file_cluster_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *SaveSnapshotRequest) GetMinIndex() uint64 {
+	if x != nil {
+		return x.MinIndex
+	}
+	return 0
+}
+
+type SnapshotChunk struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          []byte                 `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SnapshotChunk) Reset() {
+	*x = SnapshotChunk{}
+	mi := &file_cluster_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SnapshotChunk) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SnapshotChunk) ProtoMessage() {}
+
+func (x *SnapshotChunk) ProtoReflect() protoreflect.Message {
+	mi := &file_cluster_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SnapshotChunk.ProtoReflect.Descriptor instead.
+func (*SnapshotChunk) Descriptor() ([]byte, []int) {
+	return file_cluster_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *SnapshotChunk) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+type RestoreSnapshotResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ClusterId     string                 `protobuf:"bytes,1,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"`               // of this cluster, which it keeps
+	FromClusterId string                 `protobuf:"bytes,2,opt,name=from_cluster_id,json=fromClusterId,proto3" json:"from_cluster_id,omitempty"` // that the backup was taken of
+	Index         uint64                 `protobuf:"varint,3,opt,name=index,proto3" json:"index,omitempty"`                                       // the last entry in the backup
+	Tasks         uint64                 `protobuf:"varint,4,opt,name=tasks,proto3" json:"tasks,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RestoreSnapshotResponse) Reset() {
+	*x = RestoreSnapshotResponse{}
+	mi := &file_cluster_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RestoreSnapshotResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RestoreSnapshotResponse) ProtoMessage() {}
+
+func (x *RestoreSnapshotResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cluster_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RestoreSnapshotResponse.ProtoReflect.Descriptor instead.
+func (*RestoreSnapshotResponse) Descriptor() ([]byte, []int) {
+	return file_cluster_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *RestoreSnapshotResponse) GetClusterId() string {
+	if x != nil {
+		return x.ClusterId
+	}
+	return ""
+}
+
+func (x *RestoreSnapshotResponse) GetFromClusterId() string {
+	if x != nil {
+		return x.FromClusterId
+	}
+	return ""
+}
+
+func (x *RestoreSnapshotResponse) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *RestoreSnapshotResponse) GetTasks() uint64 {
+	if x != nil {
+		return x.Tasks
+	}
+	return 0
+}
+
 type WatchLeaderRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -781,7 +938,7 @@ type WatchLeaderRequest struct {
 
 func (x *WatchLeaderRequest) Reset() {
 	*x = WatchLeaderRequest{}
-	mi := &file_cluster_proto_msgTypes[11]
+	mi := &file_cluster_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -793,7 +950,7 @@ func (x *WatchLeaderRequest) String() string {
 func (*WatchLeaderRequest) ProtoMessage() {}
 
 func (x *WatchLeaderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_proto_msgTypes[11]
+	mi := &file_cluster_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -806,7 +963,7 @@ func (x *WatchLeaderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchLeaderRequest.ProtoReflect.Descriptor instead.
 func (*WatchLeaderRequest) Descriptor() ([]byte, []int) {
-	return file_cluster_proto_rawDescGZIP(), []int{11}
+	return file_cluster_proto_rawDescGZIP(), []int{14}
 }
 
 type GetStateDigestRequest struct {
@@ -817,7 +974,7 @@ type GetStateDigestRequest struct {
 
 func (x *GetStateDigestRequest) Reset() {
 	*x = GetStateDigestRequest{}
-	mi := &file_cluster_proto_msgTypes[12]
+	mi := &file_cluster_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -829,7 +986,7 @@ func (x *GetStateDigestRequest) String() string {
 func (*GetStateDigestRequest) ProtoMessage() {}
 
 func (x *GetStateDigestRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_proto_msgTypes[12]
+	mi := &file_cluster_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -842,7 +999,7 @@ func (x *GetStateDigestRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStateDigestRequest.ProtoReflect.Descriptor instead.
 func (*GetStateDigestRequest) Descriptor() ([]byte, []int) {
-	return file_cluster_proto_rawDescGZIP(), []int{12}
+	return file_cluster_proto_rawDescGZIP(), []int{15}
 }
 
 type GetStateDigestResponse struct {
@@ -856,7 +1013,7 @@ type GetStateDigestResponse struct {
 
 func (x *GetStateDigestResponse) Reset() {
 	*x = GetStateDigestResponse{}
-	mi := &file_cluster_proto_msgTypes[13]
+	mi := &file_cluster_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -868,7 +1025,7 @@ func (x *GetStateDigestResponse) String() string {
 func (*GetStateDigestResponse) ProtoMessage() {}
 
 func (x *GetStateDigestResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_proto_msgTypes[13]
+	mi := &file_cluster_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -881,7 +1038,7 @@ func (x *GetStateDigestResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStateDigestResponse.ProtoReflect.Descriptor instead.
 func (*GetStateDigestResponse) Descriptor() ([]byte, []int) {
-	return file_cluster_proto_rawDescGZIP(), []int{13}
+	return file_cluster_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *GetStateDigestResponse) GetIndex() uint64 {
@@ -974,19 +1131,31 @@ const file_cluster_proto_rawDesc = "" +
 	"\x13RemoveMemberRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"G\n" +
 	"\x14RemoveMemberResponse\x12/\n" +
-	"\x06leader\x18\x01 \x01(\v2\x17.taskraft.v1.LeaderInfoR\x06leader\"\x14\n" +
+	"\x06leader\x18\x01 \x01(\v2\x17.taskraft.v1.LeaderInfoR\x06leader\"2\n" +
+	"\x13SaveSnapshotRequest\x12\x1b\n" +
+	"\tmin_index\x18\x01 \x01(\x04R\bminIndex\"#\n" +
+	"\rSnapshotChunk\x12\x12\n" +
+	"\x04data\x18\x01 \x01(\fR\x04data\"\x8c\x01\n" +
+	"\x17RestoreSnapshotResponse\x12\x1d\n" +
+	"\n" +
+	"cluster_id\x18\x01 \x01(\tR\tclusterId\x12&\n" +
+	"\x0ffrom_cluster_id\x18\x02 \x01(\tR\rfromClusterId\x12\x14\n" +
+	"\x05index\x18\x03 \x01(\x04R\x05index\x12\x14\n" +
+	"\x05tasks\x18\x04 \x01(\x04R\x05tasks\"\x14\n" +
 	"\x12WatchLeaderRequest\"\x17\n" +
 	"\x15GetStateDigestRequest\"y\n" +
 	"\x16GetStateDigestResponse\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x16\n" +
 	"\x06sha256\x18\x02 \x01(\tR\x06sha256\x121\n" +
-	"\bposition\x18\x03 \x01(\v2\x15.taskraft.v1.PositionR\bposition2\xdc\x04\n" +
+	"\bposition\x18\x03 \x01(\v2\x15.taskraft.v1.PositionR\bposition2\x83\x06\n" +
 	"\x0eClusterService\x12J\n" +
 	"\tGetStatus\x12\x1d.taskraft.v1.GetStatusRequest\x1a\x1e.taskraft.v1.GetStatusResponse\x12P\n" +
 	"\vListMembers\x12\x1f.taskraft.v1.ListMembersRequest\x1a .taskraft.v1.ListMembersResponse\x12e\n" +
 	"\x12TransferLeadership\x12&.taskraft.v1.TransferLeadershipRequest\x1a'.taskraft.v1.TransferLeadershipResponse\x12J\n" +
 	"\tAddMember\x12\x1d.taskraft.v1.AddMemberRequest\x1a\x1e.taskraft.v1.AddMemberResponse\x12S\n" +
-	"\fRemoveMember\x12 .taskraft.v1.RemoveMemberRequest\x1a!.taskraft.v1.RemoveMemberResponse\x12I\n" +
+	"\fRemoveMember\x12 .taskraft.v1.RemoveMemberRequest\x1a!.taskraft.v1.RemoveMemberResponse\x12N\n" +
+	"\fSaveSnapshot\x12 .taskraft.v1.SaveSnapshotRequest\x1a\x1a.taskraft.v1.SnapshotChunk0\x01\x12U\n" +
+	"\x0fRestoreSnapshot\x12\x1a.taskraft.v1.SnapshotChunk\x1a$.taskraft.v1.RestoreSnapshotResponse(\x01\x12I\n" +
 	"\vWatchLeader\x12\x1f.taskraft.v1.WatchLeaderRequest\x1a\x17.taskraft.v1.LeaderInfo0\x01\x12Y\n" +
 	"\x0eGetStateDigest\x12\".taskraft.v1.GetStateDigestRequest\x1a#.taskraft.v1.GetStateDigestResponseB8Z6github.com/taskraft/taskraft/rpc/taskraftv1;taskraftv1b\x06proto3"
 
@@ -1002,7 +1171,7 @@ func file_cluster_proto_rawDescGZIP() []byte {
 	return file_cluster_proto_rawDescData
 }
 
-var file_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_cluster_proto_goTypes = []any{
 	(*Member)(nil),                     // 0: taskraft.v1.Member
 	(*GetStatusRequest)(nil),           // 1: taskraft.v1.GetStatusRequest
@@ -1015,45 +1184,52 @@ var file_cluster_proto_goTypes = []any{
 	(*AddMemberResponse)(nil),          // 8: taskraft.v1.AddMemberResponse
 	(*RemoveMemberRequest)(nil),        // 9: taskraft.v1.RemoveMemberRequest
 	(*RemoveMemberResponse)(nil),       // 10: taskraft.v1.RemoveMemberResponse
-	(*WatchLeaderRequest)(nil),         // 11: taskraft.v1.WatchLeaderRequest
-	(*GetStateDigestRequest)(nil),      // 12: taskraft.v1.GetStateDigestRequest
-	(*GetStateDigestResponse)(nil),     // 13: taskraft.v1.GetStateDigestResponse
-	nil,                                // 14: taskraft.v1.GetStatusResponse.CountersEntry
-	(*durationpb.Duration)(nil),        // 15: google.protobuf.Duration
-	(*LeaderInfo)(nil),                 // 16: taskraft.v1.LeaderInfo
-	(*timestamppb.Timestamp)(nil),      // 17: google.protobuf.Timestamp
-	(*Position)(nil),                   // 18: taskraft.v1.Position
+	(*SaveSnapshotRequest)(nil),        // 11: taskraft.v1.SaveSnapshotRequest
+	(*SnapshotChunk)(nil),              // 12: taskraft.v1.SnapshotChunk
+	(*RestoreSnapshotResponse)(nil),    // 13: taskraft.v1.RestoreSnapshotResponse
+	(*WatchLeaderRequest)(nil),         // 14: taskraft.v1.WatchLeaderRequest
+	(*GetStateDigestRequest)(nil),      // 15: taskraft.v1.GetStateDigestRequest
+	(*GetStateDigestResponse)(nil),     // 16: taskraft.v1.GetStateDigestResponse
+	nil,                                // 17: taskraft.v1.GetStatusResponse.CountersEntry
+	(*durationpb.Duration)(nil),        // 18: google.protobuf.Duration
+	(*LeaderInfo)(nil),                 // 19: taskraft.v1.LeaderInfo
+	(*timestamppb.Timestamp)(nil),      // 20: google.protobuf.Timestamp
+	(*Position)(nil),                   // 21: taskraft.v1.Position
 }
 var file_cluster_proto_depIdxs = []int32{
-	15, // 0: taskraft.v1.Member.clock_offset:type_name -> google.protobuf.Duration
-	16, // 1: taskraft.v1.GetStatusResponse.leader:type_name -> taskraft.v1.LeaderInfo
-	15, // 2: taskraft.v1.GetStatusResponse.fsync_p50:type_name -> google.protobuf.Duration
-	15, // 3: taskraft.v1.GetStatusResponse.fsync_p99:type_name -> google.protobuf.Duration
-	17, // 4: taskraft.v1.GetStatusResponse.start_time:type_name -> google.protobuf.Timestamp
-	14, // 5: taskraft.v1.GetStatusResponse.counters:type_name -> taskraft.v1.GetStatusResponse.CountersEntry
-	18, // 6: taskraft.v1.GetStatusResponse.position:type_name -> taskraft.v1.Position
+	18, // 0: taskraft.v1.Member.clock_offset:type_name -> google.protobuf.Duration
+	19, // 1: taskraft.v1.GetStatusResponse.leader:type_name -> taskraft.v1.LeaderInfo
+	18, // 2: taskraft.v1.GetStatusResponse.fsync_p50:type_name -> google.protobuf.Duration
+	18, // 3: taskraft.v1.GetStatusResponse.fsync_p99:type_name -> google.protobuf.Duration
+	20, // 4: taskraft.v1.GetStatusResponse.start_time:type_name -> google.protobuf.Timestamp
+	17, // 5: taskraft.v1.GetStatusResponse.counters:type_name -> taskraft.v1.GetStatusResponse.CountersEntry
+	21, // 6: taskraft.v1.GetStatusResponse.position:type_name -> taskraft.v1.Position
 	0,  // 7: taskraft.v1.ListMembersResponse.members:type_name -> taskraft.v1.Member
-	18, // 8: taskraft.v1.ListMembersResponse.position:type_name -> taskraft.v1.Position
-	16, // 9: taskraft.v1.TransferLeadershipResponse.leader:type_name -> taskraft.v1.LeaderInfo
+	21, // 8: taskraft.v1.ListMembersResponse.position:type_name -> taskraft.v1.Position
+	19, // 9: taskraft.v1.TransferLeadershipResponse.leader:type_name -> taskraft.v1.LeaderInfo
 	0,  // 10: taskraft.v1.AddMemberResponse.members:type_name -> taskraft.v1.Member
-	16, // 11: taskraft.v1.RemoveMemberResponse.leader:type_name -> taskraft.v1.LeaderInfo
-	18, // 12: taskraft.v1.GetStateDigestResponse.position:type_name -> taskraft.v1.Position
+	19, // 11: taskraft.v1.RemoveMemberResponse.leader:type_name -> taskraft.v1.LeaderInfo
+	21, // 12: taskraft.v1.GetStateDigestResponse.position:type_name -> taskraft.v1.Position
 	1,  // 13: taskraft.v1.ClusterService.GetStatus:input_type -> taskraft.v1.GetStatusRequest
 	3,  // 14: taskraft.v1.ClusterService.ListMembers:input_type -> taskraft.v1.ListMembersRequest
 	5,  // 15: taskraft.v1.ClusterService.TransferLeadership:input_type -> taskraft.v1.TransferLeadershipRequest
 	7,  // 16: taskraft.v1.ClusterService.AddMember:input_type -> taskraft.v1.AddMemberRequest
 	9,  // 17: taskraft.v1.ClusterService.RemoveMember:input_type -> taskraft.v1.RemoveMemberRequest
-	11, // 18: taskraft.v1.ClusterService.WatchLeader:input_type -> taskraft.v1.WatchLeaderRequest
-	12, // 19: taskraft.v1.ClusterService.GetStateDigest:input_type -> taskraft.v1.GetStateDigestRequest
-	2,  // 20: taskraft.v1.ClusterService.GetStatus:output_type -> taskraft.v1.GetStatusResponse
-	4,  // 21: taskraft.v1.ClusterService.ListMembers:output_type -> taskraft.v1.ListMembersResponse
-	6,  // 22: taskraft.v1.ClusterService.TransferLeadership:output_type -> taskraft.v1.TransferLeadershipResponse
-	8,  // 23: taskraft.v1.ClusterService.AddMember:output_type -> taskraft.v1.AddMemberResponse
-	10, // 24: taskraft.v1.ClusterService.RemoveMember:output_type -> taskraft.v1.RemoveMemberResponse
-	16, // 25: taskraft.v1.ClusterService.WatchLeader:output_type -> taskraft.v1.LeaderInfo
-	13, // 26: taskraft.v1.ClusterService.GetStateDigest:output_type -> taskraft.v1.GetStateDigestResponse
-	20, // [20:27] is the sub-list for method output_type
-	13, // [13:20] is the sub-list for method input_type
+	11, // 18: taskraft.v1.ClusterService.SaveSnapshot:input_type -> taskraft.v1.SaveSnapshotRequest
+	12, // 19: taskraft.v1.ClusterService.RestoreSnapshot:input_type -> taskraft.v1.SnapshotChunk
+	14, // 20: taskraft.v1.ClusterService.WatchLeader:input_type -> taskraft.v1.WatchLeaderRequest
+	15, // 21: taskraft.v1.ClusterService.GetStateDigest:input_type -> taskraft.v1.GetStateDigestRequest
+	2,  // 22: taskraft.v1.ClusterService.GetStatus:output_type -> taskraft.v1.GetStatusResponse
+	4,  // 23: taskraft.v1.ClusterService.ListMembers:output_type -> taskraft.v1.ListMembersResponse
+	6,  // 24: taskraft.v1.ClusterService.TransferLeadership:output_type -> taskraft.v1.TransferLeadershipResponse
+	8,  // 25: taskraft.v1.ClusterService.AddMember:output_type -> taskraft.v1.AddMemberResponse
+	10, // 26: taskraft.v1.ClusterService.RemoveMember:output_type -> taskraft.v1.RemoveMemberResponse
+	12, // 27: taskraft.v1.ClusterService.SaveSnapshot:output_type -> taskraft.v1.SnapshotChunk
+	13, // 28: taskraft.v1.ClusterService.RestoreSnapshot:output_type -> taskraft.v1.RestoreSnapshotResponse
+	19, // 29: taskraft.v1.ClusterService.WatchLeader:output_type -> taskraft.v1.LeaderInfo
+	16, // 30: taskraft.v1.ClusterService.GetStateDigest:output_type -> taskraft.v1.GetStateDigestResponse
+	22, // [22:31] is the sub-list for method output_type
+	13, // [13:22] is the sub-list for method input_type
 	13, // [13:13] is the sub-list for extension type_name
 	13, // [13:13] is the sub-list for extension extendee
 	0,  // [0:13] is the sub-list for field type_name
@@ -1072,7 +1248,7 @@ func file_cluster_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cluster_proto_rawDesc), len(file_cluster_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   15,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

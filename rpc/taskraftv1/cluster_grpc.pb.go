@@ -26,6 +26,8 @@ const (
 	ClusterService_TransferLeadership_FullMethodName = "/taskraft.v1.ClusterService/TransferLeadership"
 	ClusterService_AddMember_FullMethodName          = "/taskraft.v1.ClusterService/AddMember"
 	ClusterService_RemoveMember_FullMethodName       = "/taskraft.v1.ClusterService/RemoveMember"
+	ClusterService_SaveSnapshot_FullMethodName       = "/taskraft.v1.ClusterService/SaveSnapshot"
+	ClusterService_RestoreSnapshot_FullMethodName    = "/taskraft.v1.ClusterService/RestoreSnapshot"
 	ClusterService_WatchLeader_FullMethodName        = "/taskraft.v1.ClusterService/WatchLeader"
 	ClusterService_GetStateDigest_FullMethodName     = "/taskraft.v1.ClusterService/GetStateDigest"
 )
@@ -46,6 +48,12 @@ type ClusterServiceClient interface {
 	// RemoveMember removes a member, unless the voters left would have no majority. A
 	// leader that is to go hands leadership over first.
 	RemoveMember(ctx context.Context, in *RemoveMemberRequest, opts ...grpc.CallOption) (*RemoveMemberResponse, error)
+	// SaveSnapshot streams a backup of the answering master's table: the bytes of one
+	// file, with a checksum at its end.
+	SaveSnapshot(ctx context.Context, in *SaveSnapshotRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[SnapshotChunk], error)
+	// RestoreSnapshot makes a backup the table of this cluster, in which nothing may ever
+	// have been submitted or set. The leader serves it.
+	RestoreSnapshot(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[SnapshotChunk, RestoreSnapshotResponse], error)
 	// WatchLeader sends the leader now, and again whenever it changes.
 	WatchLeader(ctx context.Context, in *WatchLeaderRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[LeaderInfo], error)
 	// GetStateDigest answers SHA-256 of this master's canonical snapshot and the
@@ -111,9 +119,41 @@ func (c *clusterServiceClient) RemoveMember(ctx context.Context, in *RemoveMembe
 	return out, nil
 }
 
+func (c *clusterServiceClient) SaveSnapshot(ctx context.Context, in *SaveSnapshotRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[SnapshotChunk], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &ClusterService_ServiceDesc.Streams[0], ClusterService_SaveSnapshot_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[SaveSnapshotRequest, SnapshotChunk]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ClusterService_SaveSnapshotClient = grpc.ServerStreamingClient[SnapshotChunk]
+
+func (c *clusterServiceClient) RestoreSnapshot(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[SnapshotChunk, RestoreSnapshotResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &ClusterService_ServiceDesc.Streams[1], ClusterService_RestoreSnapshot_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[SnapshotChunk, RestoreSnapshotResponse]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ClusterService_RestoreSnapshotClient = grpc.ClientStreamingClient[SnapshotChunk, RestoreSnapshotResponse]
+
 func (c *clusterServiceClient) WatchLeader(ctx context.Context, in *WatchLeaderRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[LeaderInfo], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &ClusterService_ServiceDesc.Streams[0], ClusterService_WatchLeader_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &ClusterService_ServiceDesc.Streams[2], ClusterService_WatchLeader_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -156,6 +196,12 @@ type ClusterServiceServer interface {
 	// RemoveMember removes a member, unless the voters left would have no majority. A
 	// leader that is to go hands leadership over first.
 	RemoveMember(context.Context, *RemoveMemberRequest) (*RemoveMemberResponse, error)
+	// SaveSnapshot streams a backup of the answering master's table: the bytes of one
+	// file, with a checksum at its end.
+	SaveSnapshot(*SaveSnapshotRequest, grpc.ServerStreamingServer[SnapshotChunk]) error
+	// RestoreSnapshot makes a backup the table of this cluster, in which nothing may ever
+	// have been submitted or set. The leader serves it.
+	RestoreSnapshot(grpc.ClientStreamingServer[SnapshotChunk, RestoreSnapshotResponse]) error
 	// WatchLeader sends the leader now, and again whenever it changes.
 	WatchLeader(*WatchLeaderRequest, grpc.ServerStreamingServer[LeaderInfo]) error
 	// GetStateDigest answers SHA-256 of this master's canonical snapshot and the
@@ -185,6 +231,12 @@ func (UnimplementedClusterServiceServer) AddMember(context.Context, *AddMemberRe
 }
 func (UnimplementedClusterServiceServer) RemoveMember(context.Context, *RemoveMemberRequest) (*RemoveMemberResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RemoveMember not implemented")
+}
+func (UnimplementedClusterServiceServer) SaveSnapshot(*SaveSnapshotRequest, grpc.ServerStreamingServer[SnapshotChunk]) error {
+	return status.Error(codes.Unimplemented, "method SaveSnapshot not implemented")
+}
+func (UnimplementedClusterServiceServer) RestoreSnapshot(grpc.ClientStreamingServer[SnapshotChunk, RestoreSnapshotResponse]) error {
+	return status.Error(codes.Unimplemented, "method RestoreSnapshot not implemented")
 }
 func (UnimplementedClusterServiceServer) WatchLeader(*WatchLeaderRequest, grpc.ServerStreamingServer[LeaderInfo]) error {
 	return status.Error(codes.Unimplemented, "method WatchLeader not implemented")
@@ -303,6 +355,24 @@ func _ClusterService_RemoveMember_Handler(srv interface{}, ctx context.Context, 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ClusterService_SaveSnapshot_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(SaveSnapshotRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(ClusterServiceServer).SaveSnapshot(m, &grpc.GenericServerStream[SaveSnapshotRequest, SnapshotChunk]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ClusterService_SaveSnapshotServer = grpc.ServerStreamingServer[SnapshotChunk]
+
+func _ClusterService_RestoreSnapshot_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(ClusterServiceServer).RestoreSnapshot(&grpc.GenericServerStream[SnapshotChunk, RestoreSnapshotResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ClusterService_RestoreSnapshotServer = grpc.ClientStreamingServer[SnapshotChunk, RestoreSnapshotResponse]
+
 func _ClusterService_WatchLeader_Handler(srv interface{}, stream grpc.ServerStream) error {
 	m := new(WatchLeaderRequest)
 	if err := stream.RecvMsg(m); err != nil {
@@ -365,6 +435,16 @@ var ClusterService_ServiceDesc = grpc.ServiceDesc{
 		},
 	},
 	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "SaveSnapshot",
+			Handler:       _ClusterService_SaveSnapshot_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "RestoreSnapshot",
+			Handler:       _ClusterService_RestoreSnapshot_Handler,
+			ClientStreams: true,
+		},
 		{
 			StreamName:    "WatchLeader",
 			Handler:       _ClusterService_WatchLeader_Handler,

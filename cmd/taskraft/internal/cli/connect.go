@@ -103,6 +103,8 @@ var reasonExits = map[string]struct {
 	reason.MemberRefused:     {exitConflict, "an empty data directory for the new master"},
 	reason.ChangeUnderWay:    {exitConflict, "the same when taskraft cluster members shows every master as a voter"},
 	reason.QuorumAtRisk:      {exitConflict, "taskraft cluster health; bring masters back or add one first"},
+	reason.NotEmpty:          {exitConflict, "a cluster that was formed for the restore"},
+	reason.BadBackup:         {exitData, "taskraft snapshot verify FILE"},
 	reason.NoSuccessor:       {exitConflict, "taskraft cluster health"},
 	reason.WorkerIDInUse:     {exitConflict, "another --id, or stop the worker that has it"},
 	reason.BootReplaced:      {exitConflict, "another --id: a newer process has this one, or it was removed"},
