@@ -114,13 +114,14 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // policy allows what comes from this master, and to ask the others whether they
 // live, should this one be lost.
 func (h *Handler) policy(ctx context.Context) string {
-	connect := "connect-src 'self'"
+	var connect strings.Builder
+	connect.WriteString("connect-src 'self'")
 	for _, m := range h.members.get(ctx, h.cfg.Node) {
 		if m.HTTP != "" && m.Name != h.cfg.Name {
-			connect += " http://" + m.HTTP
+			connect.WriteString(" http://" + m.HTTP)
 		}
 	}
-	return "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; " + connect +
+	return "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; " + connect.String() +
 		"; form-action 'self'; frame-ancestors 'none'; base-uri 'none'; require-trusted-types-for 'script'; trusted-types taskraft"
 }
 
