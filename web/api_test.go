@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -101,14 +102,16 @@ func TestPreferWait(t *testing.T) {
 		t.Errorf("got %s", got.raw)
 	}
 	// A worker that is there gives an answer in one round trip.
-	go func() {
+	var worker sync.WaitGroup
+	worker.Go(func() {
 		poll := m.call("POST", "/v1/workers/w:poll", `{"boot_id": "b", "queues": [{"queue": "fast"}], "max": 1, "poll_seq": "1", "wait": "20s"}`)
 		x := poll.body["assignments"].([]any)[0].(map[string]any)
 		m.call("POST", "/v1/workers/w:complete", `{"boot_id": "b", "completion": {"task": "`+x["task"].(string)+`", "fence": "`+x["fence"].(string)+`", "result": "NDI="}}`)
-	}()
+	})
 	if got := m.want(201, "POST", "/tasks", `{"queue": "fast"}`, "Prefer", "wait=30"); got.text("state") != "SUCCEEDED" || got.text("result") != "NDI=" {
 		t.Errorf("got %s", got.raw)
 	}
+	worker.Wait() // its own answer may come later
 }
 
 func TestReads(t *testing.T) {
