@@ -102,19 +102,26 @@ func (n *nemesis) anyWorker(f *checker.Fault) int {
 	return i
 }
 
-// killWorker kills a worker; half of them come back under their name at once, the
-// others when their session has long expired.
+// killWorker kills a worker's process; the next one of that id takes over at once.
 func killWorker(ctx context.Context, n *nemesis, f *checker.Fault) (string, error) {
+	return n.replaceWorker(ctx, f, 0)
+}
+
+// loseWorker kills a worker's process, and the next one comes after its session has
+// expired.
+func loseWorker(ctx context.Context, n *nemesis, f *checker.Fault) (string, error) {
+	return n.replaceWorker(ctx, f, 11*time.Second)
+}
+
+func (n *nemesis) replaceWorker(ctx context.Context, f *checker.Fault, after time.Duration) (effect string, err error) {
 	i := n.anyWorker(f)
 	w := n.stage.workers[i]
 	if err := w.Kill(); err != nil {
 		return "", err
 	}
-	effect := w.Exit()
-	if n.rng.IntN(2) == 0 {
-		if err := pass(ctx, 11*time.Second); err != nil {
-			return effect, err
-		}
+	effect = w.Exit()
+	if err := pass(ctx, after); err != nil {
+		return effect, err
 	}
 	again, err := n.stage.worker(w.ID)
 	if err == nil {

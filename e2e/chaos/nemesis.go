@@ -39,6 +39,7 @@ var allKinds = []kind{
 	{"freeze leader", freezeLeader},
 	{"freeze follower", freezeFollower},
 	{"kill worker", killWorker},
+	{"lose worker", loseWorker},
 	{"freeze worker", freezeWorker},
 	{"cut leader off", cutLeader},
 	{"cut follower off", cutFollower},
