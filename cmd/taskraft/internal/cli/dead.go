@@ -137,14 +137,7 @@ that are is shown first, and asked about on a terminal.`,
 		args: func(_ *cobra.Command, args []string) []settings.Problem {
 			bulk := all || f.filter.Queue != "" || f.kind != "" || f.filter.Group != ""
 			var bad []settings.Problem
-			switch {
-			case len(args) > 0 && bulk:
-				bad = append(bad, settings.Problem{Where: "argument ID", Problem: "given together with flags that choose tasks", Want: "one of them", Do: "choose one"})
-			case len(args) == 0 && !bulk:
-				bad = missing("ID", "taskraft dead retry 1042, or --queue, --kind, --group or --all")
-			default:
-				ids, bad = parseIDs(args)
-			}
+			ids, bad = idsOrFlags(args, bulk, "taskraft dead retry 1042, or --queue, --kind, --group or --all")
 			return bad
 		},
 		run: func(ctx context.Context, _ []string) error {

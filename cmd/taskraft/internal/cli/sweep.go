@@ -33,15 +33,7 @@ moment are cancelled, and none of them starts any more; how many were is printed
 		example: "  taskraft task cancel 1042 --reason 'wrong input'\n  taskraft task cancel --queue mail --label tenant=7 --state scheduled,ready --yes",
 		rows:    concat(f.rows(liveStates), rows, a.dataRows()),
 		args: func(_ *cobra.Command, args []string) (bad []settings.Problem) {
-			bulk := all || f.String() != ""
-			switch {
-			case len(args) > 0 && bulk:
-				bad = append(bad, settings.Problem{Where: "argument ID", Problem: "given together with flags that choose tasks", Want: "one of them", Do: "choose one"})
-			case len(args) == 0 && !bulk:
-				bad = missing("ID", "taskraft task cancel 1042, or --queue, --label, … or --all")
-			default:
-				ids, bad = parseIDs(args)
-			}
+			ids, bad = idsOrFlags(args, all || f.String() != "", "taskraft task cancel 1042, or --queue, --label, … or --all")
 			return bad
 		},
 		run: func(ctx context.Context, _ []string) error {
@@ -182,4 +174,16 @@ func (a *app) followSweep(ctx context.Context, c *client.Client, id uint64) (*ta
 			return nil, ctx.Err()
 		}
 	}
+}
+
+// idsOrFlags reads the ids of a command that takes either these or flags that choose
+// tasks; try is what to type when there is neither.
+func idsOrFlags(args []string, flags bool, try string) ([]uint64, []settings.Problem) {
+	switch {
+	case len(args) > 0 && flags:
+		return nil, []settings.Problem{{Where: "argument ID", Problem: "given together with flags that choose tasks", Want: "one of them", Do: "choose one"}}
+	case len(args) == 0 && !flags:
+		return nil, missing("ID", try)
+	}
+	return parseIDs(args)
 }
