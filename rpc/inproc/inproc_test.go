@@ -168,3 +168,20 @@ func TestBothWays(t *testing.T) {
 		t.Errorf("send after the end: got %v, want EOF", err)
 	}
 }
+
+// Whoever sends after its own end hears of it, whether the handler has noticed or not.
+func TestSendAfterEnd(t *testing.T) {
+	_, conn := connect(t)
+	for range 200 {
+		s, err := reflectionpb.NewServerReflectionClient(conn).ServerReflectionInfo(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.CloseSend(); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Send(&reflectionpb.ServerReflectionRequest{}); err != io.EOF && status.Code(err) != codes.Internal {
+			t.Fatalf("got %v, want EOF or a refusal", err)
+		}
+	}
+}

@@ -6,7 +6,9 @@ import (
 	"sync"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -14,7 +16,8 @@ import (
 type stream struct {
 	ctx      context.Context
 	up, down chan proto.Message // unbuffered: a sender waits for its receiver
-	closing  sync.Once          // closes up
+	closing  sync.Once          // closes ended
+	ended    chan struct{}      // the client sends no more
 	done     chan struct{}      // the handler has returned
 	err      error              // set before done is closed
 }
@@ -30,7 +33,10 @@ func (c *Conn) NewStream(ctx context.Context, _ *grpc.StreamDesc, method string,
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	detach := context.AfterFunc(c.closed, cancel)
-	s := &stream{ctx: ctx, up: make(chan proto.Message), down: make(chan proto.Message), done: make(chan struct{})}
+	s := &stream{
+		ctx: ctx, up: make(chan proto.Message), down: make(chan proto.Message),
+		ended: make(chan struct{}), done: make(chan struct{}),
+	}
 	info := &grpc.StreamServerInfo{FullMethod: method, IsClientStream: m.desc.ClientStreams, IsServerStream: m.desc.ServerStreams}
 	c.wg.Go(func() {
 		defer cancel()
@@ -59,12 +65,24 @@ func (c clientEnd) Context() context.Context { return c.ctx }
 
 // CloseSend implements grpc.ClientStream.
 func (c clientEnd) CloseSend() error {
-	c.closing.Do(func() { close(c.up) })
+	c.closing.Do(func() { close(c.ended) })
 	return nil
 }
 
+var errSentAfterEnd = status.Error(codes.Internal, "message sent after CloseSend")
+
 // SendMsg implements grpc.ClientStream; io.EOF says that RecvMsg tells why.
 func (c clientEnd) SendMsg(m any) error {
+	select {
+	case <-c.done: // first: the handler's end is the better answer
+		return io.EOF
+	default:
+	}
+	select {
+	case <-c.ended:
+		return errSentAfterEnd
+	default:
+	}
 	select {
 	case c.up <- copied(m):
 		return nil
@@ -113,11 +131,10 @@ func (s serverEnd) SendMsg(m any) error {
 // RecvMsg implements grpc.ServerStream; io.EOF says that the client is done.
 func (s serverEnd) RecvMsg(m any) error {
 	select {
-	case got, more := <-s.up:
-		if !more {
-			return io.EOF
-		}
+	case got := <-s.up:
 		return give(m, got)
+	case <-s.ended:
+		return io.EOF
 	case <-s.ctx.Done():
 		return statusOf(s.ctx.Err())
 	}
