@@ -18,8 +18,9 @@ const silence = 2 * time.Second
 // nil). Calls to one peer share a connection, which is made when needed. ctx
 // bounds dialling and waiting, and travels with the call; without a deadline
 // Call waits until the connection ends. Nothing is repeated: on ErrConnLost and
-// on ctx's errors the call may have been carried out. Other errors:
-// *RefusedError, *RemoteError, the dial's, ErrIsolated, ErrNotAdopted, ErrClosed.
+// on ctx's errors the call may have been carried out; whatever fails
+// because this side shut its port is ErrClosed or ErrIsolated as well. Other errors:
+// *RefusedError, *RemoteError, the dial's, ErrNotAdopted.
 func (p *Port) Call(ctx context.Context, to Peer, method string, args, reply any) error {
 	body, err := json.Marshal(args)
 	if err != nil {
@@ -27,14 +28,14 @@ func (p *Port) Call(ctx context.Context, to Peer, method string, args, reply any
 	}
 	l, err := p.link(ctx, to)
 	if err != nil {
-		return err
+		return p.owning(err)
 	}
 	answer, err := l.call(ctx, frame{kind: frameCall, method: method, body: body})
 	if err == nil && answer.kind == frameExpired {
 		err = context.DeadlineExceeded
 	}
 	if err != nil {
-		return fmt.Errorf("call %s of %s: %w", method, to, err)
+		return fmt.Errorf("call %s of %s: %w", method, to, p.owning(err))
 	}
 	if answer.kind != frameReply {
 		return &RemoteError{Method: method, Message: string(answer.body), Unknown: answer.kind == frameUnknown}
@@ -46,6 +47,17 @@ func (p *Port) Call(ctx context.Context, to Peer, method string, args, reply any
 		return fmt.Errorf("decode reply of %s: %w", method, err)
 	}
 	return nil
+}
+
+// owning adds to the failure of a call that this side's port is shut, if it is: what
+// failed then says nothing of the peer.
+func (p *Port) owning(err error) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if own := p.ready(); own != nil && !errors.Is(err, own) {
+		return fmt.Errorf("%w: %w", own, err)
+	}
+	return err
 }
 
 // link is a connection for calls, or the wish for one.

@@ -83,11 +83,22 @@ func TestCallErrors(t *testing.T) {
 		t.Errorf("the callee had %s left, want at most 100ms", left)
 	}
 	lost := make(chan error, 1)
-	go func() { lost <- n1.Call(ctx, n2.self(), "hang", text{}, nil) }()
-	<-started
+	hang := func() {
+		go func() { lost <- n1.Call(ctx, n2.self(), "hang", text{}, nil) }()
+		<-started
+	}
+	hang()
+	n1.Isolate()
+	if err := <-lost; !errors.Is(err, ErrIsolated) || !errors.Is(err, ErrConnLost) {
+		t.Errorf("call over a connection that the caller itself ended: %v", err)
+	}
+	if err := n1.Resume(); err != nil {
+		t.Fatal(err)
+	}
+	hang()
 	n2.Close()
-	if err := <-lost; !errors.Is(err, ErrConnLost) {
-		t.Errorf("call over a connection that ended: %v", err)
+	if err := <-lost; !errors.Is(err, ErrConnLost) || errors.Is(err, ErrClosed) {
+		t.Errorf("call over a connection that the peer ended: %v", err)
 	}
 }
 
