@@ -21,6 +21,7 @@ func (t *Task) check(prefix string) []Field {
 	}
 	bad = append(bad, checkItems(prefix+"on_success", t.OnSuccess)...)
 	bad = append(bad, checkItems(prefix+"on_dead", t.OnDead)...)
+	bad = append(bad, t.Broadcast.check(prefix)...)
 	for key, value := range t.Require {
 		bad = checkText(bad, prefix+"require", key, prefix+"require", value)
 	}

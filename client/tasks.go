@@ -64,6 +64,9 @@ type Task struct {
 	// RequestID makes a submit safe to repeat from anywhere: the same id with the
 	// same content is the same task. At most 128 bytes.
 	RequestID string
+
+	// Broadcast makes the task one that every matching worker carries out.
+	Broadcast *Broadcast
 }
 
 // Receipt says that a task is on a majority's disks.
@@ -77,7 +80,7 @@ func (t *Task) spec() *taskraftv1.TaskSpec {
 	s := &taskraftv1.TaskSpec{
 		Queue: t.Queue, Kind: t.Kind, Payload: t.Payload, ContentType: t.ContentType, Priority: t.Priority,
 		Timeout: duration(t.Timeout), ExpiresIn: duration(t.ExpiresIn), Retain: duration(t.Retain),
-		RequestId: t.RequestID, Require: t.Require, ConcurrencyKey: t.ConcurrencyKey,
+		RequestId: t.RequestID, Require: t.Require, ConcurrencyKey: t.ConcurrencyKey, Broadcast: t.Broadcast.spec(),
 		After: t.After, AfterItems: t.AfterItems,
 		OnSuccess: specs(t.OnSuccess), OnDead: specs(t.OnDead),
 		UniqueKey: t.UniqueKey, Labels: t.Labels,

@@ -64,9 +64,22 @@ func (c *Client) drainWorker(ctx context.Context, op string, req *taskraftv1.Dra
 	return resp.GetWorker(), err
 }
 
-// RemoveWorker ends a worker's session and refuses its process for ever; another may
-// come under the id. A worker that holds tasks is refused with reason.WorkerBusy,
-// unless force is set: its tasks return to their places.
+// AddPushWorker puts the address (host:port) at which a worker serves on the list
+// that the leader dials.
+func (c *Client) AddPushWorker(ctx context.Context, addr string) error {
+	const op = "add worker"
+	if bad := checkText(nil, "push", addr); bad != nil {
+		return invalid(op, bad...)
+	}
+	_, err := change(ctx, c, op, func(ctx context.Context, conn grpc.ClientConnInterface, call *taskraftv1.Call) (*taskraftv1.AddWorkerResponse, error) {
+		return taskraftv1.NewWorkerServiceClient(conn).AddWorker(ctx, &taskraftv1.AddWorkerRequest{Push: addr, Call: call})
+	})
+	return err
+}
+
+// RemoveWorker ends a worker's session, takes its address off the list of push
+// workers and refuses its process for ever; another may come under the id. A worker that holds tasks is refused with
+// reason.WorkerBusy, unless force is set: its tasks return to their places.
 func (c *Client) RemoveWorker(ctx context.Context, id string, force bool) error {
 	const op = "remove worker"
 	if bad := checkText(nil, "worker_id", id); bad != nil {

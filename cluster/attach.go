@@ -24,7 +24,7 @@ func openCommand(h Hello, ttl time.Duration, takeover, pull bool) *fsmpb.Command
 		Kind: &fsmpb.Command_OpenSession{OpenSession: &fsmpb.OpenSession{
 			Worker: h.Worker, Boot: h.Boot, Queues: queueWeights(h.Queues), Labels: h.Labels,
 			Slots: uint32(h.Slots), Ttl: int64(ttl), Held: h.Held, Takeover: takeover, Pull: pull,
-			Host: h.Host, Pid: h.PID, Version: h.Version,
+			Host: h.Host, Pid: h.PID, Version: h.Version, Push: h.Push,
 		}},
 	}
 }
@@ -107,7 +107,7 @@ func (l *reign) register(m *fsm.Machine, at *attach, res *fsm.Result) {
 	at.stream, sess.stream, sess.left = s, s, false
 	s.drained = rec.Drained
 	s.block()
-	s.resend(m, at.hello.Held, res.Aborts)
+	s.resend(m, at.hello, res.Aborts)
 	l.sit(m, &s.taker, rec.Queues)
 	if s.exit {
 		l.exits[&s.taker] = struct{}{}
@@ -118,15 +118,16 @@ func (l *reign) register(m *fsm.Machine, at *attach, res *fsm.Result) {
 }
 
 // resend puts into the outbox what the worker does not know of what it holds.
-func (s *Stream) resend(m *fsm.Machine, listed, void []uint64) {
-	known := make(map[uint64]struct{}, len(listed))
-	for _, f := range listed {
+// A push worker is called again for all of it: it joins what it runs.
+func (s *Stream) resend(m *fsm.Machine, h Hello, void []uint64) {
+	known := make(map[uint64]struct{}, len(h.Held))
+	for _, f := range h.Held {
 		known[f] = struct{}{}
 	}
 	s.held.begin(known)
 	for t := range m.Held(s.session.id) {
 		s.holds(t)
-		if _, ok := known[t.Fence]; !ok {
+		if _, ok := known[t.Fence]; !ok || h.Push != "" {
 			s.out.assignments = append(s.out.assignments, t)
 		}
 		if t.State == fsm.Stopping {

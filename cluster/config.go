@@ -65,6 +65,8 @@ type Config struct {
 	TailBytes int64
 	// QueueDepth bounds the proposals waiting; more is ErrOverloaded.
 	QueueDepth int
+	// PushDialer reaches the workers that serve; nil: they are not called.
+	PushDialer PushDialer
 	// Logger takes everything the node has to say.
 	Logger *slog.Logger
 

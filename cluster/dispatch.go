@@ -104,7 +104,7 @@ func (l *reign) forgetPlan(t *taker) {
 		l.doubtNow(in.line)
 	}
 	t.reserved -= t.planned
-	t.plan, t.planned = nil, 0
+	t.plan, t.planned, t.deliver = nil, 0, false
 }
 
 // offer puts the taker's seats into the rings, or takes them out, by its room.
@@ -123,9 +123,7 @@ func (l *reign) offer(t *taker) {
 
 // reserve plans n tasks of a queue for a taker.
 func (l *reign) reserve(t *taker, q *line, n int) {
-	if t.stream != nil && t.planned == 0 {
-		l.planned = append(l.planned, t)
-	}
+	l.plannedTaker(t)
 	t.reserved += n
 	t.planned += n
 	q.reserved += n
@@ -140,6 +138,9 @@ func (l *reign) reserve(t *taker, q *line, n int) {
 // unreserve ends an assignment in flight.
 func (l *reign) unreserve(g *grant) {
 	g.to.reserved -= g.n
+	if g.deliver {
+		g.to.delivering = false
+	}
 	for _, in := range g.lines {
 		in.line.reserved -= in.n
 		l.stir(in.line) // the tasks may have come from another queue
@@ -154,7 +155,8 @@ func (l *reign) unreserve(g *grant) {
 func (l *reign) expect(specs []*fsmpb.TaskSpec) []intent {
 	var got []intent
 	for _, spec := range specs {
-		if spec.GetRunAt() != 0 || spec.GetDelay() != 0 || len(spec.GetRequire())+len(spec.GetAfter())+len(spec.GetAfterItems()) > 0 {
+		if spec.GetRunAt() != 0 || spec.GetDelay() != 0 || spec.GetBroadcast() != nil ||
+			len(spec.GetRequire())+len(spec.GetAfter())+len(spec.GetAfterItems()) > 0 {
 			continue // not at once, or not for whose turn it is
 		}
 		name := spec.GetQueue()
@@ -200,7 +202,7 @@ func (l *reign) addAssigns(b *building) {
 	left := l.planned[:0]
 	for _, t := range l.planned {
 		switch {
-		case t.planned == 0: // gone
+		case t.planned == 0 && !t.deliver: // gone
 		case b.transitions+t.planned > fsm.MaxTransitions && b.transitions > 0:
 			left = append(left, t)
 		default:
@@ -216,9 +218,10 @@ func (l *reign) addAssign(b *building, t *taker) {
 		Principal: l.principal,
 		Kind:      &fsmpb.Command_Assign{Assign: &fsmpb.Assign{Session: t.session, N: uint32(t.planned)}},
 	}
-	l.byClass[classAssign] = append(l.byClass[classAssign], part{cmd: cmd, assign: grant{to: t, n: t.planned, lines: t.plan}})
-	b.add(assignBytes+len(l.principal), t.planned)
+	l.byClass[classAssign] = append(l.byClass[classAssign], part{cmd: cmd, assign: grant{to: t, n: t.planned, deliver: t.deliver, lines: t.plan}})
+	b.add(assignBytes+len(l.principal), t.planned+1)
 	t.plan, t.planned = nil, 0
+	t.deliver, t.delivering = false, t.delivering || t.deliver
 	l.e.count.assigns.Add(1)
 }
 

@@ -5,6 +5,7 @@
 //	 ├ engine       leader-side machinery behind a gate        engine.go and what it names
 //	 │  └ scheduler fires what schedules are due for           scheduler.go
 //	 ├ live         what attempts say before they end          live.go, follow.go
+//	 ├ pushes       calls the workers that serve               push.go, pushlink.go
 //	 ├ gatekeeper   Raft's notices → the gate opens, closes    leader.go
 //	 ├ replica      entries and read confirmations through Raft  replica.go
 //	 ├ applier      the table as Raft's state machine          applier.go, snapshots.go, snapstore.go

@@ -54,6 +54,7 @@ type engine struct {
 	count  counters
 	worked worked
 
+	clusterID func() string
 	proposals sync.Pool
 
 	diskLow  atomic.Bool
@@ -84,6 +85,7 @@ func newEngineAt(cfg Config, t *table, r replicator, src source) *engine {
 		cfg: cfg, t: t, r: r, log: cfg.Logger,
 		clock: newClock(src), mono: src.mono,
 		waits: newWaits(), stopping: make(chan struct{}),
+		clusterID: func() string { return "" },
 	}
 }
 

@@ -86,6 +86,7 @@ type Hello struct {
 	TTL          time.Duration // 0: the node's default
 	Held         []uint64
 	ExitWhenDone bool
+	Push         string // the address at which it was found; empty: it called
 	Host         string
 	PID          uint32
 	Version      string

@@ -92,11 +92,14 @@ func (l *reign) fail(f *flight, err error) {
 }
 
 // doubtPlanned has the queues looked at again that an entry's assignments were
-// planned from: no apply did so.
+// planned from, and the takers that it was to deliver to: no apply did so.
 func (l *reign) doubtPlanned(f *flight) {
 	for i := range f.parts {
 		for _, in := range f.parts[i].assign.lines {
 			l.doubt(in.line)
+		}
+		if g := &f.parts[i].assign; g.deliver {
+			l.stirred = append(l.stirred, g.to)
 		}
 	}
 }

@@ -55,6 +55,7 @@ func (l *reign) askTaker(m *fsm.Machine, t *taker) {
 	if t.gone {
 		return
 	}
+	l.planDelivery(m, t)
 	for i := range t.seats {
 		if t.free() == 0 {
 			return
@@ -133,7 +134,7 @@ func (l *reign) askUnsure(m *fsm.Machine, limit int) {
 // lookAgain settles what applied left open. Called by the keeper.
 func (l *reign) lookAgain() {
 	l.mu.Lock()
-	open := len(l.unsure) > 0
+	open := len(l.unsure) > 0 || len(l.stirred) > 0
 	l.mu.Unlock()
 	if !open {
 		return
@@ -143,6 +144,11 @@ func (l *reign) lookAgain() {
 	defer t.mu.RUnlock()
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	for _, taker := range l.stirred { // by an entry that failed
+		l.askTaker(t.m, taker)
+	}
+	clear(l.stirred)
+	l.stirred = l.stirred[:0]
 	l.askUnsure(t.m, 1<<20)
 	if len(l.planned) > 0 {
 		l.work.ring()

@@ -98,6 +98,7 @@ func (n *Node) open(ctx context.Context) error {
 	n.peers = &peers{log: n.log, heard: n.heard, disowned: n.disowned}
 	n.replica = &replica{peers: n.peers, leader: n.leader, isolated: n.isolated, closing: n.ctx.Done()}
 	n.engine = newEngine(n.cfg, &n.table, n.replica)
+	n.engine.clusterID = n.ClusterID
 	n.applier = &applier{table: &n.table, log: n.log, applied: n.engine.applied, renewed: n.engine.restored, newTerm: n.heard, fatal: n.fail}
 	n.ahead = newForerunner(n.log)
 	n.applier.tap = newTap(n.cfg.Name, n.log)

@@ -178,8 +178,8 @@ func (l *reign) pollTurn(w *pollWait) (pollAct, error) {
 	switch {
 	case w.err != nil:
 		return 0, w.err
-	case w.taker.planned > 0 || w.again:
-		w.again = false
+	case w.taker.planned > 0 || w.again || w.taker.deliver:
+		w.again, w.taker.deliver = false, false
 		w.taker.blocked = true // until this one has its answer
 		l.offer(&w.taker)
 		return pollNow, nil

@@ -28,6 +28,7 @@ type reign struct {
 	began  time.Duration // monotonic
 	work   bell          // the proposer may have something to do
 	due    bell          // nextDue moved
+	pushed bell          // the list of push workers changed
 
 	mu sync.Mutex // with table.mu: table.mu first
 	dispatch
@@ -47,7 +48,7 @@ func newReign(e *engine, term uint64) *reign {
 		e: e, term: term,
 		closed: make(chan struct{}), told: make(chan struct{}),
 		inbox: newInbox(e.cfg.QueueDepth), rounds: newRounds(), live: newLive(), began: e.mono(),
-		work: newBell(), due: newBell(),
+		work: newBell(), due: newBell(), pushed: newBell(),
 	}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	l.dispatch.init()
@@ -65,6 +66,9 @@ func (l *reign) start() {
 	l.e.wg.Go(l.confirmReads)
 	l.e.wg.Go(l.keep)
 	l.e.wg.Go(l.fireSchedules)
+	if l.e.cfg.PushDialer != nil {
+		l.e.wg.Go(l.pushes)
+	}
 }
 
 // load takes over the table as it is. Called with table.mu held, before start.
@@ -179,6 +183,9 @@ func (l *reign) event(m *fsm.Machine, ev *fsm.Event) {
 	if ev.Task != nil {
 		l.touchLine(ev.Task.Queue)
 		l.live.changed(ev.Task.ID)
+		if isTarget(ev.Task) {
+			l.touchWorker(ev.Task.Extra.Target.Worker)
+		}
 	}
 	switch ev.Kind {
 	case fsm.TaskAssigned:
@@ -210,6 +217,9 @@ func (l *reign) event(m *fsm.Machine, ev *fsm.Event) {
 		l.fires.ring()
 	case fsm.QueueChanged, fsm.QueueOpened:
 		l.touchLine(ev.Queue)
+		l.touchWorkers()
+	case fsm.PushChanged:
+		l.pushed.ring()
 	case fsm.WorkerChanged:
 		l.workerChanged(m, ev.Session)
 	}

@@ -192,6 +192,17 @@ func (l *reign) reported(x *part, res *fsm.Result) {
 	l.flushLater(s)
 }
 
+// Heard keeps the session of a push worker: it answered.
+func (s *Stream) Heard() {
+	l := s.l
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if s.err == nil && l.open.Load() {
+		l.heardOf(s.session)
+		l.e.count.heartbeats.Add(1)
+	}
+}
+
 // Heartbeat keeps the session; count and hash describe what the worker holds. It is
 // answered with what else is to be said, or by the keeper's next look: an idle
 // leader that answered each at once would wake twice for each of its workers.

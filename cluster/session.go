@@ -37,8 +37,10 @@ type session struct {
 	poll     *pollWait     // nil: none outstanding
 	left     bool          // its stream was closed
 	pull     bool
-	beats    bool // pull: it sends heartbeats, so they count
-	expiring bool // an ExpireSession is on its way
+	beats    bool   // pull: it sends heartbeats, so they count
+	expiring bool   // an ExpireSession is on its way
+	push     string // the address at which it was found
+	dead     bool   // nobody listens there any more
 }
 
 func (d *sessions) init() {
@@ -70,7 +72,7 @@ func (l *reign) opened(rec *fsm.Session) *session {
 		l.byID[rec.ID] = s
 		l.byWorker[rec.Worker] = s
 	}
-	s.ttl, s.pull = time.Duration(rec.TTL), rec.Pull
+	s.ttl, s.pull, s.push, s.dead = time.Duration(rec.TTL), rec.Pull, rec.Push, false
 	s.beats = s.beats || rec.Beats
 	s.heard, s.until, s.left = l.now(), 0, false
 	return s
@@ -119,6 +121,9 @@ func (l *reign) silent(s *session) bool {
 func (l *reign) overdue(s *session) bool {
 	if l.byID[s.id] != s || s.poll != nil {
 		return false
+	}
+	if s.dead {
+		return true
 	}
 	now := l.now()
 	if s.pull && !s.beats {

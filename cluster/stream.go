@@ -25,16 +25,17 @@ type Stream struct {
 	room bell // Report has room, Goodbye may go on
 
 	// The rest is guarded by reign.mu.
-	taker taker
-	out   outbox
-	held  heldSet
-	batch Batch // the last one returned by Next; its slices are reused
-	spare outbox
-	flush bool // wake it after this apply
-	err   error
-	solo  uint64 // the fence of a task that runs alone
-	told  bool   // NoMoreTasks
-	owes  bool   // in sessions.owing
+	taker    taker
+	out      outbox
+	held     heldSet
+	batch    Batch // the last one returned by Next; its slices are reused
+	spare    outbox
+	flush    bool // wake it after this apply
+	err      error
+	solo     uint64 // the fence of a task that runs alone
+	reserved uint64 // the fence in the slot reserved for targets
+	told     bool   // NoMoreTasks
+	owes     bool   // in sessions.owing
 
 	draining bool          // its process ends
 	drained  bool          // an operator keeps tasks from its worker
@@ -48,10 +49,20 @@ type Stream struct {
 
 func (s *Stream) holds(t *fsm.Task) {
 	s.held.add(t.Fence)
-	s.taker.held = s.held.len()
+	if isTarget(t) {
+		s.reserved = t.Fence
+	}
+	s.count()
 	if t.Solo {
 		s.solo = t.Fence
 		s.block()
+	}
+}
+
+// count brings the number of slots in use up to date.
+func (s *Stream) count() {
+	if s.taker.held = s.held.len(); s.reserved != 0 {
+		s.taker.held--
 	}
 }
 
@@ -96,7 +107,10 @@ func (l *reign) ended(s *Stream, fence uint64) {
 	if !s.held.remove(fence) {
 		return
 	}
-	s.taker.held = s.held.len()
+	if s.reserved == fence {
+		s.reserved = 0
+	}
+	s.count()
 	if s.solo == fence {
 		s.solo = 0
 		s.block()

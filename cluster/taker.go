@@ -34,20 +34,22 @@ func (q *line) calls() bool {
 
 // taker is who can be given tasks.
 type taker struct {
-	session  uint64
-	stream   *Stream // or
-	poll     *pollWait
-	slots    int
-	held     int // per table after the last apply
-	freeing  int // reports in flight
-	reserved int // planned or in flight
-	plan     []intent
-	planned  int // the plan's sum
-	seats    []seat
-	seen     bool // its session was given a task, ever
-	blocked  bool // drains, runs a task alone, or its poll is under way
-	gone     bool
-	round    uint64
+	session    uint64
+	stream     *Stream // or
+	poll       *pollWait
+	slots      int
+	held       int // per table after the last apply
+	freeing    int // reports in flight
+	reserved   int // planned or in flight
+	plan       []intent
+	planned    int // the plan's sum
+	seats      []seat
+	seen       bool // its session was given a task, ever
+	blocked    bool // drains, runs a task alone, or its poll is under way
+	deliver    bool // its plan is to deliver a target, too
+	delivering bool // an Assign that does so is in flight
+	gone       bool
+	round      uint64
 }
 
 func (t *taker) free() int {
@@ -65,9 +67,10 @@ type intent struct {
 
 // grant is an assignment in flight.
 type grant struct {
-	to    *taker
-	n     int
-	lines []intent
+	to      *taker
+	n       int
+	deliver bool
+	lines   []intent
 }
 
 // seat is a taker's place at one of its queues.

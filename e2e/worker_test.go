@@ -1,6 +1,11 @@
 package e2e
 
 import (
+	"bytes"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -73,22 +78,35 @@ func TestWorkersFromRemote(t *testing.T) {
 // and its exit code. What it said to stderr is in the test's log.
 func run(t *testing.T, c *proc.Cluster, args ...string) (string, int) {
 	t.Helper()
-	l := runTaskraft(within(t, time.Minute), t, c, args...)
-	code := l.exit(t)
-	if talk := l.err.String(); talk != "" {
-		t.Logf("taskraft %s: %s", strings.Join(args, " "), talk)
+	cmd := exec.CommandContext(within(t, time.Minute), c.Binary(), args...)
+	cmd.Env = append(os.Environ(), "TASKRAFT_MASTERS="+strings.Join(c.Addrs(), ","))
+	var talk bytes.Buffer
+	cmd.Stderr = &talk
+	out, err := cmd.Output()
+	if talk.Len() > 0 {
+		t.Logf("taskraft %s: %s", strings.Join(args, " "), talk.String())
 	}
-	return l.out.String(), code
+	if _, failed := errors.AsType[*exec.ExitError](err); err != nil && !failed {
+		t.Fatal(err)
+	}
+	return string(out), cmd.ProcessState.ExitCode()
 }
 
-// TestWorkersPage runs the example of docs/workers.md.
-func TestWorkersPage(t *testing.T) {
-	c := newCluster(t)
-	startWorker(t, c, "w1", c.Addrs())
-	cl := newClient(t, c.Addrs())
-	must(t, proc.Poll(within(t, time.Minute), 20*time.Millisecond, "the worker is there", func() bool {
-		_, err := cl.Worker(t.Context(), "w1")
-		return err == nil
-	}))
-	runPageOn(t, c, "docs/workers.md")
+// runExample runs the tested block of a page against the cluster.
+func runExample(t *testing.T, c *proc.Cluster, page string) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(repository, page))
+	must(t, err)
+	block := tested.FindSubmatch(text)
+	if block == nil {
+		t.Fatalf("%s has no block of tested commands", page)
+	}
+	cmd := exec.CommandContext(within(t, time.Minute), "bash", "-euxo", "pipefail")
+	cmd.Env = append(os.Environ(), "TASKRAFT_MASTERS="+strings.Join(c.Addrs(), ","), "PATH="+filepath.Dir(c.Binary())+":"+os.Getenv("PATH"))
+	cmd.Dir, cmd.Stdin = c.Dir(), bytes.NewReader(block[1])
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", page, err, out)
+	}
+	t.Logf("\n%s", out)
 }

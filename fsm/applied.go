@@ -42,6 +42,7 @@ const (
 	BatchFinished   // Batch: its last task has ended
 	ScheduleChanged // set, paused, resumed or deleted
 	WorkerChanged   // Session: its worker is drained now, or no longer
+	PushChanged     // the list of addresses at which workers serve
 )
 
 // Event is what an apply changed, as data. Task is frozen. Fence and Session of

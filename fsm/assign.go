@@ -2,13 +2,20 @@ package fsm
 
 import "github.com/taskraft/taskraft/fsm/fsmpb"
 
-// assign gives tasks to a session: the machine alone chooses which (S9).
+// assign gives tasks to a session: the machine alone chooses which (S9). What was
+// broadcast to its worker comes first and takes none of its slots.
 func (m *Machine) assign(c *fsmpb.Assign) Result {
 	s := m.live[c.GetSession()]
 	if s == nil || s.rec.Ending != CauseNone {
 		return Result{Outcome: NoSession}
 	}
-	return Result{Outcome: Accepted, Tasks: m.give(s, int(min(c.GetN(), MaxSlots)))}
+	got := m.deliver(s)
+	if more := m.give(s, int(min(c.GetN(), MaxSlots))); got == nil {
+		got = more
+	} else {
+		got = append(got, more...)
+	}
+	return Result{Outcome: Accepted, Tasks: got}
 }
 
 // give starts at most n tasks in the session, best first, within its free slots.
@@ -26,7 +33,7 @@ func (m *Machine) give(s *session, n int) []*Task {
 		}
 		t := h.item.task
 		if at := t.expiry(); at != 0 && at <= m.now {
-			m.revoke(h.line, t, ReasonExpired)
+			m.expire(h.line, t)
 			continue
 		}
 		if m.condemned(h.line, t) {

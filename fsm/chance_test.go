@@ -94,6 +94,12 @@ func (c *chance) spec() *fsmpb.TaskSpec {
 	case 1:
 		s.ExpiresIn = c.n(1, 20) * Second
 	}
+	if c.one(5) {
+		s.Broadcast = &fsmpb.BroadcastSpec{Require: uint32(c.n(0, 3)), Patience: c.n(1, 40) * Second, Late: c.one(3)}
+		if c.one(2) {
+			s.Broadcast.Selector = []*fsmpb.Label{{Key: "b", Value: c.pick("2", "3")}}
+		}
+	}
 	if c.one(2) {
 		s.Retain = new(c.n(0, 60) * Second)
 	}
@@ -200,7 +206,7 @@ func (c *chance) batchCommand() *fsmpb.Command {
 func (c *chance) open() *fsmpb.OpenSession {
 	worker, boot := c.worker()
 	o := &fsmpb.OpenSession{
-		Worker: worker, Boot: boot, Slots: uint32(c.n(1, 4)), Takeover: c.one(3),
+		Worker: worker, Boot: boot, Slots: uint32(c.n(1, 4)), Takeover: c.one(3), Push: c.pick("", "", "a:1"),
 		Labels: c.labels(),
 		Queues: []*fsmpb.QueueWeight{{Queue: c.queue(), Weight: 1}, {Queue: c.queue(), Weight: uint32(c.n(0, 3))}},
 	}
@@ -254,7 +260,7 @@ func (c *chance) command() *fsmpb.Command {
 	who := worker + "/" + boot
 	digest := uint64(c.n(0, 1))
 	var cmd *fsmpb.Command
-	switch c.n(0, 38) {
+	switch c.n(0, 39) {
 	case 0, 1, 2, 3:
 		cmd = submitCmd(c.specs(3)...)
 	case 4, 5, 6, 7, 8:
@@ -305,6 +311,8 @@ func (c *chance) command() *fsmpb.Command {
 		cmd = drainCmd(worker, c.one(2))
 	case 37:
 		cmd = removeCmd(worker, c.one(2))
+	case 38:
+		cmd = pushCmd(&fsmpb.SetPush{Addr: c.pick("a:1", "a:2"), Fixed: c.one(2), Remove: c.one(3)})
 	case 23:
 		return spareCmd(c.m.now - c.n(-2, 20)*Second)
 	default:

@@ -37,6 +37,7 @@ func chosen(m *Machine, id uint64, n int) (want []uint64, known bool) {
 	}
 	for t := range m.TasksBefore(0) {
 		switch {
+		case t.target() != nil: // it has a slot of its own, and no limit holds it back
 		case t.held() && t.Session == id && t.Solo:
 			return nil, true
 		case t.held():
@@ -49,7 +50,7 @@ func chosen(m *Machine, id uint64, n int) (want []uint64, known bool) {
 			c.ready = append(c.ready, t)
 		}
 	}
-	for room := min(n, s.rec.Slots-s.held.len()); room > 0; room-- {
+	for room := min(n, s.rec.Slots-(s.held.len()-s.targets)); room > 0; room-- {
 		t := c.next()
 		if t == nil {
 			break
@@ -174,12 +175,12 @@ func (c *choice) compare(a, b *Task) int {
 // they may (S9).
 func withinLimits(tb reporter, m *Machine, events []Event) {
 	for _, e := range events {
-		if e.Kind != TaskAssigned {
+		if e.Kind != TaskAssigned || e.Task.target() != nil { // targets have a slot of their own, beside the limits
 			continue
 		}
 		queue, key := 0, 0
 		for t := range m.TasksBefore(0) {
-			if t.held() && t.Queue == e.Task.Queue {
+			if t.held() && t.target() == nil && t.Queue == e.Task.Queue {
 				queue++
 				if keyOf(t) == keyOf(e.Task) {
 					key++
@@ -209,7 +210,7 @@ func (w rateWatch) events(tb reporter, m *Machine, events []Event) {
 		switch {
 		case e.Kind == QueueChanged:
 			delete(w, e.Queue)
-		case e.Kind == TaskAssigned && e.Cause == CauseNone && m.lines[e.Task.Queue].rec.settings.Rate != nil:
+		case e.Kind == TaskAssigned && e.Cause == CauseNone && e.Task.target() == nil && m.lines[e.Task.Queue].rec.settings.Rate != nil:
 			queue := e.Task.Queue
 			w[queue] = append(w[queue], m.now)
 			every, burst := interval(m.lines[queue].rec)

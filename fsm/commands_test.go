@@ -124,6 +124,10 @@ func removeCmd(worker string, force bool) *fsmpb.Command {
 	return &fsmpb.Command{Kind: &fsmpb.Command_RemoveWorker{RemoveWorker: &fsmpb.RemoveWorker{Worker: worker, Force: force}}}
 }
 
+func pushCmd(p *fsmpb.SetPush) *fsmpb.Command {
+	return &fsmpb.Command{Kind: &fsmpb.Command_SetPush{SetPush: p}}
+}
+
 func finalizeCmd(level uint32) *fsmpb.Command {
 	return &fsmpb.Command{Kind: &fsmpb.Command_Finalize{Finalize: &fsmpb.Finalize{Level: level}}}
 }

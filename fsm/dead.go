@@ -119,10 +119,10 @@ func (m *Machine) DeadBefore(c *fsmpb.RetryDead, before uint64) iter.Seq[*Task] 
 	}
 }
 
-// after returns the group's first task after those that a bulk retry had to leave
-// dead; without an id: none.
+// after returns the group's first task after those that a bulk retry is done with;
+// without an id: none.
 func (g *deadGroup) after(r *fsmpb.DeadRetry) (first trimItem) {
-	g.tasks.Ascend(trimItem{r.KeptAt, r.KeptId + 1}, func(it trimItem) bool {
+	g.tasks.Ascend(trimItem{r.DoneAt, r.DoneId + 1}, func(it trimItem) bool {
 		first = it
 		return false
 	})
@@ -149,7 +149,9 @@ func (m *Machine) retryDead(c *fsmpb.RetryDead) Result {
 	return r
 }
 
-// retryMore goes on with bulk retries, as far as the entry's budget goes.
+// retryMore goes on with bulk retries, as far as the entry's budget goes. Each takes
+// the tasks of a group in the order of their deaths and none twice: what it revived
+// may be dead again at this very time, as a broadcast is that still has no audience.
 func (m *Machine) retryMore() {
 	for m.budget > 0 && len(m.deadRetries) > 0 {
 		r := m.deadRetries[0]
@@ -160,20 +162,20 @@ func (m *Machine) retryMore() {
 		}
 		next := &fsmpb.DeadRetry{What: r.What, Until: r.Until, Cursor: key}
 		if key == r.Cursor {
-			next.KeptAt, next.KeptId = r.KeptAt, r.KeptId
+			next.DoneAt, next.DoneId = r.DoneAt, r.DoneId
 		}
-		for m.budget > 0 { // what is retried leaves its group
+		for m.budget > 0 {
 			it := g.after(next)
 			if it.id == 0 || it.at > r.Until {
 				break
 			}
+			next.DoneAt, next.DoneId = it.at, it.id
 			t, _ := m.tasks.Get(it.id)
 			if m.revivable(t) == Accepted {
 				m.revive(m.lines[t.Queue], t)
 				continue
 			}
 			m.budget--
-			next.KeptAt, next.KeptId = it.at, it.id
 		}
 		if !proto.Equal(next, r) {
 			m.deadRetries = append([]*fsmpb.DeadRetry{next}, m.deadRetries[1:]...)

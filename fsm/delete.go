@@ -2,7 +2,8 @@ package fsm
 
 import "github.com/taskraft/taskraft/fsm/fsmpb"
 
-// deleteTasks removes the records of ended tasks, with their request ids.
+// deleteTasks removes the records of ended tasks, with their request ids, and of
+// broadcasts with their targets.
 func (m *Machine) deleteTasks(c *fsmpb.Delete) Result {
 	outcomes := make([]Outcome, len(c.GetTasks()))
 	for i, id := range c.GetTasks() {
@@ -12,7 +13,7 @@ func (m *Machine) deleteTasks(c *fsmpb.Delete) Result {
 			outcomes[i] = o
 		case !t.State.Terminal():
 			outcomes[i] = NotTerminal
-		case m.awaited(id):
+		case m.awaited(id), t.Extra != nil && m.pinnedDown(t):
 			outcomes[i] = TaskAwaited
 		case m.inUnfinishedBatch(t):
 			outcomes[i] = BatchUnfinished
@@ -30,6 +31,10 @@ func (m *Machine) remove(l *line, t *Task) {
 	if r := m.requestOf(t); r != nil {
 		m.setNameDue(dueRequest, t.RequestID, r.expiry(), 0)
 		m.requests.Delete(t.RequestID)
+	}
+	for last := m.lastTarget(t); last != nil; last = m.lastTarget(t) {
+		m.budget--
+		m.discard(l, last)
 	}
 	m.discard(l, t)
 	m.setTrimDue(l)

@@ -61,7 +61,9 @@
 //	attempt.go                     complete, fail, release: what a fence is worth
 //	assign.go choose.go            which task a session gets
 //	pool.go key.go rate.go         ready tasks by labels and keys; limits
-//	session.go ending.go workers.go  sessions open, attach, poll, end
+//	broadcast.go target.go         one task for every matching worker
+//	push.go                        addresses at which workers serve
+//	session.go ending.go workers.go  sessions open, attach, poll, end; drain, remove
 //	batch.go stage.go              batches, staged chunks and what becomes of them
 //	parents.go followup.go         what waits for an end, what is submitted with it
 //	dead.go fingerprint.go         dead tasks by their errors, bulk retries

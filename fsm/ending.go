@@ -20,6 +20,9 @@ func (m *Machine) endSession(s *session, cause Cause) {
 	m.setClearing(s, false)
 	m.editSession(s).Ending = cause
 	m.ending.Set(s.rec.ID, s)
+	if cause == CauseClosed && s.rec.Push != "" {
+		m.unregister(s.rec.Worker, false)
+	}
 	m.emit(Event{Kind: SessionClosed, Cause: cause, Session: s.rec.ID})
 }
 

@@ -33,6 +33,7 @@ func everyCommand() map[string]*fsmpb.Command {
 		After: []uint64{3, 4}, AfterItems: []uint32{1, 0}, AfterRun: true, OnSuccess: plain, OnDead: plain,
 		Require: []*fsmpb.Label{{Key: "gpu", Value: "a100"}}, ConcurrencyKey: "tenant-7",
 		UniqueKey: "report", UniqueUntilStart: true, Labels: []*fsmpb.Label{{Key: "tenant", Value: "7"}},
+		Broadcast: &fsmpb.BroadcastSpec{Selector: []*fsmpb.Label{{Key: "role", Value: "web"}}, Require: 2, Patience: Hour, Late: true},
 	}}
 	batch := &fsmpb.BatchSpec{Name: "nightly", RequestId: "b-1", ContentDigest: 9, FollowUp: full, OnSuccess: full}
 	all := map[string]*fsmpb.Command{
@@ -53,7 +54,7 @@ func everyCommand() map[string]*fsmpb.Command {
 		}}),
 		"open_session": openCmd(&fsmpb.OpenSession{
 			Worker: "w01", Boot: "b1", Queues: queues, Labels: labels, Slots: 8, Ttl: 10 * Second, Held: []uint64{9, 10},
-			Takeover: true, Pull: true, Host: "h1", Pid: 4711, Version: "v1.0.0",
+			Takeover: true, Pull: true, Host: "h1", Pid: 4711, Version: "v1.0.0", Push: "127.0.0.1:7500",
 		}),
 		"update_session": updateCmd(&fsmpb.UpdateSession{
 			Session: 3, Queues: queues, Labels: labels, Slots: 4, Draining: true, PollSeq: 12, PollMax: 2, Beats: true,
@@ -90,6 +91,7 @@ func everyCommand() map[string]*fsmpb.Command {
 		}),
 		"drain_worker":  drainCmd("w01", true),
 		"remove_worker": removeCmd("w01", true),
+		"set_push":      pushCmd(&fsmpb.SetPush{Addr: "127.0.0.1:7500", Remove: true, Fixed: true}),
 	}
 	for _, c := range all {
 		c.Principal = "client:0011223344556677"

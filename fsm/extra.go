@@ -13,9 +13,11 @@ import (
 type Extra struct {
 	Require        []Label // a session must have them all; sorted, each once
 	ConcurrencyKey string
-	UniqueKey      string  // no other task with it enters while this one keeps it
-	UntilStart     bool    // that is until it has started, not until it has ended
-	Labels         []Label // a search can ask for them; sorted, each once
+	UniqueKey      string     // no other task with it enters while this one keeps it
+	UntilStart     bool       // that is until it has started, not until it has ended
+	Labels         []Label    // a search can ask for them; sorted, each once
+	Broadcast      *Broadcast // it is carried out by every matching worker
+	Target         *Target    // it is a broadcast's, for one worker
 
 	Schedule string // the schedule that submitted it; "": none
 	FireTime int64  // the nominal time for which it did; 0: it was triggered
@@ -116,7 +118,7 @@ func (o *origin) parent(item uint32) uint64 {
 func (m *Machine) extra(spec *fsmpb.TaskSpec, l *line, from *origin) *Extra {
 	parents := len(spec.GetAfter()) + len(spec.GetAfterItems())
 	if from.batch|from.follows|from.followsBatch == 0 && parents+len(spec.GetOnSuccess())+len(spec.GetOnDead())+len(spec.GetRequire())+len(spec.GetLabels()) == 0 &&
-		spec.GetConcurrencyKey() == "" && spec.GetUniqueKey() == "" && from.schedule == "" {
+		spec.GetConcurrencyKey() == "" && spec.GetUniqueKey() == "" && from.schedule == "" && spec.GetBroadcast() == nil {
 		return nil
 	}
 	x := &Extra{
@@ -126,6 +128,7 @@ func (m *Machine) extra(spec *fsmpb.TaskSpec, l *line, from *origin) *Extra {
 		Batch:  from.batch, Follows: from.follows, FollowsBatch: from.followsBatch,
 		Schedule: from.schedule, FireTime: from.fireTime,
 		OnSuccess: spec.GetOnSuccess(), OnDead: spec.GetOnDead(),
+		Broadcast: broadcastOf(spec.GetBroadcast()),
 	}
 	if parents > 0 {
 		x.AfterRun = spec.GetAfterRun()
@@ -165,6 +168,13 @@ func fillExtra(r *fsmpb.TaskRecord, x *Extra) {
 			Result: s.Result, Truncated: s.Truncated, At: s.At,
 		})
 	}
+	if x.Broadcast != nil {
+		r.Broadcast = x.Broadcast.record()
+	}
+	if x.Target != nil {
+		r.Payload = nil // its broadcast has it
+		r.Target = x.Target.record()
+	}
 }
 
 // clearExtra empties the fields of an extra.
@@ -173,13 +183,15 @@ func clearExtra(r *fsmpb.TaskRecord) {
 	r.Labels = r.Labels[:0]
 	r.Batch, r.AfterRun, r.Waiting, r.Follows, r.FollowsBatch = 0, false, false, 0, 0
 	r.Schedule, r.FireTime = "", 0
+	r.Broadcast, r.Target = nil, nil
 	r.OnSuccess, r.OnDead, r.Superseded = nil, nil, r.Superseded[:0]
 	r.After, r.AfterGeneration = r.After[:0], r.AfterGeneration[:0]
 }
 
 // extraIn is the inverse of fillExtra.
 func (l *line) extraIn(r *fsmpb.TaskRecord) *Extra {
-	if r.Batch|r.Follows|r.FollowsBatch == 0 && r.ConcurrencyKey == "" && r.UniqueKey == "" && r.Schedule == "" && len(r.Require)+len(r.Labels)+len(r.After)+len(r.OnSuccess)+len(r.OnDead)+len(r.Superseded) == 0 {
+	if r.Batch|r.Follows|r.FollowsBatch == 0 && r.ConcurrencyKey == "" && r.UniqueKey == "" && r.Schedule == "" && r.Broadcast == nil && r.Target == nil &&
+		len(r.Require)+len(r.Labels)+len(r.After)+len(r.OnSuccess)+len(r.OnDead)+len(r.Superseded) == 0 {
 		return nil
 	}
 	x := &Extra{
@@ -187,7 +199,7 @@ func (l *line) extraIn(r *fsmpb.TaskRecord) *Extra {
 		Labels:   labelsOf(r.Labels),
 		Schedule: r.Schedule, FireTime: r.FireTime,
 		Batch: r.Batch, AfterRun: r.AfterRun, Waiting: r.Waiting, Follows: r.Follows, FollowsBatch: r.FollowsBatch,
-		OnSuccess: r.OnSuccess, OnDead: r.OnDead,
+		OnSuccess: r.OnSuccess, OnDead: r.OnDead, Broadcast: broadcastIn(r.Broadcast), Target: targetIn(r.Target),
 	}
 	for i, id := range r.After {
 		p := Parent{id, 1}

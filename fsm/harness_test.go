@@ -153,6 +153,11 @@ type indexes struct {
 	Pairs          map[uint64][]string
 	Weighted       map[uint64]bool
 	Clearing, Ends []uint64
+	Pinned         map[string][]uint64
+	Targets        map[uint64][]uint64
+	Pursuing       []uint64
+	Late           []dueItem
+	Reserved       map[uint64]int
 	NextDue        int64
 
 	Batches       map[uint64][Cancelled + 1]int64
@@ -181,6 +186,7 @@ func indexesOf(m *Machine) indexes {
 		Batches: map[uint64][Cancelled + 1]int64{}, BatchIDs: m.batchIDs, BatchDue: m.batchDue.tree.Items(), Busy: m.busy.Keys(), Staged: m.staged,
 		Kids: map[uint64][]uint64{}, Telling: map[uint64][]uint64{}, Waits: m.waits, Packed: map[string]int64{}, Dead: map[uint64][]trimItem{}, DeadIDs: m.deadIDs.Keys(),
 		Unique: maps.Clone(m.unique), Named: maps.Clone(m.named), Catalog: catalogOf(m), Sweeping: slices.Clone(m.sweeping),
+		Pinned: map[string][]uint64{}, Targets: map[uint64][]uint64{}, Pursuing: m.pursuing.Keys(), Late: m.late.Items(), Reserved: map[uint64]int{},
 	}
 	ids := func(order *btree.BTreeG[readyItem]) (ids []uint64) {
 		if order == nil {
@@ -226,6 +232,18 @@ func indexesOf(m *Machine) indexes {
 	for id, s := range m.live {
 		x.Held[s.rec.Worker+"/"+string(rune('0'+id))], x.Alone[id] = pairs(&s.held), s.solo
 		x.Pairs[id], x.Weighted[id] = s.pairs, s.weighted
+	}
+	for id, s := range m.live {
+		x.Reserved[id] = s.targets
+	}
+	for name, lane := range m.pinned {
+		x.Pinned[name] = ids(lane)
+	}
+	for id, r := range m.targets {
+		x.Targets[id] = r.ids
+		if len(r.ids) != len(r.workers) {
+			panic("a roster of another number of workers")
+		}
 	}
 	for name, f := range m.lost {
 		x.Lost[name] = pairs(f)
@@ -296,7 +314,7 @@ func recount(tb reporter, m *Machine) {
 		last = t.ID
 		if !t.State.Terminal() {
 			live[t.Queue] += int64(len(t.Payload))
-			if x := t.Extra; x != nil && x.UniqueKey != "" && (!x.UntilStart || t.Attempts == 0) {
+			if x := t.Extra; x != nil && x.UniqueKey != "" && (!x.UntilStart || t.Attempts == 0 && (x.Broadcast == nil || x.Broadcast.Until == 0)) {
 				if other := unique[x.UniqueKey]; other != 0 { // S20
 					tb.Fatalf("tasks %d and %d live with unique key %s", other, t.ID, x.UniqueKey)
 				}

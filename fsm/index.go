@@ -18,6 +18,9 @@ func (m *Machine) put(l *line, old, t *Task) {
 func (m *Machine) drop(l *line, t *Task) {
 	m.tasks.Delete(t.ID)
 	l.counts[t.State]--
+	if t.Extra != nil {
+		m.dropBroadcast(t)
+	}
 	l.terminal.DeleteHint(trimItem{t.trimAt(), t.ID}, &l.terminalHint)
 	l.terminalBytes -= t.size()
 	if t.State == Dead {
@@ -48,7 +51,12 @@ func (m *Machine) reindex(l *line, old, t *Task) {
 	if t.Extra != nil {
 		m.indexUnique(old, t)
 	}
-	l.indexReady(old, t)
+	if t.Extra != nil && (t.Extra.Broadcast != nil || t.Extra.Target != nil) {
+		m.indexBroadcast(old, t)
+	}
+	if t.target() == nil {
+		l.indexReady(old, t)
+	}
 	if was, is := old.due(), t.due(); was != is || (old.State == Running) != (t.State == Running) {
 		m.dueIn(old).remove(was, t.ID)
 		m.dueIn(t).add(is, t.ID)
@@ -82,13 +90,13 @@ func (m *Machine) indexExtra(old, t *Task) {
 var absent = Task{Options: new(Options), Attempt: &noAttempt}
 
 func (l *line) indexTerminal(old, t *Task) {
-	was, is := old.State.Terminal(), t.State.Terminal()
-	if was {
+	if old.State.Terminal() {
 		l.terminalBytes -= old.size()
 	}
-	if is {
+	if t.State.Terminal() {
 		l.terminalBytes += t.size()
 	}
+	was, is := old.trimmable(), t.trimmable()
 	if was && !is {
 		l.terminal.DeleteHint(trimItem{old.trimAt(), old.ID}, &l.terminalHint)
 	}
@@ -109,12 +117,18 @@ func (m *Machine) indexHeld(old, t *Task) {
 		if old.Solo {
 			s.solo--
 		}
+		if old.target() != nil {
+			s.targets--
+		}
 	}
 	if is {
 		s := m.live[t.Session]
 		s.held.add(t.Fence, t.ID)
 		if t.Solo {
 			s.solo++
+		}
+		if t.target() != nil {
+			s.targets++
 		}
 	}
 }

@@ -67,6 +67,12 @@ const (
 	ReasonCancelled  = "cancelled"    // cancelled without a reason given
 	ReasonParent     = "parent"       // a task that it waited for did not succeed
 	ReasonOverlapped = "overlapped"   // its schedule fired again, with the overlap policy cancel_old
+
+	ReasonNoTargets = "no_targets"       // no worker matched the broadcast's selector
+	ReasonTooFew    = "too_few_targets"  // fewer matched than must acknowledge
+	ReasonUnacked   = "not_acknowledged" // its targets ended, too few by success
+	ReasonDeadline  = "deadline"         // the broadcast's deadline passed
+	ReasonGone      = "gone"             // it passed and the target's worker was not there
 )
 
 // admit enters a new task, Scheduled when it waits for its time or for parents,
@@ -74,6 +80,13 @@ const (
 func (m *Machine) admit(l *line, t *Task) {
 	t.State = Ready
 	if t.EligibleAt > m.now || t.waiting() {
+		t.State = Scheduled
+	}
+	if t.State == Ready && t.broadcast() != nil {
+		if _, _, hopeless := m.hopeless(t); !hopeless {
+			m.open(l, nil, t, TaskSubmitted)
+			return
+		}
 		t.State = Scheduled
 	}
 	m.put(l, nil, t)
@@ -97,7 +110,12 @@ func (m *Machine) unblock(l *line, old *Task) {
 		m.put(l, old, &t)
 		return
 	}
-	t.State, t.EligibleAt = Ready, m.now
+	t.EligibleAt = m.now
+	if t.broadcast() != nil {
+		m.open(l, old, &t, TaskReady)
+		return
+	}
+	t.State = Ready
 	m.put(l, old, &t)
 	m.emit(Event{Kind: TaskReady, Task: &t})
 }
@@ -116,6 +134,10 @@ func (m *Machine) orphan(l *line, old *Task, parent uint64, s State) {
 // wake makes a task whose time has come Ready.
 func (m *Machine) wake(l *line, old *Task) {
 	t := *old
+	if t.broadcast() != nil {
+		m.open(l, old, &t, TaskReady)
+		return
+	}
 	t.State = Ready
 	m.put(l, old, &t)
 	m.emit(Event{Kind: TaskReady, Task: &t})
@@ -134,6 +156,9 @@ func (m *Machine) start(s *session, l *line, old *Task, alone bool) *Task {
 	t.Attempt = &Attempt{
 		Fence: m.lastFence, Session: s.rec.ID, Worker: s.rec.Worker, Boot: s.rec.Boot,
 		StartedAt: m.now, Deadline: addTime(m.now, t.Timeout), Solo: alone,
+	}
+	if x := t.target(); x != nil {
+		t.Deadline = min(t.Deadline, x.Until)
 	}
 	m.put(l, old, &t)
 	m.emit(Event{Kind: TaskAssigned, Task: &t, Fence: t.Fence, Session: t.Session})
@@ -233,6 +258,8 @@ func (m *Machine) stopped(l *line, old *Task) {
 		m.finish(l, old, &t, Cancelled, cause, old.Reason)
 	case t.Failures >= t.MaxAttempts:
 		m.finish(l, old, &t, Dead, cause, ReasonTimedOut)
+	case t.target() != nil && t.target().Until <= m.now:
+		m.finish(l, old, &t, Cancelled, cause, ReasonDeadline)
 	default:
 		m.wait(l, old, &t, backoff(t.ID, t.Failures, t.BackoffBase, t.BackoffMax), cause)
 	}
@@ -256,7 +283,7 @@ func (m *Machine) lose(l *line, old *Task, cause Cause) {
 	}
 	e := Ended{Cause: cause, At: m.now}
 	switch {
-	case t.SoloCrashes >= PoisonCrashes:
+	case t.SoloCrashes >= PoisonCrashes, t.target() != nil && t.Crashes >= SoloAfterCrashes+PoisonCrashes:
 		m.void(old, cause)
 		t.settle(e)
 		m.finish(l, old, &t, Dead, cause, ReasonPoison)
@@ -302,6 +329,10 @@ func (m *Machine) renounce(l *line, old *Task) {
 
 // revoke cancels a task: at once when nothing runs, by STOPPING otherwise.
 func (m *Machine) revoke(l *line, old *Task, reason string) {
+	if old.State == Running && old.broadcast() != nil {
+		m.revokeBroadcast(l, old, reason)
+		return
+	}
 	t := *old
 	if old.held() {
 		m.stop(l, old, &t, CauseCancelled, reason)
@@ -316,18 +347,43 @@ func (m *Machine) revoke(l *line, old *Task, reason string) {
 // the earlier ones are remembered.
 func (m *Machine) revive(l *line, old *Task) {
 	t := *old
-	t.Generation++
-	t.State, t.EligibleAt, t.ExpiresAt, t.FinishedAt = Ready, m.now, 0, 0
-	t.Attempts, t.Failures, t.Crashes, t.SoloCrashes = 0, 0, 0, 0
-	t.Result, t.ResultContentType, t.Error, t.Reason = nil, "", "", ""
-	m.put(l, old, &t)
-	m.setTrimDue(l)
+	t.renew(m.now)
 	m.holdRequest(&t)
 	m.reprieve(t.ID)
-	m.emit(Event{Kind: TaskReady, Task: &t})
+	switch {
+	case t.broadcast() != nil:
+		m.open(l, old, &t, TaskReady)
+	case t.target() != nil:
+		t.amendTarget().Until = m.reviveTarget(l, old)
+		fallthrough
+	default:
+		m.put(l, old, &t)
+		m.emit(Event{Kind: TaskReady, Task: &t})
+	}
+	m.setTrimDue(l)
 	if t.Extra != nil && t.Extra.Batch != 0 {
 		m.reopenBatch(&t)
 	}
+}
+
+// renew makes t, which is not frozen yet, the next generation.
+func (t *Task) renew(now int64) {
+	t.Generation++
+	t.State, t.EligibleAt, t.ExpiresAt, t.FinishedAt = Ready, now, 0, 0
+	t.Attempts, t.Failures, t.Crashes, t.SoloCrashes = 0, 0, 0, 0
+	t.Result, t.ResultContentType, t.Error, t.Reason = nil, "", "", ""
+}
+
+// expire cancels a task that has not started, or a target that is not done, in time.
+func (m *Machine) expire(l *line, t *Task) {
+	reason := ReasonExpired
+	if x := t.target(); x != nil {
+		reason = ReasonDeadline
+		if w := m.known[x.Worker]; w == nil || w.session == nil {
+			reason = ReasonGone
+		}
+	}
+	m.revoke(l, t, reason)
 }
 
 // wait makes t, whose attempt has ended, eligible again after d.
@@ -361,6 +417,9 @@ func (m *Machine) finish(l *line, old, t *Task, s State, cause Cause, reason str
 	m.emit(Event{Kind: TaskFinished, Cause: cause, Task: t, Fence: old.Fence, Session: old.Session})
 	m.freeRequest(t)
 	m.endParent(t)
+	if t.target() != nil {
+		m.targetEnded(l, t)
+	}
 	m.retain(l)
 	if t.Extra == nil {
 		return

@@ -19,6 +19,7 @@ const (
 	MaxQueues         = 10_000
 	MaxSlots          = 4096 // per session
 	MaxRequestIDs     = 2_000_000
+	MaxPushes         = 10_000 // addresses at which workers serve
 	MaxCallsPerClient = 1024
 	KeepEnded         = 16
 	KeepSuperseded    = 4
@@ -62,6 +63,7 @@ const (
 	DefaultBackoffBase = Second
 	DefaultBackoffMax  = 10 * Minute
 	DefaultRetain      = 24 * Hour
+	DefaultPatience    = 10 * Minute
 	DefaultRetainCount = 100_000
 	DefaultRetainBytes = 64 << 20
 

@@ -22,6 +22,8 @@ type loader struct {
 	attempts []*Task // those with an attempt, indexed last and in the order of fences
 	waiting  []*Task // for parents, entered into their lists last
 
+	broadcasts []*Task
+
 	// Every record is read into these: nearly all are tasks, and a message of their
 	// own for each would be most of what a restore allocates. The table keeps what
 	// the fields point to, never the messages.
@@ -93,6 +95,8 @@ func (l *loader) record(r *fsmpb.Record) (recordKind, error) {
 		return scheduleKind, l.schedule(k.Schedule)
 	case *fsmpb.Record_Sweep:
 		return sweepKind, l.sweep(k.Sweep)
+	case *fsmpb.Record_Push:
+		return pushKind, l.push(k.Push)
 	default:
 		return 0, fmt.Errorf("no kind: %w", ErrCorrupt)
 	}
@@ -183,13 +187,16 @@ func (l *loader) task(r *fsmpb.TaskRecord) error {
 		return errInconsistent
 	}
 	t := taskOf(r, q)
-	if !l.consistent(t) || !l.inBatch(t) {
+	if !l.consistent(t) || !l.inBatch(t) || t.Extra != nil && !l.consistentExtra(t) {
 		return errInconsistent
 	}
 	if mutated("M3") && t.State == Ready && t.ID == l.m.lastTask {
 		return nil
 	}
 	l.m.tasks.Set(t.ID, t)
+	if t.broadcast() != nil {
+		l.broadcasts = append(l.broadcasts, t)
+	}
 	if t.waiting() {
 		l.waiting = append(l.waiting, t)
 	}
@@ -259,6 +266,12 @@ func (l *loader) schedule(r *fsmpb.ScheduleRecord) error {
 	return nil
 }
 
+func (l *loader) push(r *fsmpb.PushRecord) error {
+	last, _, some := l.m.pushes.Max()
+	l.m.pushes.Set(r.Addr, &Push{Addr: r.Addr, Worker: r.Worker, Fixed: r.Fixed, AddedAt: r.AddedAt})
+	return must((!some || last < r.Addr) && r.AddedAt >= 0 && l.m.pushes.Len() <= MaxPushes)
+}
+
 // end checks the trailer's counts and that nothing follows, and builds the
 // indexes that need the whole table.
 func (l *loader) end(counts []byte, r io.Reader) error {
@@ -285,6 +298,11 @@ func (l *loader) end(counts []byte, r io.Reader) error {
 		}
 		last = t.Fence
 		l.m.reindex(l.m.lines[t.Queue], nil, t)
+	}
+	for _, t := range l.broadcasts {
+		if !t.State.Terminal() && !l.consistentTargets(t) {
+			return fmt.Errorf("snapshot's broadcast %d miscounts its targets: %w", t.ID, ErrCorrupt)
+		}
 	}
 	if err := l.endBatches(); err != nil {
 		return err

@@ -41,13 +41,18 @@ type Machine struct {
 	releasing *btree.Map[uint64, *release] // by the task that has ended
 	schedules *btree.Map[string, *Schedule]
 	sweeps    *btree.Map[uint64, *sweepRecord]
+	pushes    *btree.Map[string, *Push]
 
 	// The indexes: rebuilt by Restore. The Go maps are looked up, never ranged over.
 	lines    map[string]*line
 	live     map[uint64]*session
 	known    map[string]*worker
-	lost     map[string]*fences // worker → fences it may still redeem
-	unique   map[string]uint64  // unique key → the task that keeps it
+	lost     map[string]*fences                  // worker → fences it may still redeem
+	unique   map[string]uint64                   // unique key → the task that keeps it
+	targets  map[uint64]*roster                  // of a broadcast
+	pinned   map[string]*btree.BTreeG[readyItem] // worker → targets that are ready
+	pursuing *btree.Map[uint64, struct{}]        // broadcasts whose targets ticks have work with
+	late     *btree.BTreeG[dueItem]              // broadcasts that late joiners become targets of
 	clearing *btree.Map[uint64, *session]
 	ending   *btree.Map[uint64, *session]
 	due      dueIndex // tasks, other than
@@ -89,11 +94,16 @@ func New() *Machine {
 		requests: new(btree.Map[string, *request]),
 		clients:  new(btree.Map[string, *client]),
 		members:  new(btree.Map[string, *fsmpb.SetMember]),
+		pushes:   new(btree.Map[string, *Push]),
 		lines:    make(map[string]*line),
 		live:     make(map[uint64]*session),
 		known:    make(map[string]*worker),
 		lost:     make(map[string]*fences),
 		unique:   make(map[string]uint64),
+		targets:  make(map[uint64]*roster),
+		pinned:   make(map[string]*btree.BTreeG[readyItem]),
+		pursuing: new(btree.Map[uint64, struct{}]),
+		late:     newDue().tree,
 		clearing: new(btree.Map[uint64, *session]),
 		ending:   new(btree.Map[uint64, *session]),
 		due:      newDue(),
@@ -144,6 +154,9 @@ func (m *Machine) Apply(index, term uint64, e *Entry) *Applied {
 		if m.releasing.Len() > 0 {
 			m.tellChildren()
 		}
+	}
+	if m.pursuing.Len() > 0 {
+		m.pursueAll()
 	}
 	a.Events = m.events
 	return a
@@ -241,6 +254,8 @@ func (m *Machine) verb(c *fsmpb.Command) Result {
 		return m.drainWorker(k.DrainWorker)
 	case *fsmpb.Command_RemoveWorker:
 		return m.removeWorker(k.RemoveWorker)
+	case *fsmpb.Command_SetPush:
+		return m.setPush(k.SetPush)
 	default:
 		panic(fmt.Sprintf("command of kind %T", c.Kind))
 	}

@@ -12,7 +12,7 @@ var (
 		"NO_PARENT", "DEPENDENCY_CYCLE", "NO_BATCH", "BATCH_FULL", "BATCHES_FULL", "STAGING_FULL", "RETRIES_FULL",
 		"NO_SCHEDULE", "SCHEDULE_EXISTS", "SCHEDULES_FULL", "SCHEDULE_BUSY", "FIRE_STALE", "FIRE_REFUSED",
 		"QUEUE_FULL", "UNIQUE_KEY_TAKEN", "TASK_AWAITED", "BATCH_UNFINISHED", "SWEEPS_FULL", "NO_SWEEP",
-		"NO_WORKER", "WORKER_BUSY",
+		"NO_WORKER", "WORKER_BUSY", "PUSHES_FULL",
 	}
 
 	causeNames = [...]string{
@@ -26,7 +26,7 @@ var (
 		"", "submitted", "assigned", "ready", "scheduled", "stopping", "finished", "void",
 		"session_opened", "session_closed", "queue_changed", "member_changed", "trimmed", "queue_opened", "batch_finished",
 		"schedule_changed",
-		"worker_changed",
+		"worker_changed", "push_changed",
 	}
 )
 

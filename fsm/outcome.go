@@ -52,7 +52,8 @@ const (
 	NoSweep         // no such sweep, or it is forgotten
 	NoWorker        // no such worker
 	WorkerBusy      // remove worker: it holds tasks
+	PushesFull      // set push: MaxPushes reached
 )
 
 // lastOutcome is the newest number that this binary knows.
-const lastOutcome = WorkerBusy
+const lastOutcome = PushesFull

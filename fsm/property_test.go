@@ -79,8 +79,16 @@ func assigned(t *rapid.T, w *table, c *fsmpb.Assign) *Applied {
 	}
 	a := w.apply(assignCmd(c.Session, c.N))
 	var got []uint64
+	delivered := 0
 	for _, task := range a.Results[0].Tasks {
+		if task.target() != nil {
+			delivered++
+			continue
+		}
 		got = append(got, task.ID)
+	}
+	if delivers := delivered > 0; delivers != m.Deliverable(c.Session) && !expiredTargets(m) {
+		t.Fatalf("deliverable said %v, delivered %d", !delivers, delivered)
 	}
 	if known && !slices.Equal(want, got) {
 		t.Fatalf("S9: session %d asked for %d and got %v, want %v", c.Session, c.N, got, want)
@@ -88,10 +96,21 @@ func assigned(t *rapid.T, w *table, c *fsmpb.Assign) *Applied {
 	if len(got) > count || count == 0 && len(got) > 0 {
 		t.Fatalf("assignable said %d, got %v", count, got)
 	}
-	if s := w.m.Session(c.Session); s != nil && s.Held != held+len(got) {
+	if s := w.m.Session(c.Session); s != nil && s.Held != held+len(got)+delivered {
 		t.Fatalf("held %d, got %v, now %d", held, got, s.Held)
 	}
 	return a
+}
+
+// expiredTargets reports whether a target waits beyond its deadline: it is not
+// delivered any more.
+func expiredTargets(m *Machine) bool {
+	for t := range m.TasksBefore(0) {
+		if x := t.target(); x != nil && t.State == Ready && x.Until <= m.now {
+			return true
+		}
+	}
+	return false
 }
 
 // honest checks NextDueSparing: nothing is due before it, something is at it,

@@ -86,6 +86,7 @@ type line struct {
 	packed        int64 // tasks of batches that have no records yet
 	ids           idSet // of all its tasks
 	due           int64 // where the name index has this queue; 0: nowhere
+	beside        int64 // broadcasts and their targets that run
 	shared        shared
 
 	terminalHint btree.PathHint
@@ -137,7 +138,7 @@ func (m *Machine) room(l *line) int {
 }
 
 // running is what counts against the queue's limit.
-func (l *line) running() int { return int(l.counts[Running] + l.counts[Stopping]) }
+func (l *line) running() int { return int(l.counts[Running] + l.counts[Stopping] - l.beside) }
 
 // heldBy says why nothing of the queue starts now.
 func (m *Machine) heldBy(l *line) Hindrance {

@@ -75,7 +75,7 @@ func recordOfSession(s *sessionRecord) *fsmpb.SessionRecord {
 		Draining: s.Draining, Pull: s.Pull, Beats: s.Beats, Clearing: s.Clearing,
 		Host: s.Host, Pid: s.PID, Version: s.Version, OpenedAt: s.OpenedAt,
 		AssignedTotal: s.AssignedTotal, PollSeq: s.PollSeq, PollTasks: s.PollTasks,
-		CompletedTotal: s.CompletedTotal, FailedTotal: s.FailedTotal,
+		CompletedTotal: s.CompletedTotal, FailedTotal: s.FailedTotal, Push: s.Push,
 		Ending: s.Ending != CauseNone, EndingCause: uint32(s.Ending),
 		Served: s.served, ServedAll: s.servedAll,
 	}
@@ -91,7 +91,7 @@ func sessionOf(r *fsmpb.SessionRecord, epoch uint64) *sessionRecord {
 		Draining: r.Draining, Pull: r.Pull, Beats: r.Beats, Clearing: r.Clearing,
 		Host: r.Host, PID: r.Pid, Version: r.Version, OpenedAt: r.OpenedAt,
 		AssignedTotal: r.AssignedTotal, PollSeq: r.PollSeq, PollTasks: r.PollTasks,
-		CompletedTotal: r.CompletedTotal, FailedTotal: r.FailedTotal,
+		CompletedTotal: r.CompletedTotal, FailedTotal: r.FailedTotal, Push: r.Push,
 		Ending: Cause(r.EndingCause), Queues: make([]QueueWeight, len(r.Queues)),
 	}}
 	for i, q := range r.Queues {

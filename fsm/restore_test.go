@@ -79,7 +79,7 @@ func snapshotOf(tb reporter, records []*fsmpb.Record) []byte {
 	kinds := map[protoreflect.Name]recordKind{
 		"meta": metaKind, "member": memberKind, "queue": queueKind, "worker": workerKind,
 		"session": sessionKind, "batch": batchKind, "chunk": chunkKind, "release": releaseKind, "task": taskKind, "request": requestKind, "client": clientKind,
-		"schedule": scheduleKind, "sweep": sweepKind,
+		"schedule": scheduleKind, "sweep": sweepKind, "push": pushKind,
 	}
 	counts := make([]byte, 8*recordKinds)
 	for _, r := range records {

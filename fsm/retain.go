@@ -30,10 +30,14 @@ func (m *Machine) trimDue(l *line) {
 	m.setTrimDue(l)
 }
 
-// trim removes the record that has its time first.
+// trim removes the record that has its time first; of a broadcast one target
+// after the other, and then itself.
 func (m *Machine) trim(l *line) {
 	it, _ := l.terminal.Min()
 	t, _ := m.tasks.Get(it.id)
+	if last := m.lastTarget(t); last != nil {
+		t = last
+	}
 	m.discard(l, t)
 }
 
@@ -48,7 +52,8 @@ func (m *Machine) discard(l *line, t *Task) {
 // overfull reports whether the queue keeps more terminal records than its limits.
 func (l *line) overfull() bool {
 	d := l.rec.settings
-	return l.terminal.Len() > 0 && (uint64(l.terminal.Len()) > either(nil, d.RetainCount, DefaultRetainCount) ||
+	kept := uint64(l.counts[Succeeded] + l.counts[Dead] + l.counts[Cancelled])
+	return l.terminal.Len() > 0 && (kept > either(nil, d.RetainCount, DefaultRetainCount) ||
 		uint64(l.terminalBytes) > either(nil, d.RetainBytes, DefaultRetainBytes))
 }
 

@@ -24,6 +24,7 @@ type Session struct {
 	Host     string
 	PID      uint32
 	Version  string
+	Push     string // the address at which the leader found it; empty: it called
 	OpenedAt int64
 
 	Held           int // Running + Stopping
@@ -42,8 +43,8 @@ type QueueWeight struct {
 }
 
 // sessionRecord is what the table keeps of a session: Session without Held,
-// which is counted, and Drained, which its worker's record says. It may be changed
-// in place by the epoch that made it; its slices and maps are replaced, not changed.
+// which is counted, and Drained, which its worker's record says. It may be changed in place by the epoch that made it; its
+// slices and maps are replaced, not changed.
 type sessionRecord struct {
 	Session
 	epoch uint64
@@ -59,6 +60,7 @@ type session struct {
 	rec     *sessionRecord
 	held    fences
 	solo    int     // held attempts that must run alone: 0 or 1
+	targets int     // held attempts at what was broadcast: 0 or 1
 	lines   []*line // of rec.Queues; nil until the queue exists
 	drained bool    // its worker is
 
@@ -66,12 +68,13 @@ type session struct {
 	pairs    []string // the labels, as Label.append writes them; sorted
 }
 
-// free returns how many more tasks the session has room for.
+// free returns how many more tasks the session has room for. One more slot is
+// reserved for what is broadcast.
 func (s *session) free() int {
 	if s.rec.Draining || s.drained || s.rec.Ending != CauseNone || s.solo > 0 {
 		return 0
 	}
-	return max(s.rec.Slots-s.held.len(), 0)
+	return max(s.rec.Slots-(s.held.len()-s.targets), 0)
 }
 
 func (s *session) view() *Session {
@@ -141,9 +144,15 @@ func (m *Machine) attach(s *session, c *fsmpb.OpenSession) Result {
 	if rec.TTL <= 0 {
 		rec.TTL = SessionTTL
 	}
-	rec.Host, rec.PID, rec.Version = c.GetHost(), c.GetPid(), c.GetVersion()
+	rec.Host, rec.PID, rec.Version, rec.Push = c.GetHost(), c.GetPid(), c.GetVersion(), c.GetPush()
+	if rec.Push != "" {
+		m.foundAt(s)
+	}
 	s.label()
 	m.serve(s, c.GetQueues())
+	if m.late.Len() > 0 {
+		m.joinLate(s)
+	}
 	r := Result{Outcome: Accepted}
 	m.reconcile(s, c.GetHeld(), &r)
 	r.Session = s.view()
@@ -208,6 +217,7 @@ func (m *Machine) updateSession(c *fsmpb.UpdateSession) Result {
 	if len(c.GetLabels()) > 0 && !maps.Equal(c.GetLabels(), s.rec.Labels) {
 		m.editSession(s).Labels = c.GetLabels()
 		s.label()
+		m.joinLate(s)
 	}
 	if c.GetSlots() > 0 {
 		m.editSession(s).Slots = clampSlots(c.GetSlots())
@@ -242,7 +252,8 @@ func (m *Machine) poll(s *session, seq uint64, n int) []*Task {
 		}
 		return again
 	}
-	got := m.give(s, n)
+	got := m.deliver(s)
+	got = append(got, m.give(s, n-len(got))...)
 	rec := m.editSession(s)
 	rec.PollSeq, rec.PollTasks = seq, make([]uint64, len(got))
 	for i, t := range got {

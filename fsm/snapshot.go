@@ -46,6 +46,7 @@ const (
 	clientKind
 	scheduleKind
 	sweepKind
+	pushKind
 	recordKinds
 )
 
@@ -66,6 +67,7 @@ type Snapshot struct {
 	clients   *btree.Map[string, *client]
 	schedules *btree.Map[string, *Schedule]
 	sweeps    *btree.Map[uint64, *sweepRecord]
+	pushes    *btree.Map[string, *Push]
 }
 
 // Snapshot freezes the table as it is. It needs the write lock: the table notes
@@ -82,7 +84,7 @@ func (m *Machine) Snapshot() *Snapshot {
 		members: m.members.Copy(), queues: m.queues.Copy(), workers: m.workers.Copy(), sessions: m.sessions.Copy(),
 		batches: m.batches.Copy(), releasing: m.releasing.Copy(),
 		tasks: m.tasks.Copy(), requests: m.requests.Copy(), clients: m.clients.Copy(),
-		schedules: m.schedules.Copy(), sweeps: m.sweeps.Copy(),
+		schedules: m.schedules.Copy(), sweeps: m.sweeps.Copy(), pushes: m.pushes.Copy(),
 	}
 }
 
@@ -137,6 +139,11 @@ func (s *Snapshot) WriteTo(w io.Writer) (int64, error) {
 	})
 	s.sweeps.Scan(func(_ uint64, r *sweepRecord) bool {
 		return b.record(sweepKind, &fsmpb.Record{Kind: &fsmpb.Record_Sweep{Sweep: recordOfSweep(r)}})
+	})
+	s.pushes.Scan(func(addr string, p *Push) bool {
+		return b.record(pushKind, &fsmpb.Record{Kind: &fsmpb.Record_Push{Push: &fsmpb.PushRecord{
+			Addr: addr, Worker: p.Worker, Fixed: p.Fixed, AddedAt: p.AddedAt,
+		}}})
 	})
 	b.trailer()
 	return b.n, b.err

@@ -48,6 +48,7 @@ func fullTable(tb reporter) *table {
 	w.do(openCmd(&fsmpb.OpenSession{Worker: "w3", Boot: "a", Slots: 1, Pull: true}))
 	w.do(updateCmd(&fsmpb.UpdateSession{Session: 5, Beats: true}))
 	w.do(drainCmd("w2", false))
+	w.do(pushCmd(&fsmpb.SetPush{Addr: "127.0.0.1:7500", Fixed: true}))
 	w.do(submitCmd(&fsmpb.TaskSpec{Priority: proto.Int32(9)}))
 	w.do(assignCmd(5, 1))
 	w.do(queueCmd(&fsmpb.SetQueue{Queue: "slow", Settings: &fsmpb.QueueSettings{
@@ -72,6 +73,10 @@ func fullTable(tb reporter) *table {
 	w.now++
 	w.do(fireCmd(&fsmpb.FireItem{Schedule: "nightly", SpecVersion: 1, FireTime: w.now, NextFire: w.now + Hour}))
 	w.do(scheduleCmd(&fsmpb.SetSchedule{Schedule: "off", Cron: "@daily", Paused: true}))
+	w.do(submitCmd(&fsmpb.TaskSpec{Payload: []byte("all"), Broadcast: &fsmpb.BroadcastSpec{
+		Selector: []*fsmpb.Label{{Key: "x", Value: "1"}}, Require: 1, Patience: Hour, Late: true,
+	}}))
+	w.do(assignCmd(2, 0))
 	return w
 }
 

@@ -218,6 +218,8 @@ func (s *story) verb(verb string, o options) *fsmpb.Command {
 		return removeMemberCmd(o.rest[0], o.rest[1])
 	case "drain":
 		return drainCmd(o.rest[0], o.flag("undo"))
+	case "push":
+		return pushCmd(&fsmpb.SetPush{Addr: o.rest[0], Fixed: o.flag("fixed"), Remove: o.flag("off")})
 	case "remove":
 		return removeCmd(o.rest[0], o.flag("force"))
 	case "finalize":
@@ -238,7 +240,7 @@ func (o options) open() *fsmpb.OpenSession {
 	worker, boot := splitWorker(o.rest[0])
 	return &fsmpb.OpenSession{
 		Worker: worker, Boot: boot, Queues: o.queues(), Slots: uint32(o.num("slots")),
-		Labels: o.labels("labels"), Held: o.numbers("held"), Takeover: o.flag("takeover"), Pull: o.flag("pull"),
+		Labels: o.labels("labels"), Held: o.numbers("held"), Takeover: o.flag("takeover"), Pull: o.flag("pull"), Push: o.set["push"],
 	}
 }
 
@@ -287,8 +289,6 @@ func (o options) labels(name string) map[string]string {
 	return labels
 }
 
-func (o options) require() []*fsmpb.Label { return o.pairs("require") }
-
 // filter reads what a sweep is about, as in "queue=mail state=READY,RUNNING".
 func (o options) filter() *fsmpb.TaskFilter {
 	f := &fsmpb.TaskFilter{
@@ -301,6 +301,7 @@ func (o options) filter() *fsmpb.TaskFilter {
 	return f
 }
 
+// pairs reads labels in the order of their names.
 func (o options) pairs(name string) (out []*fsmpb.Label) {
 	labels := o.labels(name)
 	for _, key := range slices.Sorted(maps.Keys(labels)) {
@@ -343,7 +344,12 @@ func (o options) specs() []*fsmpb.TaskSpec {
 		BackoffBase: o.optDur("backoff"), BackoffMax: o.optDur("backoff_max"), ExpiresIn: o.dur("expires_in"),
 		RequestId: o.set["request"], ContentDigest: o.num("content"), Retain: o.optDur("retain"),
 		After: o.numbers("after"), AfterRun: o.flag("run"), OnSuccess: o.kinds("on_success"), OnDead: o.kinds("on_dead"),
-		Require: o.require(), Labels: o.pairs("labels"), ConcurrencyKey: o.set["key"], UniqueKey: o.set["unique"], UniqueUntilStart: o.flag("until_start"),
+		Require: o.pairs("require"), Labels: o.pairs("labels"), ConcurrencyKey: o.set["key"], UniqueKey: o.set["unique"], UniqueUntilStart: o.flag("until_start"),
+	}
+	if _, ok := o.set["broadcast"]; ok {
+		spec.Broadcast = &fsmpb.BroadcastSpec{
+			Selector: o.pairs("broadcast"), Require: uint32(o.num("required")), Patience: o.dur("patience"), Late: o.flag("late"),
+		}
 	}
 	if at, ok := o.set["run_at"]; ok {
 		spec.RunAt = epochStart + o.duration(at)

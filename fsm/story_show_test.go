@@ -54,6 +54,12 @@ func (s *story) show(words []string) {
 		for g := range s.m.DeadGroups(&fsmpb.RetryDead{}, 0) {
 			s.printf("group %s/%s %q count=%d first=%s last=%s example=%d", g.Queue, g.Kind, g.Error, g.Count, s.clock(g.FirstAt), s.clock(g.LastAt), g.Example)
 		}
+	case "pushes":
+		for p := range s.m.Pushes() {
+			s.printf("%s worker=%q fixed=%v", p.Addr, p.Worker, p.Fixed)
+		}
+	case "broadcast":
+		s.showBroadcast(s.number(words[1]))
 	case "worker":
 		w := s.m.Worker(words[1])
 		if w == nil {
@@ -78,6 +84,20 @@ func (s *story) show(words []string) {
 		s.showSchedule(words[1])
 	default:
 		s.Fatalf("show what? %v", words)
+	}
+}
+
+func (s *story) showBroadcast(id uint64) {
+	t, _ := s.m.Task(id)
+	if t == nil || t.broadcast() == nil {
+		s.printf("no broadcast")
+		return
+	}
+	b := t.broadcast()
+	s.printf("broadcast %d %s %q targets=%d acked=%d failed=%d until=%s audience=%v sweep=%d/%d generation=%d %s", id, t.State, t.Reason, b.Targets, b.Acked,
+		b.Failed, s.clock(b.Until), b.Audience, b.Pursuit, b.Pursued, t.Generation, t.Error)
+	for target := range s.m.Targets(id, 0) {
+		s.printf("  %s: %s", target.target().Worker, s.taskText(target))
 	}
 }
 

@@ -103,9 +103,13 @@ func unknownInKind(c *fsmpb.Command) bool {
 		return unknown(k.DrainWorker)
 	case *fsmpb.Command_RemoveWorker:
 		return unknown(k.RemoveWorker)
+	case *fsmpb.Command_SetPush:
+		return unknown(k.SetPush)
 	}
 	return false
 }
+
+func unknownInBroadcast(s *fsmpb.BroadcastSpec) bool { return unknown(s) || anyUnknown(s.Selector) }
 
 func unknownInSettings(s *fsmpb.QueueSettings) bool {
 	return s != nil && (unknown(s) || s.Rate != nil && unknown(s.Rate))
@@ -120,7 +124,7 @@ func unknownSetting(n uint32) bool {
 // anyUnknownSpec looks into the specs inside specs, too.
 func anyUnknownSpec(specs []*fsmpb.TaskSpec) bool {
 	return slices.ContainsFunc(specs, func(s *fsmpb.TaskSpec) bool {
-		return unknown(s) || anyUnknown(s.Require) || anyUnknown(s.Labels) || anyUnknownSpec(s.OnSuccess) || anyUnknownSpec(s.OnDead)
+		return unknown(s) || anyUnknown(s.Require) || anyUnknown(s.Labels) || s.Broadcast != nil && unknownInBroadcast(s.Broadcast) || anyUnknownSpec(s.OnSuccess) || anyUnknownSpec(s.OnDead)
 	})
 }
 

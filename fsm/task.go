@@ -173,12 +173,18 @@ func (t *Task) amendAttempt() *Attempt {
 	return &a
 }
 
-// held reports whether a session holds t.
-func (t *Task) held() bool { return t.State == Running || t.State == Stopping }
+// held reports whether a session holds t. Nobody holds an open broadcast.
+func (t *Task) held() bool {
+	return (t.State == Running || t.State == Stopping) && t.Session != 0
+}
 
 // expiry is the time until which t must have started; 0 when it may wait for
-// ever or has started once in this generation.
+// ever or has started once in this generation. A target of a broadcast must be
+// done by its deadline, however often it has started.
 func (t *Task) expiry() int64 {
+	if x := t.target(); x != nil {
+		return x.Until
+	}
 	if t.Attempts > 0 {
 		return 0
 	}
@@ -202,20 +208,33 @@ func (t *Task) due() int64 {
 	}
 }
 
+// trimmable reports whether retention may remove the record by itself: a target
+// goes with its broadcast, which waits for all of them to have ended.
+func (t *Task) trimmable() bool {
+	if b := t.broadcast(); b != nil && (b.Open() > 0 || b.pursuing()) {
+		return false
+	}
+	return t.State.Terminal() && t.target() == nil
+}
+
 // trimAt is when retention removes a terminal record.
 func (t *Task) trimAt() int64 { return addTime(t.FinishedAt, t.Retain) }
 
-// alone reports whether t has lost so many workers that it may only run alone.
-func (t *Task) alone() bool { return t.Crashes >= SoloAfterCrashes }
+// alone reports whether t has lost so many workers that it may only run alone. A
+// target of a broadcast has no other worker to go to.
+func (t *Task) alone() bool { return t.Crashes >= SoloAfterCrashes && t.target() == nil }
 
 // size is what a record counts against its queue's retain_bytes.
 func (t *Task) size() int64 {
-	n := len(t.Payload) + len(t.Result) + len(t.Error) + len(t.Kind) + len(t.RequestID)
+	n := len(t.Result) + len(t.Error) + len(t.Kind) + len(t.RequestID)
 	for i := range t.Ended {
 		n += len(t.Ended[i].Error)
 	}
 	if t.Extra != nil {
 		n += t.Extra.size()
+	}
+	if t.target() == nil { // else it is its broadcast's
+		n += len(t.Payload)
 	}
 	return int64(n)
 }

@@ -69,7 +69,7 @@ func (m *Machine) carryOn() {
 
 // cutOff reports whether carryOn has something to do.
 func (m *Machine) cutOff() bool {
-	return m.ending.Len() > 0 || m.busy.Len() > 0 || m.releasing.Len() > 0 || len(m.deadRetries)+len(m.sweeping) > 0
+	return m.ending.Len() > 0 || m.pursuing.Len() > 0 || m.busy.Len() > 0 || m.releasing.Len() > 0 || len(m.deadRetries)+len(m.sweeping) > 0
 }
 
 // nextTask returns the task that is due next; timeouts up to spareBefore do not count.
@@ -85,13 +85,15 @@ func (m *Machine) nextTask(spareBefore int64) (dueItem, bool) {
 // doDue does what a task is due for.
 func (m *Machine) doDue(l *line, t *Task) {
 	switch at := t.expiry(); {
+	case t.State == Running && t.broadcast() != nil:
+		m.overdue(l, t)
 	case t.State == Running:
 		m.timeOut(l, t)
 	case t.State == Stopping:
 		m.void(t, t.StopCause)
 		m.stopped(l, t)
 	case at != 0 && at <= m.now:
-		m.revoke(l, t, ReasonExpired)
+		m.expire(l, t)
 	default:
 		m.wake(l, t)
 	}

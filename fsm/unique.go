@@ -9,10 +9,17 @@ import "github.com/taskraft/taskraft/fsm/fsmpb"
 // uniqueKey is the key with which t keeps others out; "": it keeps nobody out.
 func (t *Task) uniqueKey() string {
 	x := t.Extra
-	if x == nil || x.UniqueKey == "" || !t.live() || x.UntilStart && t.Attempts > 0 {
+	if x == nil || x.UniqueKey == "" || !t.live() || x.UntilStart && t.begun() {
 		return ""
 	}
 	return x.UniqueKey
+}
+
+// begun reports whether t has started in this generation; a broadcast starts by
+// pinning its audience.
+func (t *Task) begun() bool {
+	b := t.broadcast()
+	return t.Attempts > 0 || b != nil && b.Until != 0
 }
 
 // live reports whether t is in the table and has not ended.
@@ -106,7 +113,7 @@ func (m *Machine) obstacle(b *lot) (o Outcome, place, holder uint64) {
 func (m *Machine) revivable(t *Task) Outcome {
 	l := m.lines[t.Queue]
 	switch {
-	case !m.free(t):
+	case !m.free(t), t.target() != nil && !m.free(m.whole(t)):
 		return UniqueKeyTaken
 	case l.bounded() && !l.fits(length{1, int64(len(t.Payload))}):
 		return QueueFull

@@ -43,13 +43,48 @@ func (l *loader) consistent(t *Task) bool {
 		return ok && t.State == Ready && e.Fence == t.Fence && t.Session == 0 &&
 			(e.Cause != CauseExpired || t.Crashes > 0 && (!t.Solo || t.SoloCrashes > 0))
 	default:
-		return ok && t.Fence == 0 && t.Session == 0
+		return ok && t.Fence == 0 && t.Session == 0 && (t.broadcast() != nil || t.State != Running && t.State != Stopping)
 	}
+}
+
+// consistentExtra checks a broadcast, or a target against its broadcast.
+func (l *loader) consistentExtra(t *Task) bool {
+	if b := t.broadcast(); b != nil {
+		return t.target() == nil && t.State != Ready && b.Acked+b.Failed <= b.Targets && b.Pursued <= b.Targets &&
+			(b.Patience > 0 || b.Until == 0) && (b.Until > 0 || t.State != Running && t.State != Stopping) && t.Fence == 0 &&
+			(!b.pursuing() || t.State == Running || t.State == Stopping || t.State == Succeeded)
+	}
+	x := t.target()
+	if x == nil {
+		return true
+	}
+	whole, _ := l.m.tasks.Get(x.Broadcast)
+	if whole == nil || whole.broadcast() == nil || whole.Queue != t.Queue || x.Until <= 0 || l.m.targets[x.Broadcast].of(x.Worker) != 0 {
+		return false
+	}
+	t.Payload = whole.Payload
+	return true
+}
+
+// consistentTargets checks the counters of an unfinished broadcast by its targets.
+func (l *loader) consistentTargets(t *Task) bool {
+	var n, acked, failed uint32
+	for target := range l.m.Targets(t.ID, 0) {
+		n++
+		switch target.State {
+		case Succeeded:
+			acked++
+		case Dead, Cancelled:
+			failed++
+		}
+	}
+	b := t.broadcast()
+	return b.Targets == n && b.Acked == acked && b.Failed == failed
 }
 
 // newerInTask refuses numbers of closed sets that this binary does not know.
 func newerInTask(r *fsmpb.TaskRecord) error {
-	newer := r.State > uint32(Cancelled) || r.StopCause > uint32(lastCause)
+	newer := r.State > uint32(Cancelled) || r.StopCause > uint32(lastCause) || r.Broadcast.GetPursuit() > uint32(PursuitRevive)
 	for _, e := range r.Ended {
 		newer = newer || e.Cause > uint32(lastCause) || e.Verb > uint32(VerbRelease)
 	}
@@ -82,7 +117,7 @@ func unknownInRecord(r *fsmpb.Record) bool {
 		return unknown(k.Session) || anyUnknown(k.Session.Queues)
 	case *fsmpb.Record_Task:
 		return unknown(k.Task) || anyUnknown(k.Task.Ended) || anyUnknown(k.Task.Superseded) ||
-			anyUnknownSpec(k.Task.OnSuccess) || anyUnknownSpec(k.Task.OnDead) || anyUnknown(k.Task.Require)
+			anyUnknownSpec(k.Task.OnSuccess) || anyUnknownSpec(k.Task.OnDead) || unknownInExtra(k.Task)
 	case *fsmpb.Record_Request:
 		return unknown(k.Request)
 	case *fsmpb.Record_Client:
@@ -95,7 +130,15 @@ func unknownInRecord(r *fsmpb.Record) bool {
 		return unknown(k.Release)
 	case *fsmpb.Record_Schedule:
 		return unknown(k.Schedule) || k.Schedule.Task != nil && anyUnknownSpec([]*fsmpb.TaskSpec{k.Schedule.Task})
+	case *fsmpb.Record_Push:
+		return unknown(k.Push)
 	default:
 		return false
 	}
+}
+
+// unknownInExtra looks at what few tasks have.
+func unknownInExtra(r *fsmpb.TaskRecord) bool {
+	return anyUnknown(r.Require) || r.Target != nil && unknown(r.Target) ||
+		r.Broadcast != nil && (unknown(r.Broadcast) || r.Broadcast.Spec != nil && unknownInBroadcast(r.Broadcast.Spec))
 }

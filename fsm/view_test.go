@@ -41,7 +41,7 @@ func TestViews(t *testing.T) {
 	w.m.SetApplied(1000, 3)
 	index, term, now := w.m.Position()
 	fmt.Fprint(&b, " ", index, term, now == w.now, w.m.FeatureLevel(), w.m.Assignable(99, 1))
-	const want = "3 2 1 28 w1 6 w3 1 w4 2 #2 #5 #6 #7 #8 #9 mail 2 slow 4 n1 n2 false false true true false false true 2 true true 1000 3 true 1 0"
+	const want = "3 2 1 30 w1 7 w3 1 w4 2 #2 #5 #6 #7 #8 #9 #14 mail 2 slow 4 n1 n2 false false true true false false true 2 true true 1000 3 true 1 0"
 	if got := b.String(); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
@@ -62,7 +62,7 @@ func TestApplyPanics(t *testing.T) {
 // TestNames: every number of the closed sets has a name.
 func TestNames(t *testing.T) {
 	if len(outcomeNames) != int(lastOutcome)+1 || len(causeNames) != int(lastCause)+1 ||
-		len(stateNames) != int(Cancelled)+1 || len(eventNames) != int(WorkerChanged)+1 ||
+		len(stateNames) != int(Cancelled)+1 || len(eventNames) != int(PushChanged)+1 ||
 		len(hindranceNames) != int(HeldByRate)+1 {
 		t.Error("a number without a name, or a name without a number")
 	}

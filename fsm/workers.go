@@ -112,6 +112,7 @@ func (m *Machine) renounceOthers(name, boot string) {
 // forgetWorker drops the record of a worker long without a session.
 func (m *Machine) forgetWorker(name string) {
 	m.budget--
+	m.unregister(name, false)
 	m.setNameDue(dueWorker, name, m.known[name].due(), 0)
 	delete(m.known, name)
 	m.workers.Delete(name)
@@ -143,17 +144,21 @@ func (m *Machine) setDrained(w *worker, on bool) {
 	m.emit(Event{Kind: WorkerChanged, Session: w.session.rec.ID})
 }
 
-// removeWorker ends a worker's session and refuses its process for ever; a new one
-// may come under the id.
+// removeWorker ends a worker's session, takes the address at which it serves off
+// the list and refuses its process for ever; a new one may come under the id.
 func (m *Machine) removeWorker(c *fsmpb.RemoveWorker) Result {
 	w := m.known[c.GetWorker()]
 	if w == nil {
+		if m.unregister(c.GetWorker(), true) { // by its address
+			return Result{Outcome: Accepted}
+		}
 		return Result{Outcome: NoWorker}
 	}
 	s := w.session
 	if s != nil && s.held.len() > 0 && !c.GetForce() {
 		return Result{Outcome: WorkerBusy}
 	}
+	m.unregister(w.rec.name, true)
 	m.setWorker(w, func(_ *worker, rec *workerRecord) {
 		rec.retire(rec.boot)
 		rec.drained = false

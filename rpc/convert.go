@@ -71,10 +71,10 @@ func task(t *fsm.Task, whole bool) *taskraftv1.Task {
 		Attempts: t.Attempts, Failures: t.Failures, Crashes: t.Crashes,
 		ResultContentType: t.ResultContentType, Error: t.Error, Reason: t.Reason,
 	}
-	if x := t.Extra; x != nil {
-		out.Schedule, out.FireTime = x.Schedule, timestamp(x.FireTime)
+	if t.Extra != nil {
+		setExtra(out, t.Extra)
 	}
-	if t.State == fsm.Running || t.State == fsm.Stopping {
+	if (t.State == fsm.Running || t.State == fsm.Stopping) && t.Fence != 0 {
 		out.Attempt = &taskraftv1.Attempt{
 			Number: t.Attempts, Fence: t.Fence, WorkerId: t.Worker,
 			StartTime: timestamp(t.StartedAt), Deadline: timestamp(t.Deadline),
@@ -161,6 +161,9 @@ func assignments(tasks []*fsm.Task, now int64) []*taskraftv1.Assignment {
 		a := &all[i]
 		a.Task, a.Fence, a.Queue, a.Kind = t.ID, t.Fence, t.Queue, t.Kind
 		a.Payload, a.ContentType, a.Attempt = t.Payload, t.ContentType, t.Attempts
+		if x := t.Extra; x != nil && x.Target != nil {
+			a.Broadcast = x.Target.Broadcast
+		}
 		a.Timeout, a.SubmitTime = duration(max(min(t.Timeout, t.Deadline-now), 1)), timestamp(t.SubmittedAt)
 		if x := t.Extra; x != nil {
 			a.Schedule, a.FireTime = x.Schedule, timestamp(x.FireTime)

@@ -75,6 +75,10 @@ func (s *Server) spec(v *violations, prefix string, in *taskraftv1.TaskSpec) *fs
 	v.relations(prefix, in, out)
 	out.OnSuccess = s.followUps(v, prefix+"on_success", in.GetOnSuccess())
 	out.OnDead = s.followUps(v, prefix+"on_dead", in.GetOnDead())
+	out.Broadcast = v.broadcast(prefix+"broadcast", in.GetBroadcast())
+	if out.Broadcast != nil && (len(out.Require) > 0 || out.ConcurrencyKey != "") {
+		v.add(prefix+"broadcast", "contradicts require and concurrency_key: its selector says which workers get it, each once")
+	}
 	if out.RequestId != "" {
 		out.ContentDigest = specDigest(out)
 	}

@@ -30,7 +30,7 @@ func (s *Server) Work(stream workStream) error {
 	if err != nil {
 		return err
 	}
-	hello, err := s.hello(first.GetAttach())
+	hello, err := helloOf(first.GetAttach())
 	if err != nil {
 		return err
 	}
@@ -56,8 +56,8 @@ func (s *Server) Work(stream workStream) error {
 	}
 }
 
-// hello checks an attach.
-func (s *Server) hello(a *taskraftv1.Attach) (cluster.Hello, error) {
+// helloOf checks an attach.
+func helloOf(a *taskraftv1.Attach) (cluster.Hello, error) {
 	if a == nil {
 		return cluster.Hello{}, violated("attach", "missing: it must be the first message")
 	}
@@ -144,7 +144,7 @@ func (s *Server) report(ctx context.Context, m *taskraftv1.WorkerMessage, ws *cl
 	}
 	back := make([]*fsmpb.Handback, len(m.GetReleases()))
 	for i, r := range m.GetReleases() {
-		back[i] = &fsmpb.Handback{Task: r.GetTask(), Fence: r.GetFence()}
+		back[i] = handback(r.GetTask(), r.GetFence())
 	}
 	if err := ws.Report(ctx, done, failed, back); err != nil {
 		return s.statusOf(err)
@@ -194,20 +194,28 @@ func spread(tasks []*fsm.Task) int {
 	return len(tasks)
 }
 
+func handback(task, fence uint64) *fsmpb.Handback { return &fsmpb.Handback{Task: task, Fence: fence} }
+
+func outcomeReplies(in []cluster.TaskOutcome) []*taskraftv1.OutcomeReply {
+	if len(in) == 0 {
+		return nil
+	}
+	out := make([]*taskraftv1.OutcomeReply, len(in))
+	all := make([]taskraftv1.OutcomeReply, len(in))
+	for i, o := range in {
+		r := &all[i]
+		r.Task, r.Fence, r.Outcome = o.Task, o.Fence, outcome(o.Outcome)
+		out[i] = r
+	}
+	return out
+}
+
 func (s *Server) message(b *cluster.Batch) *taskraftv1.MasterMessage {
 	m := &taskraftv1.MasterMessage{NoMoreTasks: b.NoMoreTasks}
 	if len(b.Assignments) > 0 {
 		m.Assignments = assignments(b.Assignments, s.node.Now())
 	}
-	if n := len(b.Outcomes); n > 0 {
-		m.Outcomes = make([]*taskraftv1.OutcomeReply, n)
-		all := make([]taskraftv1.OutcomeReply, n)
-		for i, o := range b.Outcomes {
-			r := &all[i]
-			r.Task, r.Fence, r.Outcome = o.Task, o.Fence, outcome(o.Outcome)
-			m.Outcomes[i] = r
-		}
-	}
+	m.Outcomes = outcomeReplies(b.Outcomes)
 	if len(b.Aborts) > 0 {
 		m.Aborts = aborts(b.Aborts)
 	}

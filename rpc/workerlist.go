@@ -39,14 +39,16 @@ func (s *Server) ListWorkers(ctx context.Context, req *taskraftv1.ListWorkersReq
 				found = append(found, w)
 			}
 		}
+		out.Workers = unmet(m)
 	})
 	if err != nil {
 		return nil, s.statusOf(err)
 	}
-	out.Workers = make([]*taskraftv1.Worker, len(found))
+	known := make([]*taskraftv1.Worker, len(found))
 	for i, w := range found {
-		out.Workers[i] = s.worker(w, nil)
+		known[i] = s.worker(w, nil)
 	}
+	out.Workers = append(known, out.Workers...) // on the last page
 	out.Position = s.position(pos)
 	return out, nil
 }
@@ -99,6 +101,7 @@ func (s *Server) worker(w *fsm.Worker, held []*fsm.Task) *taskraftv1.Worker {
 	}
 	out.Session, out.Mode, out.Labels, out.Slots, out.Held = r.ID, mode(r), r.Labels, uint32(r.Slots), uint32(r.Held)
 	out.Ttl, out.Host, out.Pid, out.Version, out.OpenTime = duration(r.TTL), r.Host, r.PID, r.Version, timestamp(r.OpenedAt)
+	out.Push = r.Push
 	out.AssignedTotal, out.CompletedTotal, out.FailedTotal = r.AssignedTotal, r.CompletedTotal, r.FailedTotal
 	for _, q := range r.Queues {
 		out.Queues = append(out.Queues, &taskraftv1.QueueWeight{Queue: q.Queue, Weight: q.Weight})
@@ -128,7 +131,10 @@ func (s *Server) worker(w *fsm.Worker, held []*fsm.Task) *taskraftv1.Worker {
 
 // mode is how the session takes tasks.
 func mode(r *fsm.Session) string {
-	if r.Pull {
+	switch {
+	case r.Push != "":
+		return "push"
+	case r.Pull:
 		return "pull"
 	}
 	return "stream"

@@ -11,7 +11,7 @@ protoc -I fsm/fsmpb --go_out="$out/fsm/fsmpb" --go_opt=paths=source_relative log
 api=(task worker queue cluster batch dead schedule)
 api=("${api[@]/%/.proto}")
 protoc -I rpc/taskraftv1 --go_out="$out/rpc/taskraftv1" --go_opt=paths=source_relative \
-	--go-grpc_out="$out/rpc/taskraftv1" --go-grpc_opt=paths=source_relative "${api[@]}"
+	--go-grpc_out="$out/rpc/taskraftv1" --go-grpc_opt=paths=source_relative "${api[@]}" executor.proto
 
 # The gateway is a package of its own: an SDK that imports the API's messages links
 # no HTTP server.

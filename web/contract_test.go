@@ -138,6 +138,12 @@ func callWorkers(m *master) {
 	if a := m.want(200, "GET", "/v1/workers/w1", ""); a.text("mode") != "pull" || a.text("failed_total") != "1" {
 		m.t.Errorf("the worker: %s", a.raw)
 	}
+	m.want(200, "POST", "/v1/workers", `{"push": "127.0.0.1:7500"}`)
+	m.want(200, "DELETE", "/v1/workers/127.0.0.1:7500", "")
+	b := m.want(201, "POST", "/v1/tasks", `{"broadcast": {"require": 1}}`)
+	if a := m.want(200, "GET", "/v1/broadcasts/"+b.text("id"), ""); len(a.body["targets"].([]any)) != 1 {
+		m.t.Errorf("the broadcast: %s", a.raw)
+	}
 	m.want(200, "POST", "/v1/workers/w1:drain", "")
 	m.want(200, "POST", "/v1/workers/w1:drain", `{"undo": true}`)
 	m.want(200, "DELETE", "/v1/workers/w1", "")
@@ -255,6 +261,10 @@ func (c *contract) conforms(at string, v any, schema map[string]any) {
 // unrouted are the methods that HTTP does not have, and why.
 var unrouted = map[string]string{
 	"taskraft.v1.WorkerService.Work":             "both sides speak at once; over HTTP a worker polls",
+	"taskraft.v1.TaskExecutor.Describe":          "push workers serve it, not masters",
+	"taskraft.v1.TaskExecutor.DoTask":            "push workers serve it, not masters",
+	"taskraft.v1.TaskExecutor.Check":             "push workers serve it, not masters",
+	"taskraft.v1.TaskExecutor.StopTask":          "push workers serve it, not masters",
 	"taskraft.v1.TaskService.WatchTasks":         "both sides speak at once; over HTTP one waits for a task or a batch",
 	"taskraft.v1.ClusterService.SaveSnapshot":    "a file, not JSON: taskraft snapshot save",
 	"taskraft.v1.ClusterService.RestoreSnapshot": "a file, not JSON: taskraft snapshot restore",

@@ -73,6 +73,8 @@ type Config struct {
 	// within StopGrace is handed back regardless.
 	DrainTimeout time.Duration
 	StopGrace    time.Duration
+	// Push makes the leader call this worker; nil: the worker holds a stream to it.
+	Push *Push
 	// ExitWhenDone ends Run when its queues have nothing unfinished, after at
 	// least one task was seen.
 	ExitWhenDone bool
@@ -139,6 +141,9 @@ func (c *Config) complete(boot string) error {
 	}
 	if slices.ContainsFunc(c.Middleware, func(m Middleware) bool { return m == nil }) {
 		errs = append(errs, errors.New("a middleware is nil"))
+	}
+	if c.Push != nil {
+		errs = append(errs, c.Push.check(c))
 	}
 	if c.Slots < 1 || c.Slots > maxSlots {
 		errs = append(errs, fmt.Errorf("slots: got %d, want 1 to %d", c.Slots, maxSlots))

@@ -30,6 +30,8 @@
 // While it runs, a handler may say how far it is (Progress) and show what it has to
 // show (Output); `taskraft task logs -f` follows both.
 //
+// What is broadcast to all workers runs beside the slots, one at a time.
+//
 // A handler's context ends with the attempt's time limit, and with a cause when
 // the execution is void: ErrTimedOut, ErrCancelled, ErrLost, or ErrDraining when
 // Run must end. TaskOf(ctx) is the task, wherever the context was passed.
@@ -50,5 +52,6 @@
 //	stream.go      one stream: attach, receive, listen for silence
 //	send.go        one stream: reports and heartbeats
 //	run.go         streams one after another, and the end
+//	serve.go       instead of streams: answers to the leader that calls
 //	drain.go       what becomes of the attempts at the end
 package worker

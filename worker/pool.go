@@ -44,6 +44,14 @@ func (t *table) work() {
 	}
 }
 
+// beside runs what was broadcast: the masters reserve a slot for it beside the
+// pool's, so that a busy worker gets it.
+func (t *table) beside(a *attempt) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.execute(a)
+}
+
 // execute runs one handler. It is called and returns with mu held.
 func (t *table) execute(a *attempt) {
 	t.mu.Unlock()

@@ -40,6 +40,7 @@ type worker struct {
 	doneOnce sync.Once
 	open     atomic.Bool // a stream is attached, or about to be
 	left     atomic.Bool // the goodbye was sent
+	reached  func() bool // push: a leader is likely to call soon
 }
 
 // Run executes tasks until ctx ends, and then drains: it takes no more tasks, lets
@@ -72,7 +73,12 @@ func Run(ctx context.Context, cfg Config) error {
 	w.table = newTable(life, cfg.ID, cfg.Slots, w.execute)
 
 	streams := make(chan error, 1)
-	go func() { streams <- w.streams(life) }()
+	if cfg.Push != nil {
+		w.table.called = true
+		go func() { streams <- w.serve(life) }()
+	} else {
+		go func() { streams <- w.streams(life) }()
+	}
 	select {
 	case <-ctx.Done():
 		w.log.Info("draining", "worker", cfg.ID)
@@ -112,7 +118,7 @@ func (w *worker) finish() (idle bool) {
 
 // farewell waits for the goodbye to be heard, if there is a stream to say it on.
 func (w *worker) farewell(streams <-chan error, stop context.CancelFunc) error {
-	if w.open.Load() {
+	if w.open.Load() || w.reached != nil && w.reached() {
 		timer := time.NewTimer(leaveLimit)
 		defer timer.Stop()
 		select {

@@ -156,15 +156,9 @@ func (s *stream) receive(ctx context.Context, m *taskraftv1.MasterMessage) error
 func (s *stream) take(m *taskraftv1.MasterMessage, settled []Settled) []Settled {
 	w := s.w
 	settled = w.table.take(m, settled)
-	if w.cfg.OnOutcome != nil {
-		for _, o := range settled {
-			w.cfg.OnOutcome(o)
-		}
-	}
+	w.settled(settled)
 	for _, a := range m.GetAborts() {
-		cause := causeOf(a.GetReason())
-		w.log.Debug("execution is void", "worker", w.cfg.ID, "task", a.GetTask(), "err", cause)
-		w.table.abort(a.GetFence(), cause)
+		w.aborted(a)
 	}
 	if h := m.GetHeartbeat(); h != nil {
 		w.follow.Observe(follow.PositionOf(h.GetPosition()))
@@ -178,6 +172,23 @@ func (s *stream) take(m *taskraftv1.MasterMessage, settled []Settled) []Settled 
 		s.ending = true
 	}
 	return settled
+}
+
+// settled tells the user which reports were answered.
+func (w *worker) settled(reports []Settled) {
+	if w.cfg.OnOutcome == nil {
+		return
+	}
+	for _, o := range reports {
+		w.cfg.OnOutcome(o)
+	}
+}
+
+// aborted ends an execution whose fence is void.
+func (w *worker) aborted(a *taskraftv1.Abort) {
+	cause := causeOf(a.GetReason())
+	w.log.Debug("execution is void", "worker", w.cfg.ID, "task", a.GetTask(), "err", cause)
+	w.table.abort(a.GetFence(), cause)
 }
 
 func causeOf(reason string) error {

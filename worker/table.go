@@ -52,6 +52,7 @@ type table struct {
 	queue    []*attempt // in order of assignment
 	active   int        // queued or running
 	outbox   []*attempt // finished, not sent on the present stream
+	called   bool       // the masters call for reports: there is no stream and no outbox
 	draining bool
 	changed  chan struct{} // closed at the next change; nil when nobody waits
 
@@ -97,7 +98,7 @@ func (t *table) assign(in []*taskraftv1.Assignment) {
 		a := &attempt{live: t.live, task: Task{
 			ID: as.GetTask(), Fence: as.GetFence(), Attempt: int(as.GetAttempt()), Worker: t.worker,
 			Queue: as.GetQueue(), Kind: as.GetKind(), Payload: as.GetPayload(), ContentType: as.GetContentType(),
-			SubmitTime: as.GetSubmitTime().AsTime(),
+			SubmitTime: as.GetSubmitTime().AsTime(), Broadcast: as.GetBroadcast(),
 		}}
 		if as.GetSchedule() != "" {
 			a.task.Schedule = as.GetSchedule()
@@ -114,6 +115,11 @@ func (t *table) assign(in []*taskraftv1.Assignment) {
 		t.active++
 		if t.draining {
 			t.finish(a, release(&a.task))
+			continue
+		}
+		if a.task.Broadcast != 0 {
+			a.stage = running
+			t.wg.Go(func() { t.beside(a) })
 			continue
 		}
 		t.queue = append(t.queue, a)
@@ -134,10 +140,12 @@ func (t *table) finish(a *attempt, r report) {
 	a.stage, a.report = finished, r
 	t.spool += r.size()
 	t.active--
-	t.outbox = append(t.outbox, a)
-	select {
-	case t.ready <- struct{}{}:
-	default:
+	if !t.called {
+		t.outbox = append(t.outbox, a)
+		select {
+		case t.ready <- struct{}{}:
+		default:
+		}
 	}
 	t.notify()
 }
@@ -200,7 +208,7 @@ func (t *table) fences() []uint64 {
 	t.outbox = t.outbox[:0]
 	for fence, a := range t.held {
 		fences = append(fences, fence)
-		if a.stage == finished {
+		if a.stage == finished && !t.called {
 			t.outbox = append(t.outbox, a)
 		}
 	}

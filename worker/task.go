@@ -25,6 +25,7 @@ type Task struct {
 	SubmitTime  time.Time
 	Schedule    string    // the schedule that submitted it, if one did
 	FireTime    time.Time // the nominal time for which it did; zero when triggered
+	Broadcast   uint64    // the task id of the broadcast that this is a target of; 0: of none
 }
 
 // Result is what a handler leaves: at most 64 KiB unless the masters allow more,

@@ -108,6 +108,7 @@ type Command struct {
 	//	*Command_Fire
 	//	*Command_DrainWorker
 	//	*Command_RemoveWorker
+	//	*Command_SetPush
 	//	*Command_RemoveMember
 	Kind          isCommand_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
@@ -426,6 +427,15 @@ func (x *Command) GetRemoveWorker() *RemoveWorker {
 	return nil
 }
 
+func (x *Command) GetSetPush() *SetPush {
+	if x != nil {
+		if x, ok := x.Kind.(*Command_SetPush); ok {
+			return x.SetPush
+		}
+	}
+	return nil
+}
+
 func (x *Command) GetRemoveMember() *RemoveMember {
 	if x != nil {
 		if x, ok := x.Kind.(*Command_RemoveMember); ok {
@@ -555,6 +565,10 @@ type Command_RemoveWorker struct {
 	RemoveWorker *RemoveWorker `protobuf:"bytes,48,opt,name=remove_worker,json=removeWorker,proto3,oneof"`
 }
 
+type Command_SetPush struct {
+	SetPush *SetPush `protobuf:"bytes,49,opt,name=set_push,json=setPush,proto3,oneof"`
+}
+
 type Command_RemoveMember struct {
 	RemoveMember *RemoveMember `protobuf:"bytes,56,opt,name=remove_member,json=removeMember,proto3,oneof"`
 }
@@ -616,6 +630,8 @@ func (*Command_Fire) isCommand_Kind() {}
 func (*Command_DrainWorker) isCommand_Kind() {}
 
 func (*Command_RemoveWorker) isCommand_Kind() {}
+
+func (*Command_SetPush) isCommand_Kind() {}
 
 func (*Command_RemoveMember) isCommand_Kind() {}
 
@@ -766,6 +782,7 @@ type TaskSpec struct {
 	UniqueKey        string                 `protobuf:"bytes,18,opt,name=unique_key,json=uniqueKey,proto3" json:"unique_key,omitempty"`                         // at most one task with it lives
 	UniqueUntilStart bool                   `protobuf:"varint,19,opt,name=unique_until_start,json=uniqueUntilStart,proto3" json:"unique_until_start,omitempty"` // it is free again when the task has started
 	Labels           []*Label               `protobuf:"bytes,20,rep,name=labels,proto3" json:"labels,omitempty"`                                                // that a search can ask for
+	Broadcast        *BroadcastSpec         `protobuf:"bytes,40,opt,name=broadcast,proto3" json:"broadcast,omitempty"`                                          // for every matching worker instead of one
 	After            []uint64               `protobuf:"varint,25,rep,packed,name=after,proto3" json:"after,omitempty"`                                          // tasks that must have ended before it is ready
 	AfterItems       []uint32               `protobuf:"varint,26,rep,packed,name=after_items,json=afterItems,proto3" json:"after_items,omitempty"`              // the same, by their place in this call or batch, from 0
 	AfterRun         bool                   `protobuf:"varint,27,opt,name=after_run,json=afterRun,proto3" json:"after_run,omitempty"`                           // a parent that did not succeed does not cancel it
@@ -941,6 +958,13 @@ func (x *TaskSpec) GetUniqueUntilStart() bool {
 func (x *TaskSpec) GetLabels() []*Label {
 	if x != nil {
 		return x.Labels
+	}
+	return nil
+}
+
+func (x *TaskSpec) GetBroadcast() *BroadcastSpec {
+	if x != nil {
+		return x.Broadcast
 	}
 	return nil
 }
@@ -1399,6 +1423,75 @@ func (x *Label) GetValue() string {
 	return ""
 }
 
+// BroadcastSpec says which workers carry a task out and how many must.
+type BroadcastSpec struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Selector      []*Label               `protobuf:"bytes,1,rep,name=selector,proto3" json:"selector,omitempty"`  // labels of a session; none: every session
+	Require       uint32                 `protobuf:"varint,2,opt,name=require,proto3" json:"require,omitempty"`   // acknowledgements that are enough; 0: from all
+	Patience      int64                  `protobuf:"varint,3,opt,name=patience,proto3" json:"patience,omitempty"` // from the opening to the deadline; 0: the default
+	Late          bool                   `protobuf:"varint,4,opt,name=late,proto3" json:"late,omitempty"`         // who joins before the deadline is a target, too
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BroadcastSpec) Reset() {
+	*x = BroadcastSpec{}
+	mi := &file_log_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BroadcastSpec) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BroadcastSpec) ProtoMessage() {}
+
+func (x *BroadcastSpec) ProtoReflect() protoreflect.Message {
+	mi := &file_log_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BroadcastSpec.ProtoReflect.Descriptor instead.
+func (*BroadcastSpec) Descriptor() ([]byte, []int) {
+	return file_log_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *BroadcastSpec) GetSelector() []*Label {
+	if x != nil {
+		return x.Selector
+	}
+	return nil
+}
+
+func (x *BroadcastSpec) GetRequire() uint32 {
+	if x != nil {
+		return x.Require
+	}
+	return 0
+}
+
+func (x *BroadcastSpec) GetPatience() int64 {
+	if x != nil {
+		return x.Patience
+	}
+	return 0
+}
+
+func (x *BroadcastSpec) GetLate() bool {
+	if x != nil {
+		return x.Late
+	}
+	return false
+}
+
 type Assign struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Session       uint64                 `protobuf:"varint,1,opt,name=session,proto3" json:"session,omitempty"`
@@ -1409,7 +1502,7 @@ type Assign struct {
 
 func (x *Assign) Reset() {
 	*x = Assign{}
-	mi := &file_log_proto_msgTypes[12]
+	mi := &file_log_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1421,7 +1514,7 @@ func (x *Assign) String() string {
 func (*Assign) ProtoMessage() {}
 
 func (x *Assign) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[12]
+	mi := &file_log_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1434,7 +1527,7 @@ func (x *Assign) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Assign.ProtoReflect.Descriptor instead.
 func (*Assign) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{12}
+	return file_log_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Assign) GetSession() uint64 {
@@ -1463,7 +1556,7 @@ type Complete struct {
 
 func (x *Complete) Reset() {
 	*x = Complete{}
-	mi := &file_log_proto_msgTypes[13]
+	mi := &file_log_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1475,7 +1568,7 @@ func (x *Complete) String() string {
 func (*Complete) ProtoMessage() {}
 
 func (x *Complete) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[13]
+	mi := &file_log_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1488,7 +1581,7 @@ func (x *Complete) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Complete.ProtoReflect.Descriptor instead.
 func (*Complete) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{13}
+	return file_log_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Complete) GetWorker() string {
@@ -1526,7 +1619,7 @@ type Completion struct {
 
 func (x *Completion) Reset() {
 	*x = Completion{}
-	mi := &file_log_proto_msgTypes[14]
+	mi := &file_log_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1538,7 +1631,7 @@ func (x *Completion) String() string {
 func (*Completion) ProtoMessage() {}
 
 func (x *Completion) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[14]
+	mi := &file_log_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1551,7 +1644,7 @@ func (x *Completion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Completion.ProtoReflect.Descriptor instead.
 func (*Completion) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{14}
+	return file_log_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Completion) GetTask() uint64 {
@@ -1608,7 +1701,7 @@ type Fail struct {
 
 func (x *Fail) Reset() {
 	*x = Fail{}
-	mi := &file_log_proto_msgTypes[15]
+	mi := &file_log_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1620,7 +1713,7 @@ func (x *Fail) String() string {
 func (*Fail) ProtoMessage() {}
 
 func (x *Fail) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[15]
+	mi := &file_log_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1633,7 +1726,7 @@ func (x *Fail) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fail.ProtoReflect.Descriptor instead.
 func (*Fail) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{15}
+	return file_log_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Fail) GetWorker() string {
@@ -1674,7 +1767,7 @@ type Failure struct {
 
 func (x *Failure) Reset() {
 	*x = Failure{}
-	mi := &file_log_proto_msgTypes[16]
+	mi := &file_log_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1686,7 +1779,7 @@ func (x *Failure) String() string {
 func (*Failure) ProtoMessage() {}
 
 func (x *Failure) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[16]
+	mi := &file_log_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1699,7 +1792,7 @@ func (x *Failure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Failure.ProtoReflect.Descriptor instead.
 func (*Failure) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{16}
+	return file_log_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Failure) GetTask() uint64 {
@@ -1777,7 +1870,7 @@ type Release struct {
 
 func (x *Release) Reset() {
 	*x = Release{}
-	mi := &file_log_proto_msgTypes[17]
+	mi := &file_log_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1789,7 +1882,7 @@ func (x *Release) String() string {
 func (*Release) ProtoMessage() {}
 
 func (x *Release) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[17]
+	mi := &file_log_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1802,7 +1895,7 @@ func (x *Release) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Release.ProtoReflect.Descriptor instead.
 func (*Release) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{17}
+	return file_log_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Release) GetWorker() string {
@@ -1836,7 +1929,7 @@ type Handback struct {
 
 func (x *Handback) Reset() {
 	*x = Handback{}
-	mi := &file_log_proto_msgTypes[18]
+	mi := &file_log_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1848,7 +1941,7 @@ func (x *Handback) String() string {
 func (*Handback) ProtoMessage() {}
 
 func (x *Handback) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[18]
+	mi := &file_log_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1861,7 +1954,7 @@ func (x *Handback) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Handback.ProtoReflect.Descriptor instead.
 func (*Handback) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{18}
+	return file_log_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Handback) GetTask() uint64 {
@@ -1888,7 +1981,7 @@ type Cancel struct {
 
 func (x *Cancel) Reset() {
 	*x = Cancel{}
-	mi := &file_log_proto_msgTypes[19]
+	mi := &file_log_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1900,7 +1993,7 @@ func (x *Cancel) String() string {
 func (*Cancel) ProtoMessage() {}
 
 func (x *Cancel) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[19]
+	mi := &file_log_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1913,7 +2006,7 @@ func (x *Cancel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cancel.ProtoReflect.Descriptor instead.
 func (*Cancel) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{19}
+	return file_log_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Cancel) GetTasks() []uint64 {
@@ -1939,7 +2032,7 @@ type Retry struct {
 
 func (x *Retry) Reset() {
 	*x = Retry{}
-	mi := &file_log_proto_msgTypes[20]
+	mi := &file_log_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1951,7 +2044,7 @@ func (x *Retry) String() string {
 func (*Retry) ProtoMessage() {}
 
 func (x *Retry) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[20]
+	mi := &file_log_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1964,7 +2057,7 @@ func (x *Retry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Retry.ProtoReflect.Descriptor instead.
 func (*Retry) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{20}
+	return file_log_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Retry) GetTasks() []uint64 {
@@ -1984,7 +2077,7 @@ type Delete struct {
 
 func (x *Delete) Reset() {
 	*x = Delete{}
-	mi := &file_log_proto_msgTypes[21]
+	mi := &file_log_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1996,7 +2089,7 @@ func (x *Delete) String() string {
 func (*Delete) ProtoMessage() {}
 
 func (x *Delete) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[21]
+	mi := &file_log_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2009,7 +2102,7 @@ func (x *Delete) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Delete.ProtoReflect.Descriptor instead.
 func (*Delete) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{21}
+	return file_log_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Delete) GetTasks() []uint64 {
@@ -2030,7 +2123,7 @@ type Sweep struct {
 
 func (x *Sweep) Reset() {
 	*x = Sweep{}
-	mi := &file_log_proto_msgTypes[22]
+	mi := &file_log_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2042,7 +2135,7 @@ func (x *Sweep) String() string {
 func (*Sweep) ProtoMessage() {}
 
 func (x *Sweep) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[22]
+	mi := &file_log_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2055,7 +2148,7 @@ func (x *Sweep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sweep.ProtoReflect.Descriptor instead.
 func (*Sweep) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{22}
+	return file_log_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Sweep) GetWhat() *TaskFilter {
@@ -2092,7 +2185,7 @@ type TaskFilter struct {
 
 func (x *TaskFilter) Reset() {
 	*x = TaskFilter{}
-	mi := &file_log_proto_msgTypes[23]
+	mi := &file_log_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2104,7 +2197,7 @@ func (x *TaskFilter) String() string {
 func (*TaskFilter) ProtoMessage() {}
 
 func (x *TaskFilter) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[23]
+	mi := &file_log_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2117,7 +2210,7 @@ func (x *TaskFilter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskFilter.ProtoReflect.Descriptor instead.
 func (*TaskFilter) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{23}
+	return file_log_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *TaskFilter) GetStates() []uint32 {
@@ -2207,7 +2300,7 @@ type QueueWeight struct {
 
 func (x *QueueWeight) Reset() {
 	*x = QueueWeight{}
-	mi := &file_log_proto_msgTypes[24]
+	mi := &file_log_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2219,7 +2312,7 @@ func (x *QueueWeight) String() string {
 func (*QueueWeight) ProtoMessage() {}
 
 func (x *QueueWeight) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[24]
+	mi := &file_log_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2232,7 +2325,7 @@ func (x *QueueWeight) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueueWeight.ProtoReflect.Descriptor instead.
 func (*QueueWeight) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{24}
+	return file_log_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *QueueWeight) GetQueue() string {
@@ -2265,13 +2358,14 @@ type OpenSession struct {
 	Host          string                 `protobuf:"bytes,10,opt,name=host,proto3" json:"host,omitempty"`
 	Pid           uint32                 `protobuf:"varint,11,opt,name=pid,proto3" json:"pid,omitempty"`
 	Version       string                 `protobuf:"bytes,12,opt,name=version,proto3" json:"version,omitempty"`
+	Push          string                 `protobuf:"bytes,30,opt,name=push,proto3" json:"push,omitempty"` // the address at which the leader found it; empty: it called
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *OpenSession) Reset() {
 	*x = OpenSession{}
-	mi := &file_log_proto_msgTypes[25]
+	mi := &file_log_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2283,7 +2377,7 @@ func (x *OpenSession) String() string {
 func (*OpenSession) ProtoMessage() {}
 
 func (x *OpenSession) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[25]
+	mi := &file_log_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2296,7 +2390,7 @@ func (x *OpenSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenSession.ProtoReflect.Descriptor instead.
 func (*OpenSession) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{25}
+	return file_log_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *OpenSession) GetWorker() string {
@@ -2383,6 +2477,13 @@ func (x *OpenSession) GetVersion() string {
 	return ""
 }
 
+func (x *OpenSession) GetPush() string {
+	if x != nil {
+		return x.Push
+	}
+	return ""
+}
+
 // UpdateSession changes what is set: queues, labels and slots when not empty or
 // zero, draining only to true (the next OpenSession of the process ends it), beats
 // only to true.
@@ -2403,7 +2504,7 @@ type UpdateSession struct {
 
 func (x *UpdateSession) Reset() {
 	*x = UpdateSession{}
-	mi := &file_log_proto_msgTypes[26]
+	mi := &file_log_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2415,7 +2516,7 @@ func (x *UpdateSession) String() string {
 func (*UpdateSession) ProtoMessage() {}
 
 func (x *UpdateSession) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[26]
+	mi := &file_log_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2428,7 +2529,7 @@ func (x *UpdateSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateSession.ProtoReflect.Descriptor instead.
 func (*UpdateSession) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{26}
+	return file_log_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *UpdateSession) GetSession() uint64 {
@@ -2497,7 +2598,7 @@ type CloseSession struct {
 
 func (x *CloseSession) Reset() {
 	*x = CloseSession{}
-	mi := &file_log_proto_msgTypes[27]
+	mi := &file_log_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2509,7 +2610,7 @@ func (x *CloseSession) String() string {
 func (*CloseSession) ProtoMessage() {}
 
 func (x *CloseSession) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[27]
+	mi := &file_log_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2522,7 +2623,7 @@ func (x *CloseSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseSession.ProtoReflect.Descriptor instead.
 func (*CloseSession) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{27}
+	return file_log_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *CloseSession) GetSession() uint64 {
@@ -2542,7 +2643,7 @@ type ExpireSession struct {
 
 func (x *ExpireSession) Reset() {
 	*x = ExpireSession{}
-	mi := &file_log_proto_msgTypes[28]
+	mi := &file_log_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2554,7 +2655,7 @@ func (x *ExpireSession) String() string {
 func (*ExpireSession) ProtoMessage() {}
 
 func (x *ExpireSession) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[28]
+	mi := &file_log_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2567,7 +2668,7 @@ func (x *ExpireSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExpireSession.ProtoReflect.Descriptor instead.
 func (*ExpireSession) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{28}
+	return file_log_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ExpireSession) GetSession() uint64 {
@@ -2589,7 +2690,7 @@ type Tick struct {
 
 func (x *Tick) Reset() {
 	*x = Tick{}
-	mi := &file_log_proto_msgTypes[29]
+	mi := &file_log_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2601,7 +2702,7 @@ func (x *Tick) String() string {
 func (*Tick) ProtoMessage() {}
 
 func (x *Tick) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[29]
+	mi := &file_log_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2614,7 +2715,7 @@ func (x *Tick) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tick.ProtoReflect.Descriptor instead.
 func (*Tick) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{29}
+	return file_log_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Tick) GetSpareBefore() int64 {
@@ -2637,7 +2738,7 @@ type SetQueue struct {
 
 func (x *SetQueue) Reset() {
 	*x = SetQueue{}
-	mi := &file_log_proto_msgTypes[30]
+	mi := &file_log_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2649,7 +2750,7 @@ func (x *SetQueue) String() string {
 func (*SetQueue) ProtoMessage() {}
 
 func (x *SetQueue) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[30]
+	mi := &file_log_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2662,7 +2763,7 @@ func (x *SetQueue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetQueue.ProtoReflect.Descriptor instead.
 func (*SetQueue) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{30}
+	return file_log_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *SetQueue) GetQueue() string {
@@ -2717,7 +2818,7 @@ type QueueSettings struct {
 
 func (x *QueueSettings) Reset() {
 	*x = QueueSettings{}
-	mi := &file_log_proto_msgTypes[31]
+	mi := &file_log_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2729,7 +2830,7 @@ func (x *QueueSettings) String() string {
 func (*QueueSettings) ProtoMessage() {}
 
 func (x *QueueSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[31]
+	mi := &file_log_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2742,7 +2843,7 @@ func (x *QueueSettings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueueSettings.ProtoReflect.Descriptor instead.
 func (*QueueSettings) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{31}
+	return file_log_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *QueueSettings) GetPriority() int32 {
@@ -2856,7 +2957,7 @@ type RateLimit struct {
 
 func (x *RateLimit) Reset() {
 	*x = RateLimit{}
-	mi := &file_log_proto_msgTypes[32]
+	mi := &file_log_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2868,7 +2969,7 @@ func (x *RateLimit) String() string {
 func (*RateLimit) ProtoMessage() {}
 
 func (x *RateLimit) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[32]
+	mi := &file_log_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2881,7 +2982,7 @@ func (x *RateLimit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RateLimit.ProtoReflect.Descriptor instead.
 func (*RateLimit) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{32}
+	return file_log_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *RateLimit) GetTokens() uint32 {
@@ -2917,7 +3018,7 @@ type DrainWorker struct {
 
 func (x *DrainWorker) Reset() {
 	*x = DrainWorker{}
-	mi := &file_log_proto_msgTypes[33]
+	mi := &file_log_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2929,7 +3030,7 @@ func (x *DrainWorker) String() string {
 func (*DrainWorker) ProtoMessage() {}
 
 func (x *DrainWorker) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[33]
+	mi := &file_log_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2942,7 +3043,7 @@ func (x *DrainWorker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainWorker.ProtoReflect.Descriptor instead.
 func (*DrainWorker) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{33}
+	return file_log_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *DrainWorker) GetWorker() string {
@@ -2971,7 +3072,7 @@ type RemoveWorker struct {
 
 func (x *RemoveWorker) Reset() {
 	*x = RemoveWorker{}
-	mi := &file_log_proto_msgTypes[34]
+	mi := &file_log_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2983,7 +3084,7 @@ func (x *RemoveWorker) String() string {
 func (*RemoveWorker) ProtoMessage() {}
 
 func (x *RemoveWorker) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[34]
+	mi := &file_log_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2996,7 +3097,7 @@ func (x *RemoveWorker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveWorker.ProtoReflect.Descriptor instead.
 func (*RemoveWorker) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{34}
+	return file_log_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *RemoveWorker) GetWorker() string {
@@ -3009,6 +3110,68 @@ func (x *RemoveWorker) GetWorker() string {
 func (x *RemoveWorker) GetForce() bool {
 	if x != nil {
 		return x.Force
+	}
+	return false
+}
+
+// SetPush adds an address at which a worker serves to the list that the leader
+// dials, or removes it.
+type SetPush struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Addr          string                 `protobuf:"bytes,1,opt,name=addr,proto3" json:"addr,omitempty"` // host:port
+	Remove        bool                   `protobuf:"varint,2,opt,name=remove,proto3" json:"remove,omitempty"`
+	Fixed         bool                   `protobuf:"varint,3,opt,name=fixed,proto3" json:"fixed,omitempty"` // by an operator
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetPush) Reset() {
+	*x = SetPush{}
+	mi := &file_log_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetPush) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetPush) ProtoMessage() {}
+
+func (x *SetPush) ProtoReflect() protoreflect.Message {
+	mi := &file_log_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetPush.ProtoReflect.Descriptor instead.
+func (*SetPush) Descriptor() ([]byte, []int) {
+	return file_log_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *SetPush) GetAddr() string {
+	if x != nil {
+		return x.Addr
+	}
+	return ""
+}
+
+func (x *SetPush) GetRemove() bool {
+	if x != nil {
+		return x.Remove
+	}
+	return false
+}
+
+func (x *SetPush) GetFixed() bool {
+	if x != nil {
+		return x.Fixed
 	}
 	return false
 }
@@ -3028,7 +3191,7 @@ type SetMember struct {
 
 func (x *SetMember) Reset() {
 	*x = SetMember{}
-	mi := &file_log_proto_msgTypes[35]
+	mi := &file_log_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3040,7 +3203,7 @@ func (x *SetMember) String() string {
 func (*SetMember) ProtoMessage() {}
 
 func (x *SetMember) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[35]
+	mi := &file_log_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3053,7 +3216,7 @@ func (x *SetMember) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetMember.ProtoReflect.Descriptor instead.
 func (*SetMember) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{35}
+	return file_log_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *SetMember) GetName() string {
@@ -3109,7 +3272,7 @@ type RemoveMember struct {
 
 func (x *RemoveMember) Reset() {
 	*x = RemoveMember{}
-	mi := &file_log_proto_msgTypes[36]
+	mi := &file_log_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3121,7 +3284,7 @@ func (x *RemoveMember) String() string {
 func (*RemoveMember) ProtoMessage() {}
 
 func (x *RemoveMember) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[36]
+	mi := &file_log_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3134,7 +3297,7 @@ func (x *RemoveMember) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveMember.ProtoReflect.Descriptor instead.
 func (*RemoveMember) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{36}
+	return file_log_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *RemoveMember) GetName() string {
@@ -3161,7 +3324,7 @@ type Finalize struct {
 
 func (x *Finalize) Reset() {
 	*x = Finalize{}
-	mi := &file_log_proto_msgTypes[37]
+	mi := &file_log_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3173,7 +3336,7 @@ func (x *Finalize) String() string {
 func (*Finalize) ProtoMessage() {}
 
 func (x *Finalize) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[37]
+	mi := &file_log_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3186,7 +3349,7 @@ func (x *Finalize) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finalize.ProtoReflect.Descriptor instead.
 func (*Finalize) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{37}
+	return file_log_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Finalize) GetLevel() uint32 {
@@ -3214,7 +3377,7 @@ type SetSchedule struct {
 
 func (x *SetSchedule) Reset() {
 	*x = SetSchedule{}
-	mi := &file_log_proto_msgTypes[38]
+	mi := &file_log_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3226,7 +3389,7 @@ func (x *SetSchedule) String() string {
 func (*SetSchedule) ProtoMessage() {}
 
 func (x *SetSchedule) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[38]
+	mi := &file_log_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3239,7 +3402,7 @@ func (x *SetSchedule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetSchedule.ProtoReflect.Descriptor instead.
 func (*SetSchedule) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{38}
+	return file_log_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *SetSchedule) GetSchedule() string {
@@ -3316,7 +3479,7 @@ type PauseSchedule struct {
 
 func (x *PauseSchedule) Reset() {
 	*x = PauseSchedule{}
-	mi := &file_log_proto_msgTypes[39]
+	mi := &file_log_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3328,7 +3491,7 @@ func (x *PauseSchedule) String() string {
 func (*PauseSchedule) ProtoMessage() {}
 
 func (x *PauseSchedule) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[39]
+	mi := &file_log_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3341,7 +3504,7 @@ func (x *PauseSchedule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseSchedule.ProtoReflect.Descriptor instead.
 func (*PauseSchedule) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{39}
+	return file_log_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *PauseSchedule) GetSchedule() string {
@@ -3367,7 +3530,7 @@ type DeleteSchedule struct {
 
 func (x *DeleteSchedule) Reset() {
 	*x = DeleteSchedule{}
-	mi := &file_log_proto_msgTypes[40]
+	mi := &file_log_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3379,7 +3542,7 @@ func (x *DeleteSchedule) String() string {
 func (*DeleteSchedule) ProtoMessage() {}
 
 func (x *DeleteSchedule) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[40]
+	mi := &file_log_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3392,7 +3555,7 @@ func (x *DeleteSchedule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteSchedule.ProtoReflect.Descriptor instead.
 func (*DeleteSchedule) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{40}
+	return file_log_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *DeleteSchedule) GetSchedule() string {
@@ -3412,7 +3575,7 @@ type TriggerSchedule struct {
 
 func (x *TriggerSchedule) Reset() {
 	*x = TriggerSchedule{}
-	mi := &file_log_proto_msgTypes[41]
+	mi := &file_log_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3424,7 +3587,7 @@ func (x *TriggerSchedule) String() string {
 func (*TriggerSchedule) ProtoMessage() {}
 
 func (x *TriggerSchedule) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[41]
+	mi := &file_log_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3437,7 +3600,7 @@ func (x *TriggerSchedule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TriggerSchedule.ProtoReflect.Descriptor instead.
 func (*TriggerSchedule) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{41}
+	return file_log_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *TriggerSchedule) GetSchedule() string {
@@ -3458,7 +3621,7 @@ type Fire struct {
 
 func (x *Fire) Reset() {
 	*x = Fire{}
-	mi := &file_log_proto_msgTypes[42]
+	mi := &file_log_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3470,7 +3633,7 @@ func (x *Fire) String() string {
 func (*Fire) ProtoMessage() {}
 
 func (x *Fire) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[42]
+	mi := &file_log_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3483,7 +3646,7 @@ func (x *Fire) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fire.ProtoReflect.Descriptor instead.
 func (*Fire) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{42}
+	return file_log_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Fire) GetItems() []*FireItem {
@@ -3506,7 +3669,7 @@ type FireItem struct {
 
 func (x *FireItem) Reset() {
 	*x = FireItem{}
-	mi := &file_log_proto_msgTypes[43]
+	mi := &file_log_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3518,7 +3681,7 @@ func (x *FireItem) String() string {
 func (*FireItem) ProtoMessage() {}
 
 func (x *FireItem) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[43]
+	mi := &file_log_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3531,7 +3694,7 @@ func (x *FireItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FireItem.ProtoReflect.Descriptor instead.
 func (*FireItem) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{43}
+	return file_log_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *FireItem) GetSchedule() string {
@@ -3575,7 +3738,7 @@ const file_log_proto_rawDesc = "" +
 	"\n" +
 	"\tlog.proto\x12\ftaskraft.fsm\"=\n" +
 	"\bCommands\x121\n" +
-	"\bcommands\x18\x01 \x03(\v2\x15.taskraft.fsm.CommandR\bcommands\"\xa0\x0e\n" +
+	"\bcommands\x18\x01 \x03(\v2\x15.taskraft.fsm.CommandR\bcommands\"\xd4\x0e\n" +
 	"\aCommand\x12\x1c\n" +
 	"\tprincipal\x18\x01 \x01(\tR\tprincipal\x12&\n" +
 	"\x04call\x18\x02 \x01(\v2\x12.taskraft.fsm.CallR\x04call\x12.\n" +
@@ -3611,7 +3774,8 @@ const file_log_proto_rawDesc = "" +
 	"\x10trigger_schedule\x18+ \x01(\v2\x1d.taskraft.fsm.TriggerScheduleH\x00R\x0ftriggerSchedule\x12(\n" +
 	"\x04fire\x18, \x01(\v2\x12.taskraft.fsm.FireH\x00R\x04fire\x12>\n" +
 	"\fdrain_worker\x18/ \x01(\v2\x19.taskraft.fsm.DrainWorkerH\x00R\vdrainWorker\x12A\n" +
-	"\rremove_worker\x180 \x01(\v2\x1a.taskraft.fsm.RemoveWorkerH\x00R\fremoveWorker\x12A\n" +
+	"\rremove_worker\x180 \x01(\v2\x1a.taskraft.fsm.RemoveWorkerH\x00R\fremoveWorker\x122\n" +
+	"\bset_push\x181 \x01(\v2\x15.taskraft.fsm.SetPushH\x00R\asetPush\x12A\n" +
 	"\rremove_member\x188 \x01(\v2\x1a.taskraft.fsm.RemoveMemberH\x00R\fremoveMemberB\x06\n" +
 	"\x04kind\"i\n" +
 	"\x04Call\x12\x16\n" +
@@ -3622,7 +3786,7 @@ const file_log_proto_rawDesc = "" +
 	"\x06repeat\x18\x04 \x01(\bR\x06repeat\"e\n" +
 	"\x06Submit\x12,\n" +
 	"\x05tasks\x18\x01 \x03(\v2\x16.taskraft.fsm.TaskSpecR\x05tasks\x12-\n" +
-	"\x05batch\x18\x19 \x01(\v2\x17.taskraft.fsm.BatchSpecR\x05batch\"\xba\a\n" +
+	"\x05batch\x18\x19 \x01(\v2\x17.taskraft.fsm.BatchSpecR\x05batch\"\xf5\a\n" +
 	"\bTaskSpec\x12\x14\n" +
 	"\x05queue\x18\x01 \x01(\tR\x05queue\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x18\n" +
@@ -3648,7 +3812,8 @@ const file_log_proto_rawDesc = "" +
 	"\n" +
 	"unique_key\x18\x12 \x01(\tR\tuniqueKey\x12,\n" +
 	"\x12unique_until_start\x18\x13 \x01(\bR\x10uniqueUntilStart\x12+\n" +
-	"\x06labels\x18\x14 \x03(\v2\x13.taskraft.fsm.LabelR\x06labels\x12\x14\n" +
+	"\x06labels\x18\x14 \x03(\v2\x13.taskraft.fsm.LabelR\x06labels\x129\n" +
+	"\tbroadcast\x18( \x01(\v2\x1b.taskraft.fsm.BroadcastSpecR\tbroadcast\x12\x14\n" +
 	"\x05after\x18\x19 \x03(\x04R\x05after\x12\x1f\n" +
 	"\vafter_items\x18\x1a \x03(\rR\n" +
 	"afterItems\x12\x1b\n" +
@@ -3693,7 +3858,12 @@ const file_log_proto_rawDesc = "" +
 	"\x05_kind\"/\n" +
 	"\x05Label\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value\"0\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value\"\x8a\x01\n" +
+	"\rBroadcastSpec\x12/\n" +
+	"\bselector\x18\x01 \x03(\v2\x13.taskraft.fsm.LabelR\bselector\x12\x18\n" +
+	"\arequire\x18\x02 \x01(\rR\arequire\x12\x1a\n" +
+	"\bpatience\x18\x03 \x01(\x03R\bpatience\x12\x12\n" +
+	"\x04late\x18\x04 \x01(\bR\x04late\"0\n" +
 	"\x06Assign\x12\x18\n" +
 	"\asession\x18\x01 \x01(\x04R\asession\x12\f\n" +
 	"\x01n\x18\x02 \x01(\rR\x01n\"f\n" +
@@ -3757,7 +3927,7 @@ const file_log_proto_rawDesc = "" +
 	"\x04last\x18\v \x01(\x04R\x04last\";\n" +
 	"\vQueueWeight\x12\x14\n" +
 	"\x05queue\x18\x01 \x01(\tR\x05queue\x12\x16\n" +
-	"\x06weight\x18\x02 \x01(\rR\x06weight\"\x92\x03\n" +
+	"\x06weight\x18\x02 \x01(\rR\x06weight\"\xa6\x03\n" +
 	"\vOpenSession\x12\x16\n" +
 	"\x06worker\x18\x01 \x01(\tR\x06worker\x12\x12\n" +
 	"\x04boot\x18\x02 \x01(\tR\x04boot\x121\n" +
@@ -3771,7 +3941,8 @@ const file_log_proto_rawDesc = "" +
 	"\x04host\x18\n" +
 	" \x01(\tR\x04host\x12\x10\n" +
 	"\x03pid\x18\v \x01(\rR\x03pid\x12\x18\n" +
-	"\aversion\x18\f \x01(\tR\aversion\x1a9\n" +
+	"\aversion\x18\f \x01(\tR\aversion\x12\x12\n" +
+	"\x04push\x18\x1e \x01(\tR\x04push\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xd6\x02\n" +
@@ -3843,7 +4014,11 @@ const file_log_proto_rawDesc = "" +
 	"\x04undo\x18\x02 \x01(\bR\x04undo\"<\n" +
 	"\fRemoveWorker\x12\x16\n" +
 	"\x06worker\x18\x01 \x01(\tR\x06worker\x12\x14\n" +
-	"\x05force\x18\x02 \x01(\bR\x05force\"\x8e\x01\n" +
+	"\x05force\x18\x02 \x01(\bR\x05force\"K\n" +
+	"\aSetPush\x12\x12\n" +
+	"\x04addr\x18\x01 \x01(\tR\x04addr\x12\x16\n" +
+	"\x06remove\x18\x02 \x01(\bR\x06remove\x12\x14\n" +
+	"\x05fixed\x18\x03 \x01(\bR\x05fixed\"\x8e\x01\n" +
 	"\tSetMember\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1b\n" +
 	"\tserver_id\x18\x02 \x01(\tR\bserverId\x12\x12\n" +
@@ -3894,7 +4069,7 @@ func file_log_proto_rawDescGZIP() []byte {
 	return file_log_proto_rawDescData
 }
 
-var file_log_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
+var file_log_proto_msgTypes = make([]protoimpl.MessageInfo, 48)
 var file_log_proto_goTypes = []any{
 	(*Commands)(nil),        // 0: taskraft.fsm.Commands
 	(*Command)(nil),         // 1: taskraft.fsm.Command
@@ -3908,103 +4083,108 @@ var file_log_proto_goTypes = []any{
 	(*CancelBatch)(nil),     // 9: taskraft.fsm.CancelBatch
 	(*RetryDead)(nil),       // 10: taskraft.fsm.RetryDead
 	(*Label)(nil),           // 11: taskraft.fsm.Label
-	(*Assign)(nil),          // 12: taskraft.fsm.Assign
-	(*Complete)(nil),        // 13: taskraft.fsm.Complete
-	(*Completion)(nil),      // 14: taskraft.fsm.Completion
-	(*Fail)(nil),            // 15: taskraft.fsm.Fail
-	(*Failure)(nil),         // 16: taskraft.fsm.Failure
-	(*Release)(nil),         // 17: taskraft.fsm.Release
-	(*Handback)(nil),        // 18: taskraft.fsm.Handback
-	(*Cancel)(nil),          // 19: taskraft.fsm.Cancel
-	(*Retry)(nil),           // 20: taskraft.fsm.Retry
-	(*Delete)(nil),          // 21: taskraft.fsm.Delete
-	(*Sweep)(nil),           // 22: taskraft.fsm.Sweep
-	(*TaskFilter)(nil),      // 23: taskraft.fsm.TaskFilter
-	(*QueueWeight)(nil),     // 24: taskraft.fsm.QueueWeight
-	(*OpenSession)(nil),     // 25: taskraft.fsm.OpenSession
-	(*UpdateSession)(nil),   // 26: taskraft.fsm.UpdateSession
-	(*CloseSession)(nil),    // 27: taskraft.fsm.CloseSession
-	(*ExpireSession)(nil),   // 28: taskraft.fsm.ExpireSession
-	(*Tick)(nil),            // 29: taskraft.fsm.Tick
-	(*SetQueue)(nil),        // 30: taskraft.fsm.SetQueue
-	(*QueueSettings)(nil),   // 31: taskraft.fsm.QueueSettings
-	(*RateLimit)(nil),       // 32: taskraft.fsm.RateLimit
-	(*DrainWorker)(nil),     // 33: taskraft.fsm.DrainWorker
-	(*RemoveWorker)(nil),    // 34: taskraft.fsm.RemoveWorker
-	(*SetMember)(nil),       // 35: taskraft.fsm.SetMember
-	(*RemoveMember)(nil),    // 36: taskraft.fsm.RemoveMember
-	(*Finalize)(nil),        // 37: taskraft.fsm.Finalize
-	(*SetSchedule)(nil),     // 38: taskraft.fsm.SetSchedule
-	(*PauseSchedule)(nil),   // 39: taskraft.fsm.PauseSchedule
-	(*DeleteSchedule)(nil),  // 40: taskraft.fsm.DeleteSchedule
-	(*TriggerSchedule)(nil), // 41: taskraft.fsm.TriggerSchedule
-	(*Fire)(nil),            // 42: taskraft.fsm.Fire
-	(*FireItem)(nil),        // 43: taskraft.fsm.FireItem
-	nil,                     // 44: taskraft.fsm.OpenSession.LabelsEntry
-	nil,                     // 45: taskraft.fsm.UpdateSession.LabelsEntry
+	(*BroadcastSpec)(nil),   // 12: taskraft.fsm.BroadcastSpec
+	(*Assign)(nil),          // 13: taskraft.fsm.Assign
+	(*Complete)(nil),        // 14: taskraft.fsm.Complete
+	(*Completion)(nil),      // 15: taskraft.fsm.Completion
+	(*Fail)(nil),            // 16: taskraft.fsm.Fail
+	(*Failure)(nil),         // 17: taskraft.fsm.Failure
+	(*Release)(nil),         // 18: taskraft.fsm.Release
+	(*Handback)(nil),        // 19: taskraft.fsm.Handback
+	(*Cancel)(nil),          // 20: taskraft.fsm.Cancel
+	(*Retry)(nil),           // 21: taskraft.fsm.Retry
+	(*Delete)(nil),          // 22: taskraft.fsm.Delete
+	(*Sweep)(nil),           // 23: taskraft.fsm.Sweep
+	(*TaskFilter)(nil),      // 24: taskraft.fsm.TaskFilter
+	(*QueueWeight)(nil),     // 25: taskraft.fsm.QueueWeight
+	(*OpenSession)(nil),     // 26: taskraft.fsm.OpenSession
+	(*UpdateSession)(nil),   // 27: taskraft.fsm.UpdateSession
+	(*CloseSession)(nil),    // 28: taskraft.fsm.CloseSession
+	(*ExpireSession)(nil),   // 29: taskraft.fsm.ExpireSession
+	(*Tick)(nil),            // 30: taskraft.fsm.Tick
+	(*SetQueue)(nil),        // 31: taskraft.fsm.SetQueue
+	(*QueueSettings)(nil),   // 32: taskraft.fsm.QueueSettings
+	(*RateLimit)(nil),       // 33: taskraft.fsm.RateLimit
+	(*DrainWorker)(nil),     // 34: taskraft.fsm.DrainWorker
+	(*RemoveWorker)(nil),    // 35: taskraft.fsm.RemoveWorker
+	(*SetPush)(nil),         // 36: taskraft.fsm.SetPush
+	(*SetMember)(nil),       // 37: taskraft.fsm.SetMember
+	(*RemoveMember)(nil),    // 38: taskraft.fsm.RemoveMember
+	(*Finalize)(nil),        // 39: taskraft.fsm.Finalize
+	(*SetSchedule)(nil),     // 40: taskraft.fsm.SetSchedule
+	(*PauseSchedule)(nil),   // 41: taskraft.fsm.PauseSchedule
+	(*DeleteSchedule)(nil),  // 42: taskraft.fsm.DeleteSchedule
+	(*TriggerSchedule)(nil), // 43: taskraft.fsm.TriggerSchedule
+	(*Fire)(nil),            // 44: taskraft.fsm.Fire
+	(*FireItem)(nil),        // 45: taskraft.fsm.FireItem
+	nil,                     // 46: taskraft.fsm.OpenSession.LabelsEntry
+	nil,                     // 47: taskraft.fsm.UpdateSession.LabelsEntry
 }
 var file_log_proto_depIdxs = []int32{
 	1,  // 0: taskraft.fsm.Commands.commands:type_name -> taskraft.fsm.Command
 	2,  // 1: taskraft.fsm.Command.call:type_name -> taskraft.fsm.Call
 	3,  // 2: taskraft.fsm.Command.submit:type_name -> taskraft.fsm.Submit
-	12, // 3: taskraft.fsm.Command.assign:type_name -> taskraft.fsm.Assign
-	13, // 4: taskraft.fsm.Command.complete:type_name -> taskraft.fsm.Complete
-	15, // 5: taskraft.fsm.Command.fail:type_name -> taskraft.fsm.Fail
-	17, // 6: taskraft.fsm.Command.release:type_name -> taskraft.fsm.Release
-	19, // 7: taskraft.fsm.Command.cancel:type_name -> taskraft.fsm.Cancel
-	20, // 8: taskraft.fsm.Command.retry:type_name -> taskraft.fsm.Retry
-	25, // 9: taskraft.fsm.Command.open_session:type_name -> taskraft.fsm.OpenSession
-	26, // 10: taskraft.fsm.Command.update_session:type_name -> taskraft.fsm.UpdateSession
-	27, // 11: taskraft.fsm.Command.close_session:type_name -> taskraft.fsm.CloseSession
-	28, // 12: taskraft.fsm.Command.expire_session:type_name -> taskraft.fsm.ExpireSession
-	29, // 13: taskraft.fsm.Command.tick:type_name -> taskraft.fsm.Tick
-	30, // 14: taskraft.fsm.Command.set_queue:type_name -> taskraft.fsm.SetQueue
-	35, // 15: taskraft.fsm.Command.set_member:type_name -> taskraft.fsm.SetMember
-	37, // 16: taskraft.fsm.Command.finalize:type_name -> taskraft.fsm.Finalize
-	21, // 17: taskraft.fsm.Command.delete:type_name -> taskraft.fsm.Delete
-	22, // 18: taskraft.fsm.Command.sweep:type_name -> taskraft.fsm.Sweep
+	13, // 3: taskraft.fsm.Command.assign:type_name -> taskraft.fsm.Assign
+	14, // 4: taskraft.fsm.Command.complete:type_name -> taskraft.fsm.Complete
+	16, // 5: taskraft.fsm.Command.fail:type_name -> taskraft.fsm.Fail
+	18, // 6: taskraft.fsm.Command.release:type_name -> taskraft.fsm.Release
+	20, // 7: taskraft.fsm.Command.cancel:type_name -> taskraft.fsm.Cancel
+	21, // 8: taskraft.fsm.Command.retry:type_name -> taskraft.fsm.Retry
+	26, // 9: taskraft.fsm.Command.open_session:type_name -> taskraft.fsm.OpenSession
+	27, // 10: taskraft.fsm.Command.update_session:type_name -> taskraft.fsm.UpdateSession
+	28, // 11: taskraft.fsm.Command.close_session:type_name -> taskraft.fsm.CloseSession
+	29, // 12: taskraft.fsm.Command.expire_session:type_name -> taskraft.fsm.ExpireSession
+	30, // 13: taskraft.fsm.Command.tick:type_name -> taskraft.fsm.Tick
+	31, // 14: taskraft.fsm.Command.set_queue:type_name -> taskraft.fsm.SetQueue
+	37, // 15: taskraft.fsm.Command.set_member:type_name -> taskraft.fsm.SetMember
+	39, // 16: taskraft.fsm.Command.finalize:type_name -> taskraft.fsm.Finalize
+	22, // 17: taskraft.fsm.Command.delete:type_name -> taskraft.fsm.Delete
+	23, // 18: taskraft.fsm.Command.sweep:type_name -> taskraft.fsm.Sweep
 	6,  // 19: taskraft.fsm.Command.open_batch:type_name -> taskraft.fsm.OpenBatch
 	7,  // 20: taskraft.fsm.Command.stage_batch:type_name -> taskraft.fsm.StageBatch
 	8,  // 21: taskraft.fsm.Command.commit_batch:type_name -> taskraft.fsm.CommitBatch
 	9,  // 22: taskraft.fsm.Command.cancel_batch:type_name -> taskraft.fsm.CancelBatch
 	10, // 23: taskraft.fsm.Command.retry_dead:type_name -> taskraft.fsm.RetryDead
-	38, // 24: taskraft.fsm.Command.set_schedule:type_name -> taskraft.fsm.SetSchedule
-	39, // 25: taskraft.fsm.Command.pause_schedule:type_name -> taskraft.fsm.PauseSchedule
-	40, // 26: taskraft.fsm.Command.delete_schedule:type_name -> taskraft.fsm.DeleteSchedule
-	41, // 27: taskraft.fsm.Command.trigger_schedule:type_name -> taskraft.fsm.TriggerSchedule
-	42, // 28: taskraft.fsm.Command.fire:type_name -> taskraft.fsm.Fire
-	33, // 29: taskraft.fsm.Command.drain_worker:type_name -> taskraft.fsm.DrainWorker
-	34, // 30: taskraft.fsm.Command.remove_worker:type_name -> taskraft.fsm.RemoveWorker
-	36, // 31: taskraft.fsm.Command.remove_member:type_name -> taskraft.fsm.RemoveMember
-	4,  // 32: taskraft.fsm.Submit.tasks:type_name -> taskraft.fsm.TaskSpec
-	5,  // 33: taskraft.fsm.Submit.batch:type_name -> taskraft.fsm.BatchSpec
-	11, // 34: taskraft.fsm.TaskSpec.require:type_name -> taskraft.fsm.Label
-	11, // 35: taskraft.fsm.TaskSpec.labels:type_name -> taskraft.fsm.Label
-	4,  // 36: taskraft.fsm.TaskSpec.on_success:type_name -> taskraft.fsm.TaskSpec
-	4,  // 37: taskraft.fsm.TaskSpec.on_dead:type_name -> taskraft.fsm.TaskSpec
-	4,  // 38: taskraft.fsm.BatchSpec.follow_up:type_name -> taskraft.fsm.TaskSpec
-	4,  // 39: taskraft.fsm.BatchSpec.on_success:type_name -> taskraft.fsm.TaskSpec
-	5,  // 40: taskraft.fsm.OpenBatch.batch:type_name -> taskraft.fsm.BatchSpec
-	4,  // 41: taskraft.fsm.StageBatch.tasks:type_name -> taskraft.fsm.TaskSpec
-	14, // 42: taskraft.fsm.Complete.items:type_name -> taskraft.fsm.Completion
-	4,  // 43: taskraft.fsm.Completion.follow_up:type_name -> taskraft.fsm.TaskSpec
-	16, // 44: taskraft.fsm.Fail.items:type_name -> taskraft.fsm.Failure
-	18, // 45: taskraft.fsm.Release.items:type_name -> taskraft.fsm.Handback
-	23, // 46: taskraft.fsm.Sweep.what:type_name -> taskraft.fsm.TaskFilter
-	11, // 47: taskraft.fsm.TaskFilter.labels:type_name -> taskraft.fsm.Label
-	24, // 48: taskraft.fsm.OpenSession.queues:type_name -> taskraft.fsm.QueueWeight
-	44, // 49: taskraft.fsm.OpenSession.labels:type_name -> taskraft.fsm.OpenSession.LabelsEntry
-	24, // 50: taskraft.fsm.UpdateSession.queues:type_name -> taskraft.fsm.QueueWeight
-	45, // 51: taskraft.fsm.UpdateSession.labels:type_name -> taskraft.fsm.UpdateSession.LabelsEntry
-	31, // 52: taskraft.fsm.SetQueue.settings:type_name -> taskraft.fsm.QueueSettings
-	32, // 53: taskraft.fsm.QueueSettings.rate:type_name -> taskraft.fsm.RateLimit
-	4,  // 54: taskraft.fsm.SetSchedule.task:type_name -> taskraft.fsm.TaskSpec
-	43, // 55: taskraft.fsm.Fire.items:type_name -> taskraft.fsm.FireItem
-	56, // [56:56] is the sub-list for method output_type
-	56, // [56:56] is the sub-list for method input_type
-	56, // [56:56] is the sub-list for extension type_name
-	56, // [56:56] is the sub-list for extension extendee
-	0,  // [0:56] is the sub-list for field type_name
+	40, // 24: taskraft.fsm.Command.set_schedule:type_name -> taskraft.fsm.SetSchedule
+	41, // 25: taskraft.fsm.Command.pause_schedule:type_name -> taskraft.fsm.PauseSchedule
+	42, // 26: taskraft.fsm.Command.delete_schedule:type_name -> taskraft.fsm.DeleteSchedule
+	43, // 27: taskraft.fsm.Command.trigger_schedule:type_name -> taskraft.fsm.TriggerSchedule
+	44, // 28: taskraft.fsm.Command.fire:type_name -> taskraft.fsm.Fire
+	34, // 29: taskraft.fsm.Command.drain_worker:type_name -> taskraft.fsm.DrainWorker
+	35, // 30: taskraft.fsm.Command.remove_worker:type_name -> taskraft.fsm.RemoveWorker
+	36, // 31: taskraft.fsm.Command.set_push:type_name -> taskraft.fsm.SetPush
+	38, // 32: taskraft.fsm.Command.remove_member:type_name -> taskraft.fsm.RemoveMember
+	4,  // 33: taskraft.fsm.Submit.tasks:type_name -> taskraft.fsm.TaskSpec
+	5,  // 34: taskraft.fsm.Submit.batch:type_name -> taskraft.fsm.BatchSpec
+	11, // 35: taskraft.fsm.TaskSpec.require:type_name -> taskraft.fsm.Label
+	11, // 36: taskraft.fsm.TaskSpec.labels:type_name -> taskraft.fsm.Label
+	12, // 37: taskraft.fsm.TaskSpec.broadcast:type_name -> taskraft.fsm.BroadcastSpec
+	4,  // 38: taskraft.fsm.TaskSpec.on_success:type_name -> taskraft.fsm.TaskSpec
+	4,  // 39: taskraft.fsm.TaskSpec.on_dead:type_name -> taskraft.fsm.TaskSpec
+	4,  // 40: taskraft.fsm.BatchSpec.follow_up:type_name -> taskraft.fsm.TaskSpec
+	4,  // 41: taskraft.fsm.BatchSpec.on_success:type_name -> taskraft.fsm.TaskSpec
+	5,  // 42: taskraft.fsm.OpenBatch.batch:type_name -> taskraft.fsm.BatchSpec
+	4,  // 43: taskraft.fsm.StageBatch.tasks:type_name -> taskraft.fsm.TaskSpec
+	11, // 44: taskraft.fsm.BroadcastSpec.selector:type_name -> taskraft.fsm.Label
+	15, // 45: taskraft.fsm.Complete.items:type_name -> taskraft.fsm.Completion
+	4,  // 46: taskraft.fsm.Completion.follow_up:type_name -> taskraft.fsm.TaskSpec
+	17, // 47: taskraft.fsm.Fail.items:type_name -> taskraft.fsm.Failure
+	19, // 48: taskraft.fsm.Release.items:type_name -> taskraft.fsm.Handback
+	24, // 49: taskraft.fsm.Sweep.what:type_name -> taskraft.fsm.TaskFilter
+	11, // 50: taskraft.fsm.TaskFilter.labels:type_name -> taskraft.fsm.Label
+	25, // 51: taskraft.fsm.OpenSession.queues:type_name -> taskraft.fsm.QueueWeight
+	46, // 52: taskraft.fsm.OpenSession.labels:type_name -> taskraft.fsm.OpenSession.LabelsEntry
+	25, // 53: taskraft.fsm.UpdateSession.queues:type_name -> taskraft.fsm.QueueWeight
+	47, // 54: taskraft.fsm.UpdateSession.labels:type_name -> taskraft.fsm.UpdateSession.LabelsEntry
+	32, // 55: taskraft.fsm.SetQueue.settings:type_name -> taskraft.fsm.QueueSettings
+	33, // 56: taskraft.fsm.QueueSettings.rate:type_name -> taskraft.fsm.RateLimit
+	4,  // 57: taskraft.fsm.SetSchedule.task:type_name -> taskraft.fsm.TaskSpec
+	45, // 58: taskraft.fsm.Fire.items:type_name -> taskraft.fsm.FireItem
+	59, // [59:59] is the sub-list for method output_type
+	59, // [59:59] is the sub-list for method input_type
+	59, // [59:59] is the sub-list for extension type_name
+	59, // [59:59] is the sub-list for extension extendee
+	0,  // [0:59] is the sub-list for field type_name
 }
 
 func init() { file_log_proto_init() }
@@ -4042,19 +4222,20 @@ func file_log_proto_init() {
 		(*Command_Fire)(nil),
 		(*Command_DrainWorker)(nil),
 		(*Command_RemoveWorker)(nil),
+		(*Command_SetPush)(nil),
 		(*Command_RemoveMember)(nil),
 	}
 	file_log_proto_msgTypes[4].OneofWrappers = []any{}
 	file_log_proto_msgTypes[10].OneofWrappers = []any{}
-	file_log_proto_msgTypes[30].OneofWrappers = []any{}
 	file_log_proto_msgTypes[31].OneofWrappers = []any{}
+	file_log_proto_msgTypes[32].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_log_proto_rawDesc), len(file_log_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   46,
+			NumMessages:   48,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -162,10 +162,10 @@ type DeadRetry struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	What   *RetryDead             `protobuf:"bytes,1,opt,name=what,proto3" json:"what,omitempty"`
 	Until  int64                  `protobuf:"varint,2,opt,name=until,proto3" json:"until,omitempty"`    // tasks that died later are not meant
-	Cursor uint64                 `protobuf:"fixed64,3,opt,name=cursor,proto3" json:"cursor,omitempty"` // groups below are done
-	// In the group cursor, what comes before this task, and it, stays dead.
-	KeptAt        int64  `protobuf:"varint,20,opt,name=kept_at,json=keptAt,proto3" json:"kept_at,omitempty"`
-	KeptId        uint64 `protobuf:"varint,21,opt,name=kept_id,json=keptId,proto3" json:"kept_id,omitempty"`
+	Cursor uint64                 `protobuf:"fixed64,3,opt,name=cursor,proto3" json:"cursor,omitempty"` // groups below are done,
+	// and in the group cursor what died before this task, and it.
+	DoneAt        int64  `protobuf:"varint,20,opt,name=done_at,json=doneAt,proto3" json:"done_at,omitempty"`
+	DoneId        uint64 `protobuf:"varint,21,opt,name=done_id,json=doneId,proto3" json:"done_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -221,16 +221,16 @@ func (x *DeadRetry) GetCursor() uint64 {
 	return 0
 }
 
-func (x *DeadRetry) GetKeptAt() int64 {
+func (x *DeadRetry) GetDoneAt() int64 {
 	if x != nil {
-		return x.KeptAt
+		return x.DoneAt
 	}
 	return 0
 }
 
-func (x *DeadRetry) GetKeptId() uint64 {
+func (x *DeadRetry) GetDoneId() uint64 {
 	if x != nil {
-		return x.KeptId
+		return x.DoneId
 	}
 	return 0
 }
@@ -473,6 +473,8 @@ type TaskRecord struct {
 	Labels            []*Label               `protobuf:"bytes,44,rep,name=labels,proto3" json:"labels,omitempty"`
 	Schedule          string                 `protobuf:"bytes,70,opt,name=schedule,proto3" json:"schedule,omitempty"`
 	FireTime          int64                  `protobuf:"varint,71,opt,name=fire_time,json=fireTime,proto3" json:"fire_time,omitempty"`
+	Broadcast         *BroadcastRecord       `protobuf:"bytes,80,opt,name=broadcast,proto3" json:"broadcast,omitempty"`
+	Target            *TargetRecord          `protobuf:"bytes,81,opt,name=target,proto3" json:"target,omitempty"` // its payload is its broadcast's
 	Batch             uint64                 `protobuf:"varint,55,opt,name=batch,proto3" json:"batch,omitempty"`
 	After             []uint64               `protobuf:"varint,56,rep,packed,name=after,proto3" json:"after,omitempty"`
 	AfterGeneration   []uint32               `protobuf:"varint,57,rep,packed,name=after_generation,json=afterGeneration,proto3" json:"after_generation,omitempty"` // empty: all 1
@@ -822,6 +824,20 @@ func (x *TaskRecord) GetFireTime() int64 {
 		return x.FireTime
 	}
 	return 0
+}
+
+func (x *TaskRecord) GetBroadcast() *BroadcastRecord {
+	if x != nil {
+		return x.Broadcast
+	}
+	return nil
+}
+
+func (x *TaskRecord) GetTarget() *TargetRecord {
+	if x != nil {
+		return x.Target
+	}
+	return nil
 }
 
 func (x *TaskRecord) GetBatch() uint64 {
@@ -1230,6 +1246,166 @@ func (x *ReleaseRecord) GetLast() uint64 {
 	return 0
 }
 
+type BroadcastRecord struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Spec          *BroadcastSpec         `protobuf:"bytes,1,opt,name=spec,proto3" json:"spec,omitempty"`
+	Until         int64                  `protobuf:"varint,2,opt,name=until,proto3" json:"until,omitempty"`
+	Targets       uint32                 `protobuf:"varint,3,opt,name=targets,proto3" json:"targets,omitempty"`
+	Acked         uint32                 `protobuf:"varint,4,opt,name=acked,proto3" json:"acked,omitempty"`
+	Failed        uint32                 `protobuf:"varint,5,opt,name=failed,proto3" json:"failed,omitempty"`
+	Audience      []string               `protobuf:"bytes,6,rep,name=audience,proto3" json:"audience,omitempty"`
+	Pursuit       uint32                 `protobuf:"varint,7,opt,name=pursuit,proto3" json:"pursuit,omitempty"`
+	Pursued       uint32                 `protobuf:"varint,8,opt,name=pursued,proto3" json:"pursued,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BroadcastRecord) Reset() {
+	*x = BroadcastRecord{}
+	mi := &file_snapshot_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BroadcastRecord) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BroadcastRecord) ProtoMessage() {}
+
+func (x *BroadcastRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_snapshot_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BroadcastRecord.ProtoReflect.Descriptor instead.
+func (*BroadcastRecord) Descriptor() ([]byte, []int) {
+	return file_snapshot_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *BroadcastRecord) GetSpec() *BroadcastSpec {
+	if x != nil {
+		return x.Spec
+	}
+	return nil
+}
+
+func (x *BroadcastRecord) GetUntil() int64 {
+	if x != nil {
+		return x.Until
+	}
+	return 0
+}
+
+func (x *BroadcastRecord) GetTargets() uint32 {
+	if x != nil {
+		return x.Targets
+	}
+	return 0
+}
+
+func (x *BroadcastRecord) GetAcked() uint32 {
+	if x != nil {
+		return x.Acked
+	}
+	return 0
+}
+
+func (x *BroadcastRecord) GetFailed() uint32 {
+	if x != nil {
+		return x.Failed
+	}
+	return 0
+}
+
+func (x *BroadcastRecord) GetAudience() []string {
+	if x != nil {
+		return x.Audience
+	}
+	return nil
+}
+
+func (x *BroadcastRecord) GetPursuit() uint32 {
+	if x != nil {
+		return x.Pursuit
+	}
+	return 0
+}
+
+func (x *BroadcastRecord) GetPursued() uint32 {
+	if x != nil {
+		return x.Pursued
+	}
+	return 0
+}
+
+type TargetRecord struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Broadcast     uint64                 `protobuf:"varint,1,opt,name=broadcast,proto3" json:"broadcast,omitempty"`
+	Worker        string                 `protobuf:"bytes,2,opt,name=worker,proto3" json:"worker,omitempty"`
+	Until         int64                  `protobuf:"varint,3,opt,name=until,proto3" json:"until,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TargetRecord) Reset() {
+	*x = TargetRecord{}
+	mi := &file_snapshot_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TargetRecord) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TargetRecord) ProtoMessage() {}
+
+func (x *TargetRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_snapshot_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TargetRecord.ProtoReflect.Descriptor instead.
+func (*TargetRecord) Descriptor() ([]byte, []int) {
+	return file_snapshot_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *TargetRecord) GetBroadcast() uint64 {
+	if x != nil {
+		return x.Broadcast
+	}
+	return 0
+}
+
+func (x *TargetRecord) GetWorker() string {
+	if x != nil {
+		return x.Worker
+	}
+	return ""
+}
+
+func (x *TargetRecord) GetUntil() int64 {
+	if x != nil {
+		return x.Until
+	}
+	return 0
+}
+
 type QueueRecord struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
 	Name           string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -1245,7 +1421,7 @@ type QueueRecord struct {
 
 func (x *QueueRecord) Reset() {
 	*x = QueueRecord{}
-	mi := &file_snapshot_proto_msgTypes[8]
+	mi := &file_snapshot_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1257,7 +1433,7 @@ func (x *QueueRecord) String() string {
 func (*QueueRecord) ProtoMessage() {}
 
 func (x *QueueRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_snapshot_proto_msgTypes[8]
+	mi := &file_snapshot_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1270,7 +1446,7 @@ func (x *QueueRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueueRecord.ProtoReflect.Descriptor instead.
 func (*QueueRecord) Descriptor() ([]byte, []int) {
-	return file_snapshot_proto_rawDescGZIP(), []int{8}
+	return file_snapshot_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *QueueRecord) GetName() string {
@@ -1350,13 +1526,14 @@ type SessionRecord struct {
 	ServedAll      uint64   `protobuf:"varint,22,opt,name=served_all,json=servedAll,proto3" json:"served_all,omitempty"`
 	CompletedTotal uint64   `protobuf:"varint,30,opt,name=completed_total,json=completedTotal,proto3" json:"completed_total,omitempty"`
 	FailedTotal    uint64   `protobuf:"varint,31,opt,name=failed_total,json=failedTotal,proto3" json:"failed_total,omitempty"`
+	Push           string   `protobuf:"bytes,32,opt,name=push,proto3" json:"push,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
 
 func (x *SessionRecord) Reset() {
 	*x = SessionRecord{}
-	mi := &file_snapshot_proto_msgTypes[9]
+	mi := &file_snapshot_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1368,7 +1545,7 @@ func (x *SessionRecord) String() string {
 func (*SessionRecord) ProtoMessage() {}
 
 func (x *SessionRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_snapshot_proto_msgTypes[9]
+	mi := &file_snapshot_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1381,7 +1558,7 @@ func (x *SessionRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionRecord.ProtoReflect.Descriptor instead.
 func (*SessionRecord) Descriptor() ([]byte, []int) {
-	return file_snapshot_proto_rawDescGZIP(), []int{9}
+	return file_snapshot_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *SessionRecord) GetId() uint64 {
@@ -1552,6 +1729,13 @@ func (x *SessionRecord) GetFailedTotal() uint64 {
 	return 0
 }
 
+func (x *SessionRecord) GetPush() string {
+	if x != nil {
+		return x.Push
+	}
+	return ""
+}
+
 type WorkerRecord struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Worker        string                 `protobuf:"bytes,1,opt,name=worker,proto3" json:"worker,omitempty"`
@@ -1565,7 +1749,7 @@ type WorkerRecord struct {
 
 func (x *WorkerRecord) Reset() {
 	*x = WorkerRecord{}
-	mi := &file_snapshot_proto_msgTypes[10]
+	mi := &file_snapshot_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1577,7 +1761,7 @@ func (x *WorkerRecord) String() string {
 func (*WorkerRecord) ProtoMessage() {}
 
 func (x *WorkerRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_snapshot_proto_msgTypes[10]
+	mi := &file_snapshot_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1590,7 +1774,7 @@ func (x *WorkerRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkerRecord.ProtoReflect.Descriptor instead.
 func (*WorkerRecord) Descriptor() ([]byte, []int) {
-	return file_snapshot_proto_rawDescGZIP(), []int{10}
+	return file_snapshot_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *WorkerRecord) GetWorker() string {
@@ -1640,7 +1824,7 @@ type RequestRecord struct {
 
 func (x *RequestRecord) Reset() {
 	*x = RequestRecord{}
-	mi := &file_snapshot_proto_msgTypes[11]
+	mi := &file_snapshot_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1652,7 +1836,7 @@ func (x *RequestRecord) String() string {
 func (*RequestRecord) ProtoMessage() {}
 
 func (x *RequestRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_snapshot_proto_msgTypes[11]
+	mi := &file_snapshot_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1665,7 +1849,7 @@ func (x *RequestRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RequestRecord.ProtoReflect.Descriptor instead.
 func (*RequestRecord) Descriptor() ([]byte, []int) {
-	return file_snapshot_proto_rawDescGZIP(), []int{11}
+	return file_snapshot_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *RequestRecord) GetRequestId() string {
@@ -1706,7 +1890,7 @@ type CallRecord struct {
 
 func (x *CallRecord) Reset() {
 	*x = CallRecord{}
-	mi := &file_snapshot_proto_msgTypes[12]
+	mi := &file_snapshot_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1718,7 +1902,7 @@ func (x *CallRecord) String() string {
 func (*CallRecord) ProtoMessage() {}
 
 func (x *CallRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_snapshot_proto_msgTypes[12]
+	mi := &file_snapshot_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1731,7 +1915,7 @@ func (x *CallRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallRecord.ProtoReflect.Descriptor instead.
 func (*CallRecord) Descriptor() ([]byte, []int) {
-	return file_snapshot_proto_rawDescGZIP(), []int{12}
+	return file_snapshot_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *CallRecord) GetSeq() uint64 {
@@ -1760,7 +1944,7 @@ type ClientRecord struct {
 
 func (x *ClientRecord) Reset() {
 	*x = ClientRecord{}
-	mi := &file_snapshot_proto_msgTypes[13]
+	mi := &file_snapshot_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1772,7 +1956,7 @@ func (x *ClientRecord) String() string {
 func (*ClientRecord) ProtoMessage() {}
 
 func (x *ClientRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_snapshot_proto_msgTypes[13]
+	mi := &file_snapshot_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1785,7 +1969,7 @@ func (x *ClientRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClientRecord.ProtoReflect.Descriptor instead.
 func (*ClientRecord) Descriptor() ([]byte, []int) {
-	return file_snapshot_proto_rawDescGZIP(), []int{13}
+	return file_snapshot_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ClientRecord) GetClient() []byte {
@@ -1816,6 +2000,74 @@ func (x *ClientRecord) GetCalls() []*CallRecord {
 	return nil
 }
 
+type PushRecord struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Addr          string                 `protobuf:"bytes,1,opt,name=addr,proto3" json:"addr,omitempty"`
+	Worker        string                 `protobuf:"bytes,2,opt,name=worker,proto3" json:"worker,omitempty"`
+	Fixed         bool                   `protobuf:"varint,3,opt,name=fixed,proto3" json:"fixed,omitempty"`
+	AddedAt       int64                  `protobuf:"varint,4,opt,name=added_at,json=addedAt,proto3" json:"added_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PushRecord) Reset() {
+	*x = PushRecord{}
+	mi := &file_snapshot_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PushRecord) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PushRecord) ProtoMessage() {}
+
+func (x *PushRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_snapshot_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PushRecord.ProtoReflect.Descriptor instead.
+func (*PushRecord) Descriptor() ([]byte, []int) {
+	return file_snapshot_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *PushRecord) GetAddr() string {
+	if x != nil {
+		return x.Addr
+	}
+	return ""
+}
+
+func (x *PushRecord) GetWorker() string {
+	if x != nil {
+		return x.Worker
+	}
+	return ""
+}
+
+func (x *PushRecord) GetFixed() bool {
+	if x != nil {
+		return x.Fixed
+	}
+	return false
+}
+
+func (x *PushRecord) GetAddedAt() int64 {
+	if x != nil {
+		return x.AddedAt
+	}
+	return 0
+}
+
 type MemberRecord struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Member        *SetMember             `protobuf:"bytes,1,opt,name=member,proto3" json:"member,omitempty"`
@@ -1825,7 +2077,7 @@ type MemberRecord struct {
 
 func (x *MemberRecord) Reset() {
 	*x = MemberRecord{}
-	mi := &file_snapshot_proto_msgTypes[14]
+	mi := &file_snapshot_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1837,7 +2089,7 @@ func (x *MemberRecord) String() string {
 func (*MemberRecord) ProtoMessage() {}
 
 func (x *MemberRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_snapshot_proto_msgTypes[14]
+	mi := &file_snapshot_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1850,7 +2102,7 @@ func (x *MemberRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MemberRecord.ProtoReflect.Descriptor instead.
 func (*MemberRecord) Descriptor() ([]byte, []int) {
-	return file_snapshot_proto_rawDescGZIP(), []int{14}
+	return file_snapshot_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *MemberRecord) GetMember() *SetMember {
@@ -1891,7 +2143,7 @@ type ScheduleRecord struct {
 
 func (x *ScheduleRecord) Reset() {
 	*x = ScheduleRecord{}
-	mi := &file_snapshot_proto_msgTypes[15]
+	mi := &file_snapshot_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1903,7 +2155,7 @@ func (x *ScheduleRecord) String() string {
 func (*ScheduleRecord) ProtoMessage() {}
 
 func (x *ScheduleRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_snapshot_proto_msgTypes[15]
+	mi := &file_snapshot_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1916,7 +2168,7 @@ func (x *ScheduleRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScheduleRecord.ProtoReflect.Descriptor instead.
 func (*ScheduleRecord) Descriptor() ([]byte, []int) {
-	return file_snapshot_proto_rawDescGZIP(), []int{15}
+	return file_snapshot_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ScheduleRecord) GetName() string {
@@ -2101,7 +2353,7 @@ type SweepRecord struct {
 
 func (x *SweepRecord) Reset() {
 	*x = SweepRecord{}
-	mi := &file_snapshot_proto_msgTypes[16]
+	mi := &file_snapshot_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2113,7 +2365,7 @@ func (x *SweepRecord) String() string {
 func (*SweepRecord) ProtoMessage() {}
 
 func (x *SweepRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_snapshot_proto_msgTypes[16]
+	mi := &file_snapshot_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2126,7 +2378,7 @@ func (x *SweepRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SweepRecord.ProtoReflect.Descriptor instead.
 func (*SweepRecord) Descriptor() ([]byte, []int) {
-	return file_snapshot_proto_rawDescGZIP(), []int{16}
+	return file_snapshot_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *SweepRecord) GetId() uint64 {
@@ -2209,6 +2461,7 @@ type Record struct {
 	//	*Record_Chunk
 	//	*Record_Release
 	//	*Record_Schedule
+	//	*Record_Push
 	Kind          isRecord_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2216,7 +2469,7 @@ type Record struct {
 
 func (x *Record) Reset() {
 	*x = Record{}
-	mi := &file_snapshot_proto_msgTypes[17]
+	mi := &file_snapshot_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2228,7 +2481,7 @@ func (x *Record) String() string {
 func (*Record) ProtoMessage() {}
 
 func (x *Record) ProtoReflect() protoreflect.Message {
-	mi := &file_snapshot_proto_msgTypes[17]
+	mi := &file_snapshot_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2241,7 +2494,7 @@ func (x *Record) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Record.ProtoReflect.Descriptor instead.
 func (*Record) Descriptor() ([]byte, []int) {
-	return file_snapshot_proto_rawDescGZIP(), []int{17}
+	return file_snapshot_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Record) GetKind() isRecord_Kind {
@@ -2368,6 +2621,15 @@ func (x *Record) GetSchedule() *ScheduleRecord {
 	return nil
 }
 
+func (x *Record) GetPush() *PushRecord {
+	if x != nil {
+		if x, ok := x.Kind.(*Record_Push); ok {
+			return x.Push
+		}
+	}
+	return nil
+}
+
 type isRecord_Kind interface {
 	isRecord_Kind()
 }
@@ -2424,6 +2686,10 @@ type Record_Schedule struct {
 	Schedule *ScheduleRecord `protobuf:"bytes,14,opt,name=schedule,proto3,oneof"`
 }
 
+type Record_Push struct {
+	Push *PushRecord `protobuf:"bytes,16,opt,name=push,proto3,oneof"`
+}
+
 func (*Record_Meta) isRecord_Kind() {}
 
 func (*Record_Task) isRecord_Kind() {}
@@ -2450,6 +2716,8 @@ func (*Record_Release) isRecord_Kind() {}
 
 func (*Record_Schedule) isRecord_Kind() {}
 
+func (*Record_Push) isRecord_Kind() {}
+
 var File_snapshot_proto protoreflect.FileDescriptor
 
 const file_snapshot_proto_rawDesc = "" +
@@ -2475,8 +2743,8 @@ const file_snapshot_proto_rawDesc = "" +
 	"\x04what\x18\x01 \x01(\v2\x17.taskraft.fsm.RetryDeadR\x04what\x12\x14\n" +
 	"\x05until\x18\x02 \x01(\x03R\x05until\x12\x16\n" +
 	"\x06cursor\x18\x03 \x01(\x06R\x06cursor\x12\x17\n" +
-	"\akept_at\x18\x14 \x01(\x03R\x06keptAt\x12\x17\n" +
-	"\akept_id\x18\x15 \x01(\x04R\x06keptId\"\xd5\x01\n" +
+	"\adone_at\x18\x14 \x01(\x03R\x06doneAt\x12\x17\n" +
+	"\adone_id\x18\x15 \x01(\x04R\x06doneId\"\xd5\x01\n" +
 	"\n" +
 	"EndedFence\x12\x14\n" +
 	"\x05fence\x18\x01 \x01(\x04R\x05fence\x12\x16\n" +
@@ -2495,7 +2763,7 @@ const file_snapshot_proto_rawDesc = "" +
 	"\aoutcome\x18\x03 \x01(\rR\aoutcome\x12\x16\n" +
 	"\x06result\x18\x04 \x01(\fR\x06result\x12\x1c\n" +
 	"\ttruncated\x18\x05 \x01(\bR\ttruncated\x12\x0e\n" +
-	"\x02at\x18\x06 \x01(\x03R\x02at\"\x96\r\n" +
+	"\x02at\x18\x06 \x01(\x03R\x02at\"\x87\x0e\n" +
 	"\n" +
 	"TaskRecord\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x1e\n" +
@@ -2556,7 +2824,9 @@ const file_snapshot_proto_rawDesc = "" +
 	"\x12unique_until_start\x18+ \x01(\bR\x10uniqueUntilStart\x12+\n" +
 	"\x06labels\x18, \x03(\v2\x13.taskraft.fsm.LabelR\x06labels\x12\x1a\n" +
 	"\bschedule\x18F \x01(\tR\bschedule\x12\x1b\n" +
-	"\tfire_time\x18G \x01(\x03R\bfireTime\x12\x14\n" +
+	"\tfire_time\x18G \x01(\x03R\bfireTime\x12;\n" +
+	"\tbroadcast\x18P \x01(\v2\x1d.taskraft.fsm.BroadcastRecordR\tbroadcast\x122\n" +
+	"\x06target\x18Q \x01(\v2\x1a.taskraft.fsm.TargetRecordR\x06target\x12\x14\n" +
 	"\x05batch\x187 \x01(\x04R\x05batch\x12\x14\n" +
 	"\x05after\x188 \x03(\x04R\x05after\x12)\n" +
 	"\x10after_generation\x189 \x03(\rR\x0fafterGeneration\x12\x1b\n" +
@@ -2606,7 +2876,20 @@ const file_snapshot_proto_rawDesc = "" +
 	"generation\x12\x14\n" +
 	"\x05state\x18\x03 \x01(\rR\x05state\x12\x14\n" +
 	"\x05after\x18\x04 \x01(\x04R\x05after\x12\x12\n" +
-	"\x04last\x18\x05 \x01(\x04R\x04last\"\xf4\x01\n" +
+	"\x04last\x18\x05 \x01(\x04R\x04last\"\xf0\x01\n" +
+	"\x0fBroadcastRecord\x12/\n" +
+	"\x04spec\x18\x01 \x01(\v2\x1b.taskraft.fsm.BroadcastSpecR\x04spec\x12\x14\n" +
+	"\x05until\x18\x02 \x01(\x03R\x05until\x12\x18\n" +
+	"\atargets\x18\x03 \x01(\rR\atargets\x12\x14\n" +
+	"\x05acked\x18\x04 \x01(\rR\x05acked\x12\x16\n" +
+	"\x06failed\x18\x05 \x01(\rR\x06failed\x12\x1a\n" +
+	"\baudience\x18\x06 \x03(\tR\baudience\x12\x18\n" +
+	"\apursuit\x18\a \x01(\rR\apursuit\x12\x18\n" +
+	"\apursued\x18\b \x01(\rR\apursued\"Z\n" +
+	"\fTargetRecord\x12\x1c\n" +
+	"\tbroadcast\x18\x01 \x01(\x04R\tbroadcast\x12\x16\n" +
+	"\x06worker\x18\x02 \x01(\tR\x06worker\x12\x14\n" +
+	"\x05until\x18\x03 \x01(\x03R\x05until\"\xf4\x01\n" +
 	"\vQueueRecord\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06paused\x18\x02 \x01(\bR\x06paused\x127\n" +
@@ -2614,7 +2897,7 @@ const file_snapshot_proto_rawDesc = "" +
 	"\x0fsubmitted_total\x18\x04 \x01(\x04R\x0esubmittedTotal\x12#\n" +
 	"\rtrimmed_total\x18\x05 \x01(\x04R\ftrimmedTotal\x12\x17\n" +
 	"\arate_at\x18\x06 \x01(\x03R\x06rateAt\x12\x19\n" +
-	"\brate_dry\x18\a \x01(\x03R\arateDry\"\x80\x06\n" +
+	"\brate_dry\x18\a \x01(\x03R\arateDry\"\x94\x06\n" +
 	"\rSessionRecord\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x16\n" +
 	"\x06worker\x18\x02 \x01(\tR\x06worker\x12\x12\n" +
@@ -2642,7 +2925,8 @@ const file_snapshot_proto_rawDesc = "" +
 	"\n" +
 	"served_all\x18\x16 \x01(\x04R\tservedAll\x12'\n" +
 	"\x0fcompleted_total\x18\x1e \x01(\x04R\x0ecompletedTotal\x12!\n" +
-	"\ffailed_total\x18\x1f \x01(\x04R\vfailedTotal\x1a9\n" +
+	"\ffailed_total\x18\x1f \x01(\x04R\vfailedTotal\x12\x12\n" +
+	"\x04push\x18  \x01(\tR\x04push\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x92\x01\n" +
@@ -2668,7 +2952,13 @@ const file_snapshot_proto_rawDesc = "" +
 	"\vacked_below\x18\x02 \x01(\x04R\n" +
 	"ackedBelow\x12\x17\n" +
 	"\aused_at\x18\x03 \x01(\x03R\x06usedAt\x12.\n" +
-	"\x05calls\x18\x04 \x03(\v2\x18.taskraft.fsm.CallRecordR\x05calls\"?\n" +
+	"\x05calls\x18\x04 \x03(\v2\x18.taskraft.fsm.CallRecordR\x05calls\"i\n" +
+	"\n" +
+	"PushRecord\x12\x12\n" +
+	"\x04addr\x18\x01 \x01(\tR\x04addr\x12\x16\n" +
+	"\x06worker\x18\x02 \x01(\tR\x06worker\x12\x14\n" +
+	"\x05fixed\x18\x03 \x01(\bR\x05fixed\x12\x19\n" +
+	"\badded_at\x18\x04 \x01(\x03R\aaddedAt\"?\n" +
 	"\fMemberRecord\x12/\n" +
 	"\x06member\x18\x01 \x01(\v2\x17.taskraft.fsm.SetMemberR\x06member\"\xcd\x05\n" +
 	"\x0eScheduleRecord\x12\x12\n" +
@@ -2710,7 +3000,7 @@ const file_snapshot_proto_rawDesc = "" +
 	"\amatched\x18\x06 \x01(\x04R\amatched\x12\x1c\n" +
 	"\tcancelled\x18\a \x01(\x04R\tcancelled\x12\x14\n" +
 	"\x05ended\x18\b \x01(\x04R\x05ended\x12\x12\n" +
-	"\x04left\x18\t \x03(\x04R\x04left\"\xbf\x05\n" +
+	"\x04left\x18\t \x03(\x04R\x04left\"\xef\x05\n" +
 	"\x06Record\x12(\n" +
 	"\x04meta\x18\x01 \x01(\v2\x12.taskraft.fsm.MetaH\x00R\x04meta\x12.\n" +
 	"\x04task\x18\x02 \x01(\v2\x18.taskraft.fsm.TaskRecordH\x00R\x04task\x121\n" +
@@ -2724,7 +3014,8 @@ const file_snapshot_proto_rawDesc = "" +
 	"\x05batch\x18\v \x01(\v2\x19.taskraft.fsm.BatchRecordH\x00R\x05batch\x121\n" +
 	"\x05chunk\x18\f \x01(\v2\x19.taskraft.fsm.ChunkRecordH\x00R\x05chunk\x127\n" +
 	"\arelease\x18\r \x01(\v2\x1b.taskraft.fsm.ReleaseRecordH\x00R\arelease\x12:\n" +
-	"\bschedule\x18\x0e \x01(\v2\x1c.taskraft.fsm.ScheduleRecordH\x00R\bscheduleB\x06\n" +
+	"\bschedule\x18\x0e \x01(\v2\x1c.taskraft.fsm.ScheduleRecordH\x00R\bschedule\x12.\n" +
+	"\x04push\x18\x10 \x01(\v2\x18.taskraft.fsm.PushRecordH\x00R\x04pushB\x06\n" +
 	"\x04kindB(Z&github.com/taskraft/taskraft/fsm/fsmpbb\x06proto3"
 
 var (
@@ -2739,7 +3030,7 @@ func file_snapshot_proto_rawDescGZIP() []byte {
 	return file_snapshot_proto_rawDescData
 }
 
-var file_snapshot_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_snapshot_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_snapshot_proto_goTypes = []any{
 	(*Meta)(nil),             // 0: taskraft.fsm.Meta
 	(*DeadRetry)(nil),        // 1: taskraft.fsm.DeadRetry
@@ -2749,62 +3040,70 @@ var file_snapshot_proto_goTypes = []any{
 	(*BatchRecord)(nil),      // 5: taskraft.fsm.BatchRecord
 	(*ChunkRecord)(nil),      // 6: taskraft.fsm.ChunkRecord
 	(*ReleaseRecord)(nil),    // 7: taskraft.fsm.ReleaseRecord
-	(*QueueRecord)(nil),      // 8: taskraft.fsm.QueueRecord
-	(*SessionRecord)(nil),    // 9: taskraft.fsm.SessionRecord
-	(*WorkerRecord)(nil),     // 10: taskraft.fsm.WorkerRecord
-	(*RequestRecord)(nil),    // 11: taskraft.fsm.RequestRecord
-	(*CallRecord)(nil),       // 12: taskraft.fsm.CallRecord
-	(*ClientRecord)(nil),     // 13: taskraft.fsm.ClientRecord
-	(*MemberRecord)(nil),     // 14: taskraft.fsm.MemberRecord
-	(*ScheduleRecord)(nil),   // 15: taskraft.fsm.ScheduleRecord
-	(*SweepRecord)(nil),      // 16: taskraft.fsm.SweepRecord
-	(*Record)(nil),           // 17: taskraft.fsm.Record
-	nil,                      // 18: taskraft.fsm.SessionRecord.LabelsEntry
-	(*RetryDead)(nil),        // 19: taskraft.fsm.RetryDead
-	(*Label)(nil),            // 20: taskraft.fsm.Label
-	(*TaskSpec)(nil),         // 21: taskraft.fsm.TaskSpec
-	(*QueueSettings)(nil),    // 22: taskraft.fsm.QueueSettings
-	(*QueueWeight)(nil),      // 23: taskraft.fsm.QueueWeight
-	(*SetMember)(nil),        // 24: taskraft.fsm.SetMember
-	(*TaskFilter)(nil),       // 25: taskraft.fsm.TaskFilter
+	(*BroadcastRecord)(nil),  // 8: taskraft.fsm.BroadcastRecord
+	(*TargetRecord)(nil),     // 9: taskraft.fsm.TargetRecord
+	(*QueueRecord)(nil),      // 10: taskraft.fsm.QueueRecord
+	(*SessionRecord)(nil),    // 11: taskraft.fsm.SessionRecord
+	(*WorkerRecord)(nil),     // 12: taskraft.fsm.WorkerRecord
+	(*RequestRecord)(nil),    // 13: taskraft.fsm.RequestRecord
+	(*CallRecord)(nil),       // 14: taskraft.fsm.CallRecord
+	(*ClientRecord)(nil),     // 15: taskraft.fsm.ClientRecord
+	(*PushRecord)(nil),       // 16: taskraft.fsm.PushRecord
+	(*MemberRecord)(nil),     // 17: taskraft.fsm.MemberRecord
+	(*ScheduleRecord)(nil),   // 18: taskraft.fsm.ScheduleRecord
+	(*SweepRecord)(nil),      // 19: taskraft.fsm.SweepRecord
+	(*Record)(nil),           // 20: taskraft.fsm.Record
+	nil,                      // 21: taskraft.fsm.SessionRecord.LabelsEntry
+	(*RetryDead)(nil),        // 22: taskraft.fsm.RetryDead
+	(*Label)(nil),            // 23: taskraft.fsm.Label
+	(*TaskSpec)(nil),         // 24: taskraft.fsm.TaskSpec
+	(*BroadcastSpec)(nil),    // 25: taskraft.fsm.BroadcastSpec
+	(*QueueSettings)(nil),    // 26: taskraft.fsm.QueueSettings
+	(*QueueWeight)(nil),      // 27: taskraft.fsm.QueueWeight
+	(*SetMember)(nil),        // 28: taskraft.fsm.SetMember
+	(*TaskFilter)(nil),       // 29: taskraft.fsm.TaskFilter
 }
 var file_snapshot_proto_depIdxs = []int32{
 	1,  // 0: taskraft.fsm.Meta.dead_retries:type_name -> taskraft.fsm.DeadRetry
-	19, // 1: taskraft.fsm.DeadRetry.what:type_name -> taskraft.fsm.RetryDead
+	22, // 1: taskraft.fsm.DeadRetry.what:type_name -> taskraft.fsm.RetryDead
 	2,  // 2: taskraft.fsm.TaskRecord.ended:type_name -> taskraft.fsm.EndedFence
 	3,  // 3: taskraft.fsm.TaskRecord.superseded:type_name -> taskraft.fsm.SupersededResult
-	20, // 4: taskraft.fsm.TaskRecord.require:type_name -> taskraft.fsm.Label
-	20, // 5: taskraft.fsm.TaskRecord.labels:type_name -> taskraft.fsm.Label
-	21, // 6: taskraft.fsm.TaskRecord.on_success:type_name -> taskraft.fsm.TaskSpec
-	21, // 7: taskraft.fsm.TaskRecord.on_dead:type_name -> taskraft.fsm.TaskSpec
-	21, // 8: taskraft.fsm.BatchRecord.follow_up:type_name -> taskraft.fsm.TaskSpec
-	21, // 9: taskraft.fsm.BatchRecord.on_success:type_name -> taskraft.fsm.TaskSpec
-	21, // 10: taskraft.fsm.ChunkRecord.tasks:type_name -> taskraft.fsm.TaskSpec
-	22, // 11: taskraft.fsm.QueueRecord.settings:type_name -> taskraft.fsm.QueueSettings
-	23, // 12: taskraft.fsm.SessionRecord.queues:type_name -> taskraft.fsm.QueueWeight
-	18, // 13: taskraft.fsm.SessionRecord.labels:type_name -> taskraft.fsm.SessionRecord.LabelsEntry
-	12, // 14: taskraft.fsm.ClientRecord.calls:type_name -> taskraft.fsm.CallRecord
-	24, // 15: taskraft.fsm.MemberRecord.member:type_name -> taskraft.fsm.SetMember
-	21, // 16: taskraft.fsm.ScheduleRecord.task:type_name -> taskraft.fsm.TaskSpec
-	25, // 17: taskraft.fsm.SweepRecord.what:type_name -> taskraft.fsm.TaskFilter
-	0,  // 18: taskraft.fsm.Record.meta:type_name -> taskraft.fsm.Meta
-	4,  // 19: taskraft.fsm.Record.task:type_name -> taskraft.fsm.TaskRecord
-	8,  // 20: taskraft.fsm.Record.queue:type_name -> taskraft.fsm.QueueRecord
-	9,  // 21: taskraft.fsm.Record.session:type_name -> taskraft.fsm.SessionRecord
-	10, // 22: taskraft.fsm.Record.worker:type_name -> taskraft.fsm.WorkerRecord
-	11, // 23: taskraft.fsm.Record.request:type_name -> taskraft.fsm.RequestRecord
-	13, // 24: taskraft.fsm.Record.client:type_name -> taskraft.fsm.ClientRecord
-	14, // 25: taskraft.fsm.Record.member:type_name -> taskraft.fsm.MemberRecord
-	16, // 26: taskraft.fsm.Record.sweep:type_name -> taskraft.fsm.SweepRecord
-	5,  // 27: taskraft.fsm.Record.batch:type_name -> taskraft.fsm.BatchRecord
-	6,  // 28: taskraft.fsm.Record.chunk:type_name -> taskraft.fsm.ChunkRecord
-	7,  // 29: taskraft.fsm.Record.release:type_name -> taskraft.fsm.ReleaseRecord
-	15, // 30: taskraft.fsm.Record.schedule:type_name -> taskraft.fsm.ScheduleRecord
-	31, // [31:31] is the sub-list for method output_type
-	31, // [31:31] is the sub-list for method input_type
-	31, // [31:31] is the sub-list for extension type_name
-	31, // [31:31] is the sub-list for extension extendee
-	0,  // [0:31] is the sub-list for field type_name
+	23, // 4: taskraft.fsm.TaskRecord.require:type_name -> taskraft.fsm.Label
+	23, // 5: taskraft.fsm.TaskRecord.labels:type_name -> taskraft.fsm.Label
+	8,  // 6: taskraft.fsm.TaskRecord.broadcast:type_name -> taskraft.fsm.BroadcastRecord
+	9,  // 7: taskraft.fsm.TaskRecord.target:type_name -> taskraft.fsm.TargetRecord
+	24, // 8: taskraft.fsm.TaskRecord.on_success:type_name -> taskraft.fsm.TaskSpec
+	24, // 9: taskraft.fsm.TaskRecord.on_dead:type_name -> taskraft.fsm.TaskSpec
+	24, // 10: taskraft.fsm.BatchRecord.follow_up:type_name -> taskraft.fsm.TaskSpec
+	24, // 11: taskraft.fsm.BatchRecord.on_success:type_name -> taskraft.fsm.TaskSpec
+	24, // 12: taskraft.fsm.ChunkRecord.tasks:type_name -> taskraft.fsm.TaskSpec
+	25, // 13: taskraft.fsm.BroadcastRecord.spec:type_name -> taskraft.fsm.BroadcastSpec
+	26, // 14: taskraft.fsm.QueueRecord.settings:type_name -> taskraft.fsm.QueueSettings
+	27, // 15: taskraft.fsm.SessionRecord.queues:type_name -> taskraft.fsm.QueueWeight
+	21, // 16: taskraft.fsm.SessionRecord.labels:type_name -> taskraft.fsm.SessionRecord.LabelsEntry
+	14, // 17: taskraft.fsm.ClientRecord.calls:type_name -> taskraft.fsm.CallRecord
+	28, // 18: taskraft.fsm.MemberRecord.member:type_name -> taskraft.fsm.SetMember
+	24, // 19: taskraft.fsm.ScheduleRecord.task:type_name -> taskraft.fsm.TaskSpec
+	29, // 20: taskraft.fsm.SweepRecord.what:type_name -> taskraft.fsm.TaskFilter
+	0,  // 21: taskraft.fsm.Record.meta:type_name -> taskraft.fsm.Meta
+	4,  // 22: taskraft.fsm.Record.task:type_name -> taskraft.fsm.TaskRecord
+	10, // 23: taskraft.fsm.Record.queue:type_name -> taskraft.fsm.QueueRecord
+	11, // 24: taskraft.fsm.Record.session:type_name -> taskraft.fsm.SessionRecord
+	12, // 25: taskraft.fsm.Record.worker:type_name -> taskraft.fsm.WorkerRecord
+	13, // 26: taskraft.fsm.Record.request:type_name -> taskraft.fsm.RequestRecord
+	15, // 27: taskraft.fsm.Record.client:type_name -> taskraft.fsm.ClientRecord
+	17, // 28: taskraft.fsm.Record.member:type_name -> taskraft.fsm.MemberRecord
+	19, // 29: taskraft.fsm.Record.sweep:type_name -> taskraft.fsm.SweepRecord
+	5,  // 30: taskraft.fsm.Record.batch:type_name -> taskraft.fsm.BatchRecord
+	6,  // 31: taskraft.fsm.Record.chunk:type_name -> taskraft.fsm.ChunkRecord
+	7,  // 32: taskraft.fsm.Record.release:type_name -> taskraft.fsm.ReleaseRecord
+	18, // 33: taskraft.fsm.Record.schedule:type_name -> taskraft.fsm.ScheduleRecord
+	16, // 34: taskraft.fsm.Record.push:type_name -> taskraft.fsm.PushRecord
+	35, // [35:35] is the sub-list for method output_type
+	35, // [35:35] is the sub-list for method input_type
+	35, // [35:35] is the sub-list for extension type_name
+	35, // [35:35] is the sub-list for extension extendee
+	0,  // [0:35] is the sub-list for field type_name
 }
 
 func init() { file_snapshot_proto_init() }
@@ -2813,7 +3112,7 @@ func file_snapshot_proto_init() {
 		return
 	}
 	file_log_proto_init()
-	file_snapshot_proto_msgTypes[17].OneofWrappers = []any{
+	file_snapshot_proto_msgTypes[20].OneofWrappers = []any{
 		(*Record_Meta)(nil),
 		(*Record_Task)(nil),
 		(*Record_Queue)(nil),
@@ -2827,6 +3126,7 @@ func file_snapshot_proto_init() {
 		(*Record_Chunk)(nil),
 		(*Record_Release)(nil),
 		(*Record_Schedule)(nil),
+		(*Record_Push)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2834,7 +3134,7 @@ func file_snapshot_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_snapshot_proto_rawDesc), len(file_snapshot_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   19,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

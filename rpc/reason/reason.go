@@ -76,6 +76,8 @@ const (
 	// NotTerminal: FAILED_PRECONDITION. Only a task that has ended can be deleted,
 	// and only a DEAD or CANCELLED one retried.
 	NotTerminal = "NOT_TERMINAL"
+	// NotBroadcast: FAILED_PRECONDITION. The task is not a broadcast.
+	NotBroadcast = "NOT_BROADCAST"
 	// QueueNotFound: NOT_FOUND. No task was ever submitted to this queue and
 	// nothing was set on it.
 	QueueNotFound = "QUEUE_NOT_FOUND"
@@ -147,6 +149,8 @@ const (
 	// WorkerBusy: FAILED_PRECONDITION. The worker holds tasks: drain it first, or
 	// remove it by force.
 	WorkerBusy = "WORKER_BUSY"
+	// PushesFull: RESOURCE_EXHAUSTED. The list of push workers is as long as it can be.
+	PushesFull = "PUSHES_FULL"
 	// NoSession: FAILED_PRECONDITION. The worker has no session here: attach, or
 	// request a task, first.
 	NoSession = "NO_SESSION"

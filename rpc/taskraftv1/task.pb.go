@@ -238,6 +238,64 @@ func (OutputStream) EnumDescriptor() ([]byte, []int) {
 	return file_task_proto_rawDescGZIP(), []int{3}
 }
 
+type TargetState int32
+
+const (
+	TargetState_TARGET_STATE_UNSPECIFIED TargetState = 0
+	TargetState_TARGET_PENDING           TargetState = 1 // waits for its worker's slot, or for the next attempt
+	TargetState_TARGET_DELIVERED         TargetState = 2 // its worker has it
+	TargetState_TARGET_ACKED             TargetState = 3
+	TargetState_TARGET_FAILED            TargetState = 4 // no attempt is left, it was cancelled, or the deadline has passed
+	TargetState_TARGET_GONE              TargetState = 5 // its worker has no session; until the deadline it may return
+)
+
+// Enum value maps for TargetState.
+var (
+	TargetState_name = map[int32]string{
+		0: "TARGET_STATE_UNSPECIFIED",
+		1: "TARGET_PENDING",
+		2: "TARGET_DELIVERED",
+		3: "TARGET_ACKED",
+		4: "TARGET_FAILED",
+		5: "TARGET_GONE",
+	}
+	TargetState_value = map[string]int32{
+		"TARGET_STATE_UNSPECIFIED": 0,
+		"TARGET_PENDING":           1,
+		"TARGET_DELIVERED":         2,
+		"TARGET_ACKED":             3,
+		"TARGET_FAILED":            4,
+		"TARGET_GONE":              5,
+	}
+)
+
+func (x TargetState) Enum() *TargetState {
+	p := new(TargetState)
+	*p = x
+	return p
+}
+
+func (x TargetState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (TargetState) Descriptor() protoreflect.EnumDescriptor {
+	return file_task_proto_enumTypes[4].Descriptor()
+}
+
+func (TargetState) Type() protoreflect.EnumType {
+	return &file_task_proto_enumTypes[4]
+}
+
+func (x TargetState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use TargetState.Descriptor instead.
+func (TargetState) EnumDescriptor() ([]byte, []int) {
+	return file_task_proto_rawDescGZIP(), []int{4}
+}
+
 type Consistency int32
 
 const (
@@ -271,11 +329,11 @@ func (x Consistency) String() string {
 }
 
 func (Consistency) Descriptor() protoreflect.EnumDescriptor {
-	return file_task_proto_enumTypes[4].Descriptor()
+	return file_task_proto_enumTypes[5].Descriptor()
 }
 
 func (Consistency) Type() protoreflect.EnumType {
-	return &file_task_proto_enumTypes[4]
+	return &file_task_proto_enumTypes[5]
 }
 
 func (x Consistency) Number() protoreflect.EnumNumber {
@@ -284,7 +342,7 @@ func (x Consistency) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Consistency.Descriptor instead.
 func (Consistency) EnumDescriptor() ([]byte, []int) {
-	return file_task_proto_rawDescGZIP(), []int{4}
+	return file_task_proto_rawDescGZIP(), []int{5}
 }
 
 // Outcome is the closed set of answers to a completion, failure, release or cancel.
@@ -342,11 +400,11 @@ func (x Outcome) String() string {
 }
 
 func (Outcome) Descriptor() protoreflect.EnumDescriptor {
-	return file_task_proto_enumTypes[5].Descriptor()
+	return file_task_proto_enumTypes[6].Descriptor()
 }
 
 func (Outcome) Type() protoreflect.EnumType {
-	return &file_task_proto_enumTypes[5]
+	return &file_task_proto_enumTypes[6]
 }
 
 func (x Outcome) Number() protoreflect.EnumNumber {
@@ -355,7 +413,7 @@ func (x Outcome) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Outcome.Descriptor instead.
 func (Outcome) EnumDescriptor() ([]byte, []int) {
-	return file_task_proto_rawDescGZIP(), []int{5}
+	return file_task_proto_rawDescGZIP(), []int{6}
 }
 
 // Position says how fresh an answer is. A client never goes back in (term, index)
@@ -588,8 +646,9 @@ type TaskSpec struct {
 	// Submitted in the very log entry in which this task SUCCEEDED, or is DEAD; once,
 	// also when it is retried. At most 100 and 128 KiB each, without request_id,
 	// unique_key, parents and follow-ups of their own.
-	OnSuccess []*TaskSpec `protobuf:"bytes,33,rep,name=on_success,json=onSuccess,proto3" json:"on_success,omitempty"`
-	OnDead    []*TaskSpec `protobuf:"bytes,34,rep,name=on_dead,json=onDead,proto3" json:"on_dead,omitempty"`
+	OnSuccess []*TaskSpec    `protobuf:"bytes,33,rep,name=on_success,json=onSuccess,proto3" json:"on_success,omitempty"`
+	OnDead    []*TaskSpec    `protobuf:"bytes,34,rep,name=on_dead,json=onDead,proto3" json:"on_dead,omitempty"`
+	Broadcast *BroadcastSpec `protobuf:"bytes,50,opt,name=broadcast,proto3" json:"broadcast,omitempty"` // for every matching worker instead of one
 	// A command line instead of kind and payload, as in touch "my file": it is split
 	// into words by a shell's rules for quotes, and no shell ever runs. What the table
 	// keeps is kind command and its argv.
@@ -800,6 +859,13 @@ func (x *TaskSpec) GetOnDead() []*TaskSpec {
 	return nil
 }
 
+func (x *TaskSpec) GetBroadcast() *BroadcastSpec {
+	if x != nil {
+		return x.Broadcast
+	}
+	return nil
+}
+
 func (x *TaskSpec) GetCmd() string {
 	if x != nil {
 		return x.Cmd
@@ -823,6 +889,75 @@ func (*TaskSpec_Delay) isTaskSpec_Start() {}
 
 func (*TaskSpec_RunAt) isTaskSpec_Start() {}
 
+// BroadcastSpec makes a task one that every matching worker carries out.
+type BroadcastSpec struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Selector      map[string]string      `protobuf:"bytes,1,rep,name=selector,proto3" json:"selector,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // labels of a worker; none: every worker
+	Require       uint32                 `protobuf:"varint,2,opt,name=require,proto3" json:"require,omitempty"`                                                                            // acknowledgements that make it SUCCEEDED; 0: from all
+	Deadline      *durationpb.Duration   `protobuf:"bytes,3,opt,name=deadline,proto3" json:"deadline,omitempty"`                                                                           // from its start; default two timeouts, at least 10 min
+	LateJoiners   bool                   `protobuf:"varint,4,opt,name=late_joiners,json=lateJoiners,proto3" json:"late_joiners,omitempty"`                                                 // who joins before the deadline is a target, too
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BroadcastSpec) Reset() {
+	*x = BroadcastSpec{}
+	mi := &file_task_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BroadcastSpec) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BroadcastSpec) ProtoMessage() {}
+
+func (x *BroadcastSpec) ProtoReflect() protoreflect.Message {
+	mi := &file_task_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BroadcastSpec.ProtoReflect.Descriptor instead.
+func (*BroadcastSpec) Descriptor() ([]byte, []int) {
+	return file_task_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *BroadcastSpec) GetSelector() map[string]string {
+	if x != nil {
+		return x.Selector
+	}
+	return nil
+}
+
+func (x *BroadcastSpec) GetRequire() uint32 {
+	if x != nil {
+		return x.Require
+	}
+	return 0
+}
+
+func (x *BroadcastSpec) GetDeadline() *durationpb.Duration {
+	if x != nil {
+		return x.Deadline
+	}
+	return nil
+}
+
+func (x *BroadcastSpec) GetLateJoiners() bool {
+	if x != nil {
+		return x.LateJoiners
+	}
+	return false
+}
+
 // Attempt is the execution that holds, or last held, the task.
 type Attempt struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -837,7 +972,7 @@ type Attempt struct {
 
 func (x *Attempt) Reset() {
 	*x = Attempt{}
-	mi := &file_task_proto_msgTypes[4]
+	mi := &file_task_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -849,7 +984,7 @@ func (x *Attempt) String() string {
 func (*Attempt) ProtoMessage() {}
 
 func (x *Attempt) ProtoReflect() protoreflect.Message {
-	mi := &file_task_proto_msgTypes[4]
+	mi := &file_task_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -862,7 +997,7 @@ func (x *Attempt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attempt.ProtoReflect.Descriptor instead.
 func (*Attempt) Descriptor() ([]byte, []int) {
-	return file_task_proto_rawDescGZIP(), []int{4}
+	return file_task_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Attempt) GetNumber() uint32 {
@@ -915,7 +1050,7 @@ type EndedAttempt struct {
 
 func (x *EndedAttempt) Reset() {
 	*x = EndedAttempt{}
-	mi := &file_task_proto_msgTypes[5]
+	mi := &file_task_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -927,7 +1062,7 @@ func (x *EndedAttempt) String() string {
 func (*EndedAttempt) ProtoMessage() {}
 
 func (x *EndedAttempt) ProtoReflect() protoreflect.Message {
-	mi := &file_task_proto_msgTypes[5]
+	mi := &file_task_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -940,7 +1075,7 @@ func (x *EndedAttempt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndedAttempt.ProtoReflect.Descriptor instead.
 func (*EndedAttempt) Descriptor() ([]byte, []int) {
-	return file_task_proto_rawDescGZIP(), []int{5}
+	return file_task_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *EndedAttempt) GetFence() uint64 {
@@ -1000,7 +1135,7 @@ type Superseded struct {
 
 func (x *Superseded) Reset() {
 	*x = Superseded{}
-	mi := &file_task_proto_msgTypes[6]
+	mi := &file_task_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1012,7 +1147,7 @@ func (x *Superseded) String() string {
 func (*Superseded) ProtoMessage() {}
 
 func (x *Superseded) ProtoReflect() protoreflect.Message {
-	mi := &file_task_proto_msgTypes[6]
+	mi := &file_task_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1025,7 +1160,7 @@ func (x *Superseded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Superseded.ProtoReflect.Descriptor instead.
 func (*Superseded) Descriptor() ([]byte, []int) {
-	return file_task_proto_rawDescGZIP(), []int{6}
+	return file_task_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Superseded) GetFence() uint64 {
@@ -1096,6 +1231,8 @@ type Task struct {
 	FollowsBatch      uint64                 `protobuf:"varint,33,opt,name=follows_batch,json=followsBatch,proto3" json:"follows_batch,omitempty"` // the batch whose end submitted it
 	Schedule          string                 `protobuf:"bytes,41,opt,name=schedule,proto3" json:"schedule,omitempty"`                              // the schedule that submitted it
 	FireTime          *timestamppb.Timestamp `protobuf:"bytes,42,opt,name=fire_time,json=fireTime,proto3" json:"fire_time,omitempty"`              // the nominal time for which it did; unset when triggered
+	Broadcast         *BroadcastState        `protobuf:"bytes,50,opt,name=broadcast,proto3" json:"broadcast,omitempty"`                            // of a broadcast
+	TargetOf          *TargetOf              `protobuf:"bytes,51,opt,name=target_of,json=targetOf,proto3" json:"target_of,omitempty"`              // of a task that is a broadcast's target
 	Progress          *Progress              `protobuf:"bytes,60,opt,name=progress,proto3" json:"progress,omitempty"`                              // of the present attempt, if it said any; only the leader knows
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
@@ -1103,7 +1240,7 @@ type Task struct {
 
 func (x *Task) Reset() {
 	*x = Task{}
-	mi := &file_task_proto_msgTypes[7]
+	mi := &file_task_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1115,7 +1252,7 @@ func (x *Task) String() string {
 func (*Task) ProtoMessage() {}
 
 func (x *Task) ProtoReflect() protoreflect.Message {
-	mi := &file_task_proto_msgTypes[7]
+	mi := &file_task_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1128,7 +1265,7 @@ func (x *Task) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Task.ProtoReflect.Descriptor instead.
 func (*Task) Descriptor() ([]byte, []int) {
-	return file_task_proto_rawDescGZIP(), []int{7}
+	return file_task_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Task) GetId() uint64 {
@@ -1299,6 +1436,20 @@ func (x *Task) GetFireTime() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Task) GetBroadcast() *BroadcastState {
+	if x != nil {
+		return x.Broadcast
+	}
+	return nil
+}
+
+func (x *Task) GetTargetOf() *TargetOf {
+	if x != nil {
+		return x.TargetOf
+	}
+	return nil
+}
+
 func (x *Task) GetProgress() *Progress {
 	if x != nil {
 		return x.Progress
@@ -1322,7 +1473,7 @@ type Progress struct {
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_task_proto_msgTypes[8]
+	mi := &file_task_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1334,7 +1485,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_task_proto_msgTypes[8]
+	mi := &file_task_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1347,7 +1498,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_task_proto_rawDescGZIP(), []int{8}
+	return file_task_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Progress) GetTask() uint64 {
@@ -1416,7 +1567,7 @@ type OutputChunk struct {
 
 func (x *OutputChunk) Reset() {
 	*x = OutputChunk{}
-	mi := &file_task_proto_msgTypes[9]
+	mi := &file_task_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1428,7 +1579,7 @@ func (x *OutputChunk) String() string {
 func (*OutputChunk) ProtoMessage() {}
 
 func (x *OutputChunk) ProtoReflect() protoreflect.Message {
-	mi := &file_task_proto_msgTypes[9]
+	mi := &file_task_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1441,7 +1592,7 @@ func (x *OutputChunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OutputChunk.ProtoReflect.Descriptor instead.
 func (*OutputChunk) Descriptor() ([]byte, []int) {
-	return file_task_proto_rawDescGZIP(), []int{9}
+	return file_task_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *OutputChunk) GetTask() uint64 {
@@ -1493,6 +1644,421 @@ func (x *OutputChunk) GetEnd() bool {
 	return false
 }
 
+// BroadcastState counts a broadcast's targets.
+type BroadcastState struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Targets       uint32                 `protobuf:"varint,1,opt,name=targets,proto3" json:"targets,omitempty"`
+	Acked         uint32                 `protobuf:"varint,2,opt,name=acked,proto3" json:"acked,omitempty"`
+	Failed        uint32                 `protobuf:"varint,3,opt,name=failed,proto3" json:"failed,omitempty"`
+	Open          uint32                 `protobuf:"varint,4,opt,name=open,proto3" json:"open,omitempty"`        // that have not ended
+	Deadline      *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=deadline,proto3" json:"deadline,omitempty"` // unset before its start
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BroadcastState) Reset() {
+	*x = BroadcastState{}
+	mi := &file_task_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BroadcastState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BroadcastState) ProtoMessage() {}
+
+func (x *BroadcastState) ProtoReflect() protoreflect.Message {
+	mi := &file_task_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BroadcastState.ProtoReflect.Descriptor instead.
+func (*BroadcastState) Descriptor() ([]byte, []int) {
+	return file_task_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *BroadcastState) GetTargets() uint32 {
+	if x != nil {
+		return x.Targets
+	}
+	return 0
+}
+
+func (x *BroadcastState) GetAcked() uint32 {
+	if x != nil {
+		return x.Acked
+	}
+	return 0
+}
+
+func (x *BroadcastState) GetFailed() uint32 {
+	if x != nil {
+		return x.Failed
+	}
+	return 0
+}
+
+func (x *BroadcastState) GetOpen() uint32 {
+	if x != nil {
+		return x.Open
+	}
+	return 0
+}
+
+func (x *BroadcastState) GetDeadline() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Deadline
+	}
+	return nil
+}
+
+// TargetOf says whose target a task is.
+type TargetOf struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Broadcast     uint64                 `protobuf:"varint,1,opt,name=broadcast,proto3" json:"broadcast,omitempty"` // the task id of the broadcast
+	WorkerId      string                 `protobuf:"bytes,2,opt,name=worker_id,json=workerId,proto3" json:"worker_id,omitempty"`
+	Deadline      *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=deadline,proto3" json:"deadline,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TargetOf) Reset() {
+	*x = TargetOf{}
+	mi := &file_task_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TargetOf) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TargetOf) ProtoMessage() {}
+
+func (x *TargetOf) ProtoReflect() protoreflect.Message {
+	mi := &file_task_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TargetOf.ProtoReflect.Descriptor instead.
+func (*TargetOf) Descriptor() ([]byte, []int) {
+	return file_task_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *TargetOf) GetBroadcast() uint64 {
+	if x != nil {
+		return x.Broadcast
+	}
+	return 0
+}
+
+func (x *TargetOf) GetWorkerId() string {
+	if x != nil {
+		return x.WorkerId
+	}
+	return ""
+}
+
+func (x *TargetOf) GetDeadline() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Deadline
+	}
+	return nil
+}
+
+// Target is a broadcast's part for one worker: a task of its own.
+type Target struct {
+	state             protoimpl.MessageState `protogen:"open.v1"`
+	WorkerId          string                 `protobuf:"bytes,1,opt,name=worker_id,json=workerId,proto3" json:"worker_id,omitempty"`
+	State             TargetState            `protobuf:"varint,2,opt,name=state,proto3,enum=taskraft.v1.TargetState" json:"state,omitempty"`
+	Task              uint64                 `protobuf:"varint,3,opt,name=task,proto3" json:"task,omitempty"`
+	Attempts          uint32                 `protobuf:"varint,4,opt,name=attempts,proto3" json:"attempts,omitempty"`
+	Failures          uint32                 `protobuf:"varint,5,opt,name=failures,proto3" json:"failures,omitempty"`
+	Fence             uint64                 `protobuf:"varint,6,opt,name=fence,proto3" json:"fence,omitempty"` // of the present attempt, or the last
+	Result            []byte                 `protobuf:"bytes,7,opt,name=result,proto3" json:"result,omitempty"`
+	ResultContentType string                 `protobuf:"bytes,8,opt,name=result_content_type,json=resultContentType,proto3" json:"result_content_type,omitempty"`
+	Error             string                 `protobuf:"bytes,9,opt,name=error,proto3" json:"error,omitempty"`
+	Reason            string                 `protobuf:"bytes,10,opt,name=reason,proto3" json:"reason,omitempty"`
+	StartTime         *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"` // of the present attempt
+	FinishTime        *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=finish_time,json=finishTime,proto3" json:"finish_time,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *Target) Reset() {
+	*x = Target{}
+	mi := &file_task_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Target) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Target) ProtoMessage() {}
+
+func (x *Target) ProtoReflect() protoreflect.Message {
+	mi := &file_task_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Target.ProtoReflect.Descriptor instead.
+func (*Target) Descriptor() ([]byte, []int) {
+	return file_task_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Target) GetWorkerId() string {
+	if x != nil {
+		return x.WorkerId
+	}
+	return ""
+}
+
+func (x *Target) GetState() TargetState {
+	if x != nil {
+		return x.State
+	}
+	return TargetState_TARGET_STATE_UNSPECIFIED
+}
+
+func (x *Target) GetTask() uint64 {
+	if x != nil {
+		return x.Task
+	}
+	return 0
+}
+
+func (x *Target) GetAttempts() uint32 {
+	if x != nil {
+		return x.Attempts
+	}
+	return 0
+}
+
+func (x *Target) GetFailures() uint32 {
+	if x != nil {
+		return x.Failures
+	}
+	return 0
+}
+
+func (x *Target) GetFence() uint64 {
+	if x != nil {
+		return x.Fence
+	}
+	return 0
+}
+
+func (x *Target) GetResult() []byte {
+	if x != nil {
+		return x.Result
+	}
+	return nil
+}
+
+func (x *Target) GetResultContentType() string {
+	if x != nil {
+		return x.ResultContentType
+	}
+	return ""
+}
+
+func (x *Target) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+func (x *Target) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Target) GetStartTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartTime
+	}
+	return nil
+}
+
+func (x *Target) GetFinishTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.FinishTime
+	}
+	return nil
+}
+
+type GetBroadcastRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`                             // the task id
+	PageSize      int32                  `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"` // of targets; default 100, at most 1,000; a page is at most about 4 MiB
+	PageToken     string                 `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	Consistency   Consistency            `protobuf:"varint,4,opt,name=consistency,proto3,enum=taskraft.v1.Consistency" json:"consistency,omitempty"`
+	MinIndex      uint64                 `protobuf:"varint,5,opt,name=min_index,json=minIndex,proto3" json:"min_index,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetBroadcastRequest) Reset() {
+	*x = GetBroadcastRequest{}
+	mi := &file_task_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetBroadcastRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetBroadcastRequest) ProtoMessage() {}
+
+func (x *GetBroadcastRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_task_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetBroadcastRequest.ProtoReflect.Descriptor instead.
+func (*GetBroadcastRequest) Descriptor() ([]byte, []int) {
+	return file_task_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *GetBroadcastRequest) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *GetBroadcastRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *GetBroadcastRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+func (x *GetBroadcastRequest) GetConsistency() Consistency {
+	if x != nil {
+		return x.Consistency
+	}
+	return Consistency_CONSISTENCY_UNSPECIFIED
+}
+
+func (x *GetBroadcastRequest) GetMinIndex() uint64 {
+	if x != nil {
+		return x.MinIndex
+	}
+	return 0
+}
+
+type GetBroadcastResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Task          *Task                  `protobuf:"bytes,1,opt,name=task,proto3" json:"task,omitempty"`
+	Targets       []*Target              `protobuf:"bytes,2,rep,name=targets,proto3" json:"targets,omitempty"` // in the order in which they were made
+	NextPageToken string                 `protobuf:"bytes,3,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	Position      *Position              `protobuf:"bytes,4,opt,name=position,proto3" json:"position,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetBroadcastResponse) Reset() {
+	*x = GetBroadcastResponse{}
+	mi := &file_task_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetBroadcastResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetBroadcastResponse) ProtoMessage() {}
+
+func (x *GetBroadcastResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_task_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetBroadcastResponse.ProtoReflect.Descriptor instead.
+func (*GetBroadcastResponse) Descriptor() ([]byte, []int) {
+	return file_task_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *GetBroadcastResponse) GetTask() *Task {
+	if x != nil {
+		return x.Task
+	}
+	return nil
+}
+
+func (x *GetBroadcastResponse) GetTargets() []*Target {
+	if x != nil {
+		return x.Targets
+	}
+	return nil
+}
+
+func (x *GetBroadcastResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+func (x *GetBroadcastResponse) GetPosition() *Position {
+	if x != nil {
+		return x.Position
+	}
+	return nil
+}
+
 type SubmitTaskRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Task          *TaskSpec              `protobuf:"bytes,1,opt,name=task,proto3" json:"task,omitempty"`
@@ -1503,7 +2069,7 @@ type SubmitTaskRequest struct {
 
 func (x *SubmitTaskRequest) Reset() {
 	*x = SubmitTaskRequest{}
-	mi := &file_task_proto_msgTypes[10]
+	mi := &file_task_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1515,7 +2081,7 @@ func (x *SubmitTaskRequest) String() string {
 func (*SubmitTaskRequest) ProtoMessage() {}
 
 func (x *SubmitTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_task_proto_msgTypes[10]
+	mi := &file_task_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1528,7 +2094,7 @@ func (x *SubmitTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitTaskRequest.ProtoReflect.Descriptor instead.
 func (*SubmitTaskRequest) Descriptor() ([]byte, []int) {
-	return file_task_proto_rawDescGZIP(), []int{10}
+	return file_task_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *SubmitTaskRequest) GetTask() *TaskSpec {
@@ -1556,7 +2122,7 @@ type SubmitTaskResponse struct {
 
 func (x *SubmitTaskResponse) Reset() {
 	*x = SubmitTaskResponse{}
-	mi := &file_task_proto_msgTypes[11]
+	mi := &file_task_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1568,7 +2134,7 @@ func (x *SubmitTaskResponse) String() string {
 func (*SubmitTaskResponse) ProtoMessage() {}
 
 func (x *SubmitTaskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_task_proto_msgTypes[11]
+	mi := &file_task_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1581,7 +2147,7 @@ func (x *SubmitTaskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitTaskResponse.ProtoReflect.Descriptor instead.
 func (*SubmitTaskResponse) Descriptor() ([]byte, []int) {
-	return file_task_proto_rawDescGZIP(), []int{11}
+	return file_task_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *SubmitTaskResponse) GetId() uint64 {
@@ -1615,7 +2181,7 @@ type SubmitTasksRequest struct {
 
 func (x *SubmitTasksRequest) Reset() {
 	*x = SubmitTasksRequest{}
-	mi := &file_task_proto_msgTypes[12]
+	mi := &file_task_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1627,7 +2193,7 @@ func (x *SubmitTasksRequest) String() string {
 func (*SubmitTasksRequest) ProtoMessage() {}
 
 func (x *SubmitTasksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_task_proto_msgTypes[12]
+	mi := &file_task_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1640,7 +2206,7 @@ func (x *SubmitTasksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitTasksRequest.ProtoReflect.Descriptor instead.
 func (*SubmitTasksRequest) Descriptor() ([]byte, []int) {
-	return file_task_proto_rawDescGZIP(), []int{12}
+	return file_task_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *SubmitTasksRequest) GetTasks() []*TaskSpec {
@@ -1668,7 +2234,7 @@ type SubmitTasksResponse struct {
 
 func (x *SubmitTasksResponse) Reset() {
 	*x = SubmitTasksResponse{}
-	mi := &file_task_proto_msgTypes[13]
+	mi := &file_task_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1680,7 +2246,7 @@ func (x *SubmitTasksResponse) String() string {
 func (*SubmitTasksResponse) ProtoMessage() {}
 
 func (x *SubmitTasksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_task_proto_msgTypes[13]
+	mi := &file_task_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1693,7 +2259,7 @@ func (x *SubmitTasksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitTasksResponse.ProtoReflect.Descriptor instead.
 func (*SubmitTasksResponse) Descriptor() ([]byte, []int) {
-	return file_task_proto_rawDescGZIP(), []int{13}
+	return file_task_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *SubmitTasksResponse) GetIds() []uint64 {
@@ -1728,7 +2294,7 @@ type GetTaskRequest struct {
 
 func (x *GetTaskRequest) Reset() {
 	*x = GetTaskRequest{}
-	mi := &file_task_proto_msgTypes[14]
+	mi := &file_task_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1740,7 +2306,7 @@ func (x *GetTaskRequest) String() string {
 func (*GetTaskRequest) ProtoMessage() {}
 
 func (x *GetTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_task_proto_msgTypes[14]
+	mi := &file_task_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1753,7 +2319,7 @@ func (x *GetTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTaskRequest.ProtoReflect.Descriptor instead.
 func (*GetTaskRequest) Descriptor() ([]byte, []int) {
-	return file_task_proto_rawDescGZIP(), []int{14}
+	return file_task_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *GetTaskRequest) GetId() uint64 {
@@ -1787,7 +2353,7 @@ type GetTaskResponse struct {
 
 func (x *GetTaskResponse) Reset() {
 	*x = GetTaskResponse{}
-	mi := &file_task_proto_msgTypes[15]
+	mi := &file_task_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1799,7 +2365,7 @@ func (x *GetTaskResponse) String() string {
 func (*GetTaskResponse) ProtoMessage() {}
 
 func (x *GetTaskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_task_proto_msgTypes[15]
+	mi := &file_task_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1812,7 +2378,7 @@ func (x *GetTaskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTaskResponse.ProtoReflect.Descriptor instead.
 func (*GetTaskResponse) Descriptor() ([]byte, []int) {
-	return file_task_proto_rawDescGZIP(), []int{15}
+	return file_task_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *GetTaskResponse) GetTask() *Task {
@@ -1844,7 +2410,7 @@ type ListTasksRequest struct {
 
 func (x *ListTasksRequest) Reset() {
 	*x = ListTasksRequest{}
-	mi := &file_task_proto_msgTypes[16]
+	mi := &file_task_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1856,7 +2422,7 @@ func (x *ListTasksRequest) String() string {
 func (*ListTasksRequest) ProtoMessage() {}
 
 func (x *ListTasksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_task_proto_msgTypes[16]
+	mi := &file_task_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1869,7 +2435,7 @@ func (x *ListTasksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTasksRequest.ProtoReflect.Descriptor instead.
 func (*ListTasksRequest) Descriptor() ([]byte, []int) {
-	return file_task_proto_rawDescGZIP(), []int{16}
+	return file_task_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ListTasksRequest) GetPageSize() int32 {
@@ -1918,7 +2484,7 @@ type ListTasksResponse struct {
 
 func (x *ListTasksResponse) Reset() {
 	*x = ListTasksResponse{}
-	mi := &file_task_proto_msgTypes[17]
+	mi := &file_task_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1930,7 +2496,7 @@ func (x *ListTasksResponse) String() string {
 func (*ListTasksResponse) ProtoMessage() {}
 
 func (x *ListTasksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_task_proto_msgTypes[17]
+	mi := &file_task_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1943,7 +2509,7 @@ func (x *ListTasksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTasksResponse.ProtoReflect.Descriptor instead.
 func (*ListTasksResponse) Descriptor() ([]byte, []int) {
-	return file_task_proto_rawDescGZIP(), []int{17}
+	return file_task_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ListTasksResponse) GetTasks() []*Task {
@@ -1978,7 +2544,7 @@ type CancelTaskRequest struct {
 
 func (x *CancelTaskRequest) Reset() {
 	*x = CancelTaskRequest{}
-	mi := &file_task_proto_msgTypes[18]
+	mi := &file_task_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1990,7 +2556,7 @@ func (x *CancelTaskRequest) String() string {
 func (*CancelTaskRequest) ProtoMessage() {}
 
 func (x *CancelTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_task_proto_msgTypes[18]
+	mi := &file_task_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2003,7 +2569,7 @@ func (x *CancelTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelTaskRequest.ProtoReflect.Descriptor instead.
 func (*CancelTaskRequest) Descriptor() ([]byte, []int) {
-	return file_task_proto_rawDescGZIP(), []int{18}
+	return file_task_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *CancelTaskRequest) GetId() uint64 {
@@ -2038,7 +2604,7 @@ type CancelTaskResponse struct {
 
 func (x *CancelTaskResponse) Reset() {
 	*x = CancelTaskResponse{}
-	mi := &file_task_proto_msgTypes[19]
+	mi := &file_task_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2050,7 +2616,7 @@ func (x *CancelTaskResponse) String() string {
 func (*CancelTaskResponse) ProtoMessage() {}
 
 func (x *CancelTaskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_task_proto_msgTypes[19]
+	mi := &file_task_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2063,7 +2629,7 @@ func (x *CancelTaskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelTaskResponse.ProtoReflect.Descriptor instead.
 func (*CancelTaskResponse) Descriptor() ([]byte, []int) {
-	return file_task_proto_rawDescGZIP(), []int{19}
+	return file_task_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *CancelTaskResponse) GetOutcome() Outcome {
@@ -2099,7 +2665,7 @@ type CancelTasksRequest struct {
 
 func (x *CancelTasksRequest) Reset() {
 	*x = CancelTasksRequest{}
-	mi := &file_task_proto_msgTypes[20]
+	mi := &file_task_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2111,7 +2677,7 @@ func (x *CancelTasksRequest) String() string {
 func (*CancelTasksRequest) ProtoMessage() {}
 
 func (x *CancelTasksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_task_proto_msgTypes[20]
+	mi := &file_task_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2124,7 +2690,7 @@ func (x *CancelTasksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelTasksRequest.ProtoReflect.Descriptor instead.
 func (*CancelTasksRequest) Descriptor() ([]byte, []int) {
-	return file_task_proto_rawDescGZIP(), []int{20}
+	return file_task_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *CancelTasksRequest) GetFilter() string {
@@ -2166,7 +2732,7 @@ type CancelTasksResponse struct {
 
 func (x *CancelTasksResponse) Reset() {
 	*x = CancelTasksResponse{}
-	mi := &file_task_proto_msgTypes[21]
+	mi := &file_task_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2178,7 +2744,7 @@ func (x *CancelTasksResponse) String() string {
 func (*CancelTasksResponse) ProtoMessage() {}
 
 func (x *CancelTasksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_task_proto_msgTypes[21]
+	mi := &file_task_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2191,7 +2757,7 @@ func (x *CancelTasksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelTasksResponse.ProtoReflect.Descriptor instead.
 func (*CancelTasksResponse) Descriptor() ([]byte, []int) {
-	return file_task_proto_rawDescGZIP(), []int{21}
+	return file_task_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *CancelTasksResponse) GetSweep() uint64 {
@@ -2232,7 +2798,7 @@ type Sweep struct {
 
 func (x *Sweep) Reset() {
 	*x = Sweep{}
-	mi := &file_task_proto_msgTypes[22]
+	mi := &file_task_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2244,7 +2810,7 @@ func (x *Sweep) String() string {
 func (*Sweep) ProtoMessage() {}
 
 func (x *Sweep) ProtoReflect() protoreflect.Message {
-	mi := &file_task_proto_msgTypes[22]
+	mi := &file_task_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2257,7 +2823,7 @@ func (x *Sweep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sweep.ProtoReflect.Descriptor instead.
 func (*Sweep) Descriptor() ([]byte, []int) {
-	return file_task_proto_rawDescGZIP(), []int{22}
+	return file_task_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Sweep) GetId() uint64 {
@@ -2327,7 +2893,7 @@ type GetSweepRequest struct {
 
 func (x *GetSweepRequest) Reset() {
 	*x = GetSweepRequest{}
-	mi := &file_task_proto_msgTypes[23]
+	mi := &file_task_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2339,7 +2905,7 @@ func (x *GetSweepRequest) String() string {
 func (*GetSweepRequest) ProtoMessage() {}
 
 func (x *GetSweepRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_task_proto_msgTypes[23]
+	mi := &file_task_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2352,7 +2918,7 @@ func (x *GetSweepRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSweepRequest.ProtoReflect.Descriptor instead.
 func (*GetSweepRequest) Descriptor() ([]byte, []int) {
-	return file_task_proto_rawDescGZIP(), []int{23}
+	return file_task_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *GetSweepRequest) GetId() uint64 {
@@ -2386,7 +2952,7 @@ type GetSweepResponse struct {
 
 func (x *GetSweepResponse) Reset() {
 	*x = GetSweepResponse{}
-	mi := &file_task_proto_msgTypes[24]
+	mi := &file_task_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2398,7 +2964,7 @@ func (x *GetSweepResponse) String() string {
 func (*GetSweepResponse) ProtoMessage() {}
 
 func (x *GetSweepResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_task_proto_msgTypes[24]
+	mi := &file_task_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2411,7 +2977,7 @@ func (x *GetSweepResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSweepResponse.ProtoReflect.Descriptor instead.
 func (*GetSweepResponse) Descriptor() ([]byte, []int) {
-	return file_task_proto_rawDescGZIP(), []int{24}
+	return file_task_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *GetSweepResponse) GetSweep() *Sweep {
@@ -2438,7 +3004,7 @@ type RetryTaskRequest struct {
 
 func (x *RetryTaskRequest) Reset() {
 	*x = RetryTaskRequest{}
-	mi := &file_task_proto_msgTypes[25]
+	mi := &file_task_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2450,7 +3016,7 @@ func (x *RetryTaskRequest) String() string {
 func (*RetryTaskRequest) ProtoMessage() {}
 
 func (x *RetryTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_task_proto_msgTypes[25]
+	mi := &file_task_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2463,7 +3029,7 @@ func (x *RetryTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryTaskRequest.ProtoReflect.Descriptor instead.
 func (*RetryTaskRequest) Descriptor() ([]byte, []int) {
-	return file_task_proto_rawDescGZIP(), []int{25}
+	return file_task_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *RetryTaskRequest) GetId() uint64 {
@@ -2490,7 +3056,7 @@ type RetryTaskResponse struct {
 
 func (x *RetryTaskResponse) Reset() {
 	*x = RetryTaskResponse{}
-	mi := &file_task_proto_msgTypes[26]
+	mi := &file_task_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2502,7 +3068,7 @@ func (x *RetryTaskResponse) String() string {
 func (*RetryTaskResponse) ProtoMessage() {}
 
 func (x *RetryTaskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_task_proto_msgTypes[26]
+	mi := &file_task_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2515,7 +3081,7 @@ func (x *RetryTaskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryTaskResponse.ProtoReflect.Descriptor instead.
 func (*RetryTaskResponse) Descriptor() ([]byte, []int) {
-	return file_task_proto_rawDescGZIP(), []int{26}
+	return file_task_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *RetryTaskResponse) GetTask() *Task {
@@ -2542,7 +3108,7 @@ type DeleteTaskRequest struct {
 
 func (x *DeleteTaskRequest) Reset() {
 	*x = DeleteTaskRequest{}
-	mi := &file_task_proto_msgTypes[27]
+	mi := &file_task_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2554,7 +3120,7 @@ func (x *DeleteTaskRequest) String() string {
 func (*DeleteTaskRequest) ProtoMessage() {}
 
 func (x *DeleteTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_task_proto_msgTypes[27]
+	mi := &file_task_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2567,7 +3133,7 @@ func (x *DeleteTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteTaskRequest.ProtoReflect.Descriptor instead.
 func (*DeleteTaskRequest) Descriptor() ([]byte, []int) {
-	return file_task_proto_rawDescGZIP(), []int{27}
+	return file_task_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *DeleteTaskRequest) GetId() uint64 {
@@ -2593,7 +3159,7 @@ type DeleteTaskResponse struct {
 
 func (x *DeleteTaskResponse) Reset() {
 	*x = DeleteTaskResponse{}
-	mi := &file_task_proto_msgTypes[28]
+	mi := &file_task_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2605,7 +3171,7 @@ func (x *DeleteTaskResponse) String() string {
 func (*DeleteTaskResponse) ProtoMessage() {}
 
 func (x *DeleteTaskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_task_proto_msgTypes[28]
+	mi := &file_task_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2618,7 +3184,7 @@ func (x *DeleteTaskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteTaskResponse.ProtoReflect.Descriptor instead.
 func (*DeleteTaskResponse) Descriptor() ([]byte, []int) {
-	return file_task_proto_rawDescGZIP(), []int{28}
+	return file_task_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *DeleteTaskResponse) GetPosition() *Position {
@@ -2638,7 +3204,7 @@ type WaitTaskRequest struct {
 
 func (x *WaitTaskRequest) Reset() {
 	*x = WaitTaskRequest{}
-	mi := &file_task_proto_msgTypes[29]
+	mi := &file_task_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2650,7 +3216,7 @@ func (x *WaitTaskRequest) String() string {
 func (*WaitTaskRequest) ProtoMessage() {}
 
 func (x *WaitTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_task_proto_msgTypes[29]
+	mi := &file_task_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2663,7 +3229,7 @@ func (x *WaitTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WaitTaskRequest.ProtoReflect.Descriptor instead.
 func (*WaitTaskRequest) Descriptor() ([]byte, []int) {
-	return file_task_proto_rawDescGZIP(), []int{29}
+	return file_task_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *WaitTaskRequest) GetId() uint64 {
@@ -2691,7 +3257,7 @@ type WaitTaskResponse struct {
 
 func (x *WaitTaskResponse) Reset() {
 	*x = WaitTaskResponse{}
-	mi := &file_task_proto_msgTypes[30]
+	mi := &file_task_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2703,7 +3269,7 @@ func (x *WaitTaskResponse) String() string {
 func (*WaitTaskResponse) ProtoMessage() {}
 
 func (x *WaitTaskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_task_proto_msgTypes[30]
+	mi := &file_task_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2716,7 +3282,7 @@ func (x *WaitTaskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WaitTaskResponse.ProtoReflect.Descriptor instead.
 func (*WaitTaskResponse) Descriptor() ([]byte, []int) {
-	return file_task_proto_rawDescGZIP(), []int{30}
+	return file_task_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *WaitTaskResponse) GetTask() *Task {
@@ -2750,7 +3316,7 @@ type WatchTasksRequest struct {
 
 func (x *WatchTasksRequest) Reset() {
 	*x = WatchTasksRequest{}
-	mi := &file_task_proto_msgTypes[31]
+	mi := &file_task_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2762,7 +3328,7 @@ func (x *WatchTasksRequest) String() string {
 func (*WatchTasksRequest) ProtoMessage() {}
 
 func (x *WatchTasksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_task_proto_msgTypes[31]
+	mi := &file_task_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2775,7 +3341,7 @@ func (x *WatchTasksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchTasksRequest.ProtoReflect.Descriptor instead.
 func (*WatchTasksRequest) Descriptor() ([]byte, []int) {
-	return file_task_proto_rawDescGZIP(), []int{31}
+	return file_task_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *WatchTasksRequest) GetIds() []uint64 {
@@ -2804,7 +3370,7 @@ type WatchTasksResponse struct {
 
 func (x *WatchTasksResponse) Reset() {
 	*x = WatchTasksResponse{}
-	mi := &file_task_proto_msgTypes[32]
+	mi := &file_task_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2816,7 +3382,7 @@ func (x *WatchTasksResponse) String() string {
 func (*WatchTasksResponse) ProtoMessage() {}
 
 func (x *WatchTasksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_task_proto_msgTypes[32]
+	mi := &file_task_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2829,7 +3395,7 @@ func (x *WatchTasksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchTasksResponse.ProtoReflect.Descriptor instead.
 func (*WatchTasksResponse) Descriptor() ([]byte, []int) {
-	return file_task_proto_rawDescGZIP(), []int{32}
+	return file_task_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *WatchTasksResponse) GetEnded() []*Task {
@@ -2875,7 +3441,7 @@ type FollowTaskRequest struct {
 
 func (x *FollowTaskRequest) Reset() {
 	*x = FollowTaskRequest{}
-	mi := &file_task_proto_msgTypes[33]
+	mi := &file_task_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2887,7 +3453,7 @@ func (x *FollowTaskRequest) String() string {
 func (*FollowTaskRequest) ProtoMessage() {}
 
 func (x *FollowTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_task_proto_msgTypes[33]
+	mi := &file_task_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2900,7 +3466,7 @@ func (x *FollowTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FollowTaskRequest.ProtoReflect.Descriptor instead.
 func (*FollowTaskRequest) Descriptor() ([]byte, []int) {
-	return file_task_proto_rawDescGZIP(), []int{33}
+	return file_task_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *FollowTaskRequest) GetId() uint64 {
@@ -2958,7 +3524,7 @@ type FollowTaskResponse struct {
 
 func (x *FollowTaskResponse) Reset() {
 	*x = FollowTaskResponse{}
-	mi := &file_task_proto_msgTypes[34]
+	mi := &file_task_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2970,7 +3536,7 @@ func (x *FollowTaskResponse) String() string {
 func (*FollowTaskResponse) ProtoMessage() {}
 
 func (x *FollowTaskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_task_proto_msgTypes[34]
+	mi := &file_task_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2983,7 +3549,7 @@ func (x *FollowTaskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FollowTaskResponse.ProtoReflect.Descriptor instead.
 func (*FollowTaskResponse) Descriptor() ([]byte, []int) {
-	return file_task_proto_rawDescGZIP(), []int{34}
+	return file_task_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *FollowTaskResponse) GetTask() *Task {
@@ -3041,7 +3607,7 @@ const file_task_proto_rawDesc = "" +
 	"\x06repeat\x18\x04 \x01(\bR\x06repeat\"e\n" +
 	"\aBackoff\x12-\n" +
 	"\x04base\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x04base\x12+\n" +
-	"\x03max\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x03max\"\x9b\t\n" +
+	"\x03max\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x03max\"\xd5\t\n" +
 	"\bTaskSpec\x12\x14\n" +
 	"\x05queue\x18\x01 \x01(\tR\x05queue\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x18\n" +
@@ -3071,7 +3637,8 @@ const file_task_proto_rawDesc = "" +
 	"\fafter_policy\x18  \x01(\x0e2\x18.taskraft.v1.AfterPolicyR\vafterPolicy\x124\n" +
 	"\n" +
 	"on_success\x18! \x03(\v2\x15.taskraft.v1.TaskSpecR\tonSuccess\x12.\n" +
-	"\aon_dead\x18\" \x03(\v2\x15.taskraft.v1.TaskSpecR\x06onDead\x12\x10\n" +
+	"\aon_dead\x18\" \x03(\v2\x15.taskraft.v1.TaskSpecR\x06onDead\x128\n" +
+	"\tbroadcast\x182 \x01(\v2\x1a.taskraft.v1.BroadcastSpecR\tbroadcast\x12\x10\n" +
 	"\x03cmd\x18A \x01(\tR\x03cmd\x1a:\n" +
 	"\fRequireEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
@@ -3081,7 +3648,15 @@ const file_task_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\a\n" +
 	"\x05startB\v\n" +
 	"\t_priorityB\x0f\n" +
-	"\r_max_attempts\"\xc7\x01\n" +
+	"\r_max_attempts\"\x86\x02\n" +
+	"\rBroadcastSpec\x12D\n" +
+	"\bselector\x18\x01 \x03(\v2(.taskraft.v1.BroadcastSpec.SelectorEntryR\bselector\x12\x18\n" +
+	"\arequire\x18\x02 \x01(\rR\arequire\x125\n" +
+	"\bdeadline\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\bdeadline\x12!\n" +
+	"\flate_joiners\x18\x04 \x01(\bR\vlateJoiners\x1a;\n" +
+	"\rSelectorEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xc7\x01\n" +
 	"\aAttempt\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\rR\x06number\x12\x14\n" +
 	"\x05fence\x18\x02 \x01(\x04R\x05fence\x12\x1b\n" +
@@ -3104,7 +3679,7 @@ const file_task_proto_rawDesc = "" +
 	"\aoutcome\x18\x03 \x01(\tR\aoutcome\x12\x16\n" +
 	"\x06result\x18\x04 \x01(\fR\x06result\x12\x1c\n" +
 	"\ttruncated\x18\x05 \x01(\bR\ttruncated\x12.\n" +
-	"\x04time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\"\xe3\a\n" +
+	"\x04time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\"\xd2\b\n" +
 	"\x04Task\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x1e\n" +
 	"\n" +
@@ -3137,7 +3712,9 @@ const file_task_proto_rawDesc = "" +
 	"\afollows\x18  \x01(\x04R\afollows\x12#\n" +
 	"\rfollows_batch\x18! \x01(\x04R\ffollowsBatch\x12\x1a\n" +
 	"\bschedule\x18) \x01(\tR\bschedule\x127\n" +
-	"\tfire_time\x18* \x01(\v2\x1a.google.protobuf.TimestampR\bfireTime\x121\n" +
+	"\tfire_time\x18* \x01(\v2\x1a.google.protobuf.TimestampR\bfireTime\x129\n" +
+	"\tbroadcast\x182 \x01(\v2\x1b.taskraft.v1.BroadcastStateR\tbroadcast\x122\n" +
+	"\ttarget_of\x183 \x01(\v2\x15.taskraft.v1.TargetOfR\btargetOf\x121\n" +
 	"\bprogress\x18< \x01(\v2\x15.taskraft.v1.ProgressR\bprogress\"\xc4\x01\n" +
 	"\bProgress\x12\x12\n" +
 	"\x04task\x18\x01 \x01(\x04R\x04task\x12\x14\n" +
@@ -3154,7 +3731,45 @@ const file_task_proto_rawDesc = "" +
 	"\x06offset\x18\x04 \x01(\x04R\x06offset\x121\n" +
 	"\x06stream\x18\x05 \x01(\x0e2\x19.taskraft.v1.OutputStreamR\x06stream\x12\x12\n" +
 	"\x04data\x18\x06 \x01(\fR\x04data\x12\x10\n" +
-	"\x03end\x18\a \x01(\bR\x03end\"e\n" +
+	"\x03end\x18\a \x01(\bR\x03end\"\xa4\x01\n" +
+	"\x0eBroadcastState\x12\x18\n" +
+	"\atargets\x18\x01 \x01(\rR\atargets\x12\x14\n" +
+	"\x05acked\x18\x02 \x01(\rR\x05acked\x12\x16\n" +
+	"\x06failed\x18\x03 \x01(\rR\x06failed\x12\x12\n" +
+	"\x04open\x18\x04 \x01(\rR\x04open\x126\n" +
+	"\bdeadline\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\bdeadline\"}\n" +
+	"\bTargetOf\x12\x1c\n" +
+	"\tbroadcast\x18\x01 \x01(\x04R\tbroadcast\x12\x1b\n" +
+	"\tworker_id\x18\x02 \x01(\tR\bworkerId\x126\n" +
+	"\bdeadline\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\bdeadline\"\xa5\x03\n" +
+	"\x06Target\x12\x1b\n" +
+	"\tworker_id\x18\x01 \x01(\tR\bworkerId\x12.\n" +
+	"\x05state\x18\x02 \x01(\x0e2\x18.taskraft.v1.TargetStateR\x05state\x12\x12\n" +
+	"\x04task\x18\x03 \x01(\x04R\x04task\x12\x1a\n" +
+	"\battempts\x18\x04 \x01(\rR\battempts\x12\x1a\n" +
+	"\bfailures\x18\x05 \x01(\rR\bfailures\x12\x14\n" +
+	"\x05fence\x18\x06 \x01(\x04R\x05fence\x12\x16\n" +
+	"\x06result\x18\a \x01(\fR\x06result\x12.\n" +
+	"\x13result_content_type\x18\b \x01(\tR\x11resultContentType\x12\x14\n" +
+	"\x05error\x18\t \x01(\tR\x05error\x12\x16\n" +
+	"\x06reason\x18\n" +
+	" \x01(\tR\x06reason\x129\n" +
+	"\n" +
+	"start_time\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x12;\n" +
+	"\vfinish_time\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"finishTime\"\xba\x01\n" +
+	"\x13GetBroadcastRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x1b\n" +
+	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x03 \x01(\tR\tpageToken\x12:\n" +
+	"\vconsistency\x18\x04 \x01(\x0e2\x18.taskraft.v1.ConsistencyR\vconsistency\x12\x1b\n" +
+	"\tmin_index\x18\x05 \x01(\x04R\bminIndex\"\xc7\x01\n" +
+	"\x14GetBroadcastResponse\x12%\n" +
+	"\x04task\x18\x01 \x01(\v2\x11.taskraft.v1.TaskR\x04task\x12-\n" +
+	"\atargets\x18\x02 \x03(\v2\x13.taskraft.v1.TargetR\atargets\x12&\n" +
+	"\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\x121\n" +
+	"\bposition\x18\x04 \x01(\v2\x15.taskraft.v1.PositionR\bposition\"e\n" +
 	"\x11SubmitTaskRequest\x12)\n" +
 	"\x04task\x18\x01 \x01(\v2\x15.taskraft.v1.TaskSpecR\x04task\x12%\n" +
 	"\x04call\x18\x02 \x01(\v2\x11.taskraft.v1.CallR\x04call\"s\n" +
@@ -3283,7 +3898,14 @@ const file_task_proto_rawDesc = "" +
 	"\n" +
 	"\x06STDOUT\x10\x01\x12\n" +
 	"\n" +
-	"\x06STDERR\x10\x02*G\n" +
+	"\x06STDERR\x10\x02*\x8b\x01\n" +
+	"\vTargetState\x12\x1c\n" +
+	"\x18TARGET_STATE_UNSPECIFIED\x10\x00\x12\x12\n" +
+	"\x0eTARGET_PENDING\x10\x01\x12\x14\n" +
+	"\x10TARGET_DELIVERED\x10\x02\x12\x10\n" +
+	"\fTARGET_ACKED\x10\x03\x12\x11\n" +
+	"\rTARGET_FAILED\x10\x04\x12\x0f\n" +
+	"\vTARGET_GONE\x10\x05*G\n" +
 	"\vConsistency\x12\x1b\n" +
 	"\x17CONSISTENCY_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fLINEARIZABLE\x10\x01\x12\t\n" +
@@ -3298,7 +3920,7 @@ const file_task_proto_rawDesc = "" +
 	"\x10ALREADY_TERMINAL\x10\x06\x12\x12\n" +
 	"\x0eTASK_CANCELLED\x10\a\x12\r\n" +
 	"\tFORGOTTEN\x10\b\x12\x10\n" +
-	"\fUNKNOWN_TASK\x10\t2\xb2\a\n" +
+	"\fUNKNOWN_TASK\x10\t2\x87\b\n" +
 	"\vTaskService\x12M\n" +
 	"\n" +
 	"SubmitTask\x12\x1e.taskraft.v1.SubmitTaskRequest\x1a\x1f.taskraft.v1.SubmitTaskResponse\x12P\n" +
@@ -3316,7 +3938,8 @@ const file_task_proto_rawDesc = "" +
 	"\n" +
 	"WatchTasks\x12\x1e.taskraft.v1.WatchTasksRequest\x1a\x1f.taskraft.v1.WatchTasksResponse(\x010\x01\x12O\n" +
 	"\n" +
-	"FollowTask\x12\x1e.taskraft.v1.FollowTaskRequest\x1a\x1f.taskraft.v1.FollowTaskResponse0\x01B8Z6github.com/taskraft/taskraft/rpc/taskraftv1;taskraftv1b\x06proto3"
+	"FollowTask\x12\x1e.taskraft.v1.FollowTaskRequest\x1a\x1f.taskraft.v1.FollowTaskResponse0\x01\x12S\n" +
+	"\fGetBroadcast\x12 .taskraft.v1.GetBroadcastRequest\x1a!.taskraft.v1.GetBroadcastResponseB8Z6github.com/taskraft/taskraft/rpc/taskraftv1;taskraftv1b\x06proto3"
 
 var (
 	file_task_proto_rawDescOnce sync.Once
@@ -3330,155 +3953,179 @@ func file_task_proto_rawDescGZIP() []byte {
 	return file_task_proto_rawDescData
 }
 
-var file_task_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_task_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
+var file_task_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
+var file_task_proto_msgTypes = make([]protoimpl.MessageInfo, 44)
 var file_task_proto_goTypes = []any{
 	(TaskState)(0),                // 0: taskraft.v1.TaskState
 	(AfterPolicy)(0),              // 1: taskraft.v1.AfterPolicy
 	(UniqueUntil)(0),              // 2: taskraft.v1.UniqueUntil
 	(OutputStream)(0),             // 3: taskraft.v1.OutputStream
-	(Consistency)(0),              // 4: taskraft.v1.Consistency
-	(Outcome)(0),                  // 5: taskraft.v1.Outcome
-	(*Position)(nil),              // 6: taskraft.v1.Position
-	(*Call)(nil),                  // 7: taskraft.v1.Call
-	(*Backoff)(nil),               // 8: taskraft.v1.Backoff
-	(*TaskSpec)(nil),              // 9: taskraft.v1.TaskSpec
-	(*Attempt)(nil),               // 10: taskraft.v1.Attempt
-	(*EndedAttempt)(nil),          // 11: taskraft.v1.EndedAttempt
-	(*Superseded)(nil),            // 12: taskraft.v1.Superseded
-	(*Task)(nil),                  // 13: taskraft.v1.Task
-	(*Progress)(nil),              // 14: taskraft.v1.Progress
-	(*OutputChunk)(nil),           // 15: taskraft.v1.OutputChunk
-	(*SubmitTaskRequest)(nil),     // 16: taskraft.v1.SubmitTaskRequest
-	(*SubmitTaskResponse)(nil),    // 17: taskraft.v1.SubmitTaskResponse
-	(*SubmitTasksRequest)(nil),    // 18: taskraft.v1.SubmitTasksRequest
-	(*SubmitTasksResponse)(nil),   // 19: taskraft.v1.SubmitTasksResponse
-	(*GetTaskRequest)(nil),        // 20: taskraft.v1.GetTaskRequest
-	(*GetTaskResponse)(nil),       // 21: taskraft.v1.GetTaskResponse
-	(*ListTasksRequest)(nil),      // 22: taskraft.v1.ListTasksRequest
-	(*ListTasksResponse)(nil),     // 23: taskraft.v1.ListTasksResponse
-	(*CancelTaskRequest)(nil),     // 24: taskraft.v1.CancelTaskRequest
-	(*CancelTaskResponse)(nil),    // 25: taskraft.v1.CancelTaskResponse
-	(*CancelTasksRequest)(nil),    // 26: taskraft.v1.CancelTasksRequest
-	(*CancelTasksResponse)(nil),   // 27: taskraft.v1.CancelTasksResponse
-	(*Sweep)(nil),                 // 28: taskraft.v1.Sweep
-	(*GetSweepRequest)(nil),       // 29: taskraft.v1.GetSweepRequest
-	(*GetSweepResponse)(nil),      // 30: taskraft.v1.GetSweepResponse
-	(*RetryTaskRequest)(nil),      // 31: taskraft.v1.RetryTaskRequest
-	(*RetryTaskResponse)(nil),     // 32: taskraft.v1.RetryTaskResponse
-	(*DeleteTaskRequest)(nil),     // 33: taskraft.v1.DeleteTaskRequest
-	(*DeleteTaskResponse)(nil),    // 34: taskraft.v1.DeleteTaskResponse
-	(*WaitTaskRequest)(nil),       // 35: taskraft.v1.WaitTaskRequest
-	(*WaitTaskResponse)(nil),      // 36: taskraft.v1.WaitTaskResponse
-	(*WatchTasksRequest)(nil),     // 37: taskraft.v1.WatchTasksRequest
-	(*WatchTasksResponse)(nil),    // 38: taskraft.v1.WatchTasksResponse
-	(*FollowTaskRequest)(nil),     // 39: taskraft.v1.FollowTaskRequest
-	(*FollowTaskResponse)(nil),    // 40: taskraft.v1.FollowTaskResponse
-	nil,                           // 41: taskraft.v1.TaskSpec.RequireEntry
-	nil,                           // 42: taskraft.v1.TaskSpec.LabelsEntry
-	(*durationpb.Duration)(nil),   // 43: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 44: google.protobuf.Timestamp
+	(TargetState)(0),              // 4: taskraft.v1.TargetState
+	(Consistency)(0),              // 5: taskraft.v1.Consistency
+	(Outcome)(0),                  // 6: taskraft.v1.Outcome
+	(*Position)(nil),              // 7: taskraft.v1.Position
+	(*Call)(nil),                  // 8: taskraft.v1.Call
+	(*Backoff)(nil),               // 9: taskraft.v1.Backoff
+	(*TaskSpec)(nil),              // 10: taskraft.v1.TaskSpec
+	(*BroadcastSpec)(nil),         // 11: taskraft.v1.BroadcastSpec
+	(*Attempt)(nil),               // 12: taskraft.v1.Attempt
+	(*EndedAttempt)(nil),          // 13: taskraft.v1.EndedAttempt
+	(*Superseded)(nil),            // 14: taskraft.v1.Superseded
+	(*Task)(nil),                  // 15: taskraft.v1.Task
+	(*Progress)(nil),              // 16: taskraft.v1.Progress
+	(*OutputChunk)(nil),           // 17: taskraft.v1.OutputChunk
+	(*BroadcastState)(nil),        // 18: taskraft.v1.BroadcastState
+	(*TargetOf)(nil),              // 19: taskraft.v1.TargetOf
+	(*Target)(nil),                // 20: taskraft.v1.Target
+	(*GetBroadcastRequest)(nil),   // 21: taskraft.v1.GetBroadcastRequest
+	(*GetBroadcastResponse)(nil),  // 22: taskraft.v1.GetBroadcastResponse
+	(*SubmitTaskRequest)(nil),     // 23: taskraft.v1.SubmitTaskRequest
+	(*SubmitTaskResponse)(nil),    // 24: taskraft.v1.SubmitTaskResponse
+	(*SubmitTasksRequest)(nil),    // 25: taskraft.v1.SubmitTasksRequest
+	(*SubmitTasksResponse)(nil),   // 26: taskraft.v1.SubmitTasksResponse
+	(*GetTaskRequest)(nil),        // 27: taskraft.v1.GetTaskRequest
+	(*GetTaskResponse)(nil),       // 28: taskraft.v1.GetTaskResponse
+	(*ListTasksRequest)(nil),      // 29: taskraft.v1.ListTasksRequest
+	(*ListTasksResponse)(nil),     // 30: taskraft.v1.ListTasksResponse
+	(*CancelTaskRequest)(nil),     // 31: taskraft.v1.CancelTaskRequest
+	(*CancelTaskResponse)(nil),    // 32: taskraft.v1.CancelTaskResponse
+	(*CancelTasksRequest)(nil),    // 33: taskraft.v1.CancelTasksRequest
+	(*CancelTasksResponse)(nil),   // 34: taskraft.v1.CancelTasksResponse
+	(*Sweep)(nil),                 // 35: taskraft.v1.Sweep
+	(*GetSweepRequest)(nil),       // 36: taskraft.v1.GetSweepRequest
+	(*GetSweepResponse)(nil),      // 37: taskraft.v1.GetSweepResponse
+	(*RetryTaskRequest)(nil),      // 38: taskraft.v1.RetryTaskRequest
+	(*RetryTaskResponse)(nil),     // 39: taskraft.v1.RetryTaskResponse
+	(*DeleteTaskRequest)(nil),     // 40: taskraft.v1.DeleteTaskRequest
+	(*DeleteTaskResponse)(nil),    // 41: taskraft.v1.DeleteTaskResponse
+	(*WaitTaskRequest)(nil),       // 42: taskraft.v1.WaitTaskRequest
+	(*WaitTaskResponse)(nil),      // 43: taskraft.v1.WaitTaskResponse
+	(*WatchTasksRequest)(nil),     // 44: taskraft.v1.WatchTasksRequest
+	(*WatchTasksResponse)(nil),    // 45: taskraft.v1.WatchTasksResponse
+	(*FollowTaskRequest)(nil),     // 46: taskraft.v1.FollowTaskRequest
+	(*FollowTaskResponse)(nil),    // 47: taskraft.v1.FollowTaskResponse
+	nil,                           // 48: taskraft.v1.TaskSpec.RequireEntry
+	nil,                           // 49: taskraft.v1.TaskSpec.LabelsEntry
+	nil,                           // 50: taskraft.v1.BroadcastSpec.SelectorEntry
+	(*durationpb.Duration)(nil),   // 51: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 52: google.protobuf.Timestamp
 }
 var file_task_proto_depIdxs = []int32{
-	43, // 0: taskraft.v1.Position.age:type_name -> google.protobuf.Duration
-	43, // 1: taskraft.v1.Backoff.base:type_name -> google.protobuf.Duration
-	43, // 2: taskraft.v1.Backoff.max:type_name -> google.protobuf.Duration
-	43, // 3: taskraft.v1.TaskSpec.delay:type_name -> google.protobuf.Duration
-	44, // 4: taskraft.v1.TaskSpec.run_at:type_name -> google.protobuf.Timestamp
-	43, // 5: taskraft.v1.TaskSpec.timeout:type_name -> google.protobuf.Duration
-	8,  // 6: taskraft.v1.TaskSpec.backoff:type_name -> taskraft.v1.Backoff
-	43, // 7: taskraft.v1.TaskSpec.expires_in:type_name -> google.protobuf.Duration
-	43, // 8: taskraft.v1.TaskSpec.retain:type_name -> google.protobuf.Duration
-	41, // 9: taskraft.v1.TaskSpec.require:type_name -> taskraft.v1.TaskSpec.RequireEntry
+	51, // 0: taskraft.v1.Position.age:type_name -> google.protobuf.Duration
+	51, // 1: taskraft.v1.Backoff.base:type_name -> google.protobuf.Duration
+	51, // 2: taskraft.v1.Backoff.max:type_name -> google.protobuf.Duration
+	51, // 3: taskraft.v1.TaskSpec.delay:type_name -> google.protobuf.Duration
+	52, // 4: taskraft.v1.TaskSpec.run_at:type_name -> google.protobuf.Timestamp
+	51, // 5: taskraft.v1.TaskSpec.timeout:type_name -> google.protobuf.Duration
+	9,  // 6: taskraft.v1.TaskSpec.backoff:type_name -> taskraft.v1.Backoff
+	51, // 7: taskraft.v1.TaskSpec.expires_in:type_name -> google.protobuf.Duration
+	51, // 8: taskraft.v1.TaskSpec.retain:type_name -> google.protobuf.Duration
+	48, // 9: taskraft.v1.TaskSpec.require:type_name -> taskraft.v1.TaskSpec.RequireEntry
 	2,  // 10: taskraft.v1.TaskSpec.unique_until:type_name -> taskraft.v1.UniqueUntil
-	42, // 11: taskraft.v1.TaskSpec.labels:type_name -> taskraft.v1.TaskSpec.LabelsEntry
+	49, // 11: taskraft.v1.TaskSpec.labels:type_name -> taskraft.v1.TaskSpec.LabelsEntry
 	1,  // 12: taskraft.v1.TaskSpec.after_policy:type_name -> taskraft.v1.AfterPolicy
-	9,  // 13: taskraft.v1.TaskSpec.on_success:type_name -> taskraft.v1.TaskSpec
-	9,  // 14: taskraft.v1.TaskSpec.on_dead:type_name -> taskraft.v1.TaskSpec
-	44, // 15: taskraft.v1.Attempt.start_time:type_name -> google.protobuf.Timestamp
-	44, // 16: taskraft.v1.Attempt.deadline:type_name -> google.protobuf.Timestamp
-	44, // 17: taskraft.v1.EndedAttempt.end_time:type_name -> google.protobuf.Timestamp
-	44, // 18: taskraft.v1.EndedAttempt.start_time:type_name -> google.protobuf.Timestamp
-	44, // 19: taskraft.v1.Superseded.time:type_name -> google.protobuf.Timestamp
-	0,  // 20: taskraft.v1.Task.state:type_name -> taskraft.v1.TaskState
-	9,  // 21: taskraft.v1.Task.spec:type_name -> taskraft.v1.TaskSpec
-	44, // 22: taskraft.v1.Task.submit_time:type_name -> google.protobuf.Timestamp
-	44, // 23: taskraft.v1.Task.eligible_time:type_name -> google.protobuf.Timestamp
-	44, // 24: taskraft.v1.Task.finish_time:type_name -> google.protobuf.Timestamp
-	44, // 25: taskraft.v1.Task.expire_time:type_name -> google.protobuf.Timestamp
-	10, // 26: taskraft.v1.Task.attempt:type_name -> taskraft.v1.Attempt
-	11, // 27: taskraft.v1.Task.ended:type_name -> taskraft.v1.EndedAttempt
-	12, // 28: taskraft.v1.Task.superseded:type_name -> taskraft.v1.Superseded
-	44, // 29: taskraft.v1.Task.fire_time:type_name -> google.protobuf.Timestamp
-	14, // 30: taskraft.v1.Task.progress:type_name -> taskraft.v1.Progress
-	44, // 31: taskraft.v1.Progress.time:type_name -> google.protobuf.Timestamp
-	3,  // 32: taskraft.v1.OutputChunk.stream:type_name -> taskraft.v1.OutputStream
-	9,  // 33: taskraft.v1.SubmitTaskRequest.task:type_name -> taskraft.v1.TaskSpec
-	7,  // 34: taskraft.v1.SubmitTaskRequest.call:type_name -> taskraft.v1.Call
-	6,  // 35: taskraft.v1.SubmitTaskResponse.position:type_name -> taskraft.v1.Position
-	9,  // 36: taskraft.v1.SubmitTasksRequest.tasks:type_name -> taskraft.v1.TaskSpec
-	7,  // 37: taskraft.v1.SubmitTasksRequest.call:type_name -> taskraft.v1.Call
-	6,  // 38: taskraft.v1.SubmitTasksResponse.position:type_name -> taskraft.v1.Position
-	4,  // 39: taskraft.v1.GetTaskRequest.consistency:type_name -> taskraft.v1.Consistency
-	13, // 40: taskraft.v1.GetTaskResponse.task:type_name -> taskraft.v1.Task
-	6,  // 41: taskraft.v1.GetTaskResponse.position:type_name -> taskraft.v1.Position
-	4,  // 42: taskraft.v1.ListTasksRequest.consistency:type_name -> taskraft.v1.Consistency
-	13, // 43: taskraft.v1.ListTasksResponse.tasks:type_name -> taskraft.v1.Task
-	6,  // 44: taskraft.v1.ListTasksResponse.position:type_name -> taskraft.v1.Position
-	7,  // 45: taskraft.v1.CancelTaskRequest.call:type_name -> taskraft.v1.Call
-	5,  // 46: taskraft.v1.CancelTaskResponse.outcome:type_name -> taskraft.v1.Outcome
-	13, // 47: taskraft.v1.CancelTaskResponse.task:type_name -> taskraft.v1.Task
-	6,  // 48: taskraft.v1.CancelTaskResponse.position:type_name -> taskraft.v1.Position
-	7,  // 49: taskraft.v1.CancelTasksRequest.call:type_name -> taskraft.v1.Call
-	6,  // 50: taskraft.v1.CancelTasksResponse.position:type_name -> taskraft.v1.Position
-	44, // 51: taskraft.v1.Sweep.start_time:type_name -> google.protobuf.Timestamp
-	44, // 52: taskraft.v1.Sweep.finish_time:type_name -> google.protobuf.Timestamp
-	4,  // 53: taskraft.v1.GetSweepRequest.consistency:type_name -> taskraft.v1.Consistency
-	28, // 54: taskraft.v1.GetSweepResponse.sweep:type_name -> taskraft.v1.Sweep
-	6,  // 55: taskraft.v1.GetSweepResponse.position:type_name -> taskraft.v1.Position
-	7,  // 56: taskraft.v1.RetryTaskRequest.call:type_name -> taskraft.v1.Call
-	13, // 57: taskraft.v1.RetryTaskResponse.task:type_name -> taskraft.v1.Task
-	6,  // 58: taskraft.v1.RetryTaskResponse.position:type_name -> taskraft.v1.Position
-	7,  // 59: taskraft.v1.DeleteTaskRequest.call:type_name -> taskraft.v1.Call
-	6,  // 60: taskraft.v1.DeleteTaskResponse.position:type_name -> taskraft.v1.Position
-	43, // 61: taskraft.v1.WaitTaskRequest.timeout:type_name -> google.protobuf.Duration
-	13, // 62: taskraft.v1.WaitTaskResponse.task:type_name -> taskraft.v1.Task
-	6,  // 63: taskraft.v1.WaitTaskResponse.position:type_name -> taskraft.v1.Position
-	13, // 64: taskraft.v1.WatchTasksResponse.ended:type_name -> taskraft.v1.Task
-	6,  // 65: taskraft.v1.WatchTasksResponse.position:type_name -> taskraft.v1.Position
-	13, // 66: taskraft.v1.FollowTaskResponse.task:type_name -> taskraft.v1.Task
-	15, // 67: taskraft.v1.FollowTaskResponse.output:type_name -> taskraft.v1.OutputChunk
-	14, // 68: taskraft.v1.FollowTaskResponse.progress:type_name -> taskraft.v1.Progress
-	6,  // 69: taskraft.v1.FollowTaskResponse.position:type_name -> taskraft.v1.Position
-	16, // 70: taskraft.v1.TaskService.SubmitTask:input_type -> taskraft.v1.SubmitTaskRequest
-	18, // 71: taskraft.v1.TaskService.SubmitTasks:input_type -> taskraft.v1.SubmitTasksRequest
-	20, // 72: taskraft.v1.TaskService.GetTask:input_type -> taskraft.v1.GetTaskRequest
-	22, // 73: taskraft.v1.TaskService.ListTasks:input_type -> taskraft.v1.ListTasksRequest
-	24, // 74: taskraft.v1.TaskService.CancelTask:input_type -> taskraft.v1.CancelTaskRequest
-	26, // 75: taskraft.v1.TaskService.CancelTasks:input_type -> taskraft.v1.CancelTasksRequest
-	29, // 76: taskraft.v1.TaskService.GetSweep:input_type -> taskraft.v1.GetSweepRequest
-	31, // 77: taskraft.v1.TaskService.RetryTask:input_type -> taskraft.v1.RetryTaskRequest
-	33, // 78: taskraft.v1.TaskService.DeleteTask:input_type -> taskraft.v1.DeleteTaskRequest
-	35, // 79: taskraft.v1.TaskService.WaitTask:input_type -> taskraft.v1.WaitTaskRequest
-	37, // 80: taskraft.v1.TaskService.WatchTasks:input_type -> taskraft.v1.WatchTasksRequest
-	39, // 81: taskraft.v1.TaskService.FollowTask:input_type -> taskraft.v1.FollowTaskRequest
-	17, // 82: taskraft.v1.TaskService.SubmitTask:output_type -> taskraft.v1.SubmitTaskResponse
-	19, // 83: taskraft.v1.TaskService.SubmitTasks:output_type -> taskraft.v1.SubmitTasksResponse
-	21, // 84: taskraft.v1.TaskService.GetTask:output_type -> taskraft.v1.GetTaskResponse
-	23, // 85: taskraft.v1.TaskService.ListTasks:output_type -> taskraft.v1.ListTasksResponse
-	25, // 86: taskraft.v1.TaskService.CancelTask:output_type -> taskraft.v1.CancelTaskResponse
-	27, // 87: taskraft.v1.TaskService.CancelTasks:output_type -> taskraft.v1.CancelTasksResponse
-	30, // 88: taskraft.v1.TaskService.GetSweep:output_type -> taskraft.v1.GetSweepResponse
-	32, // 89: taskraft.v1.TaskService.RetryTask:output_type -> taskraft.v1.RetryTaskResponse
-	34, // 90: taskraft.v1.TaskService.DeleteTask:output_type -> taskraft.v1.DeleteTaskResponse
-	36, // 91: taskraft.v1.TaskService.WaitTask:output_type -> taskraft.v1.WaitTaskResponse
-	38, // 92: taskraft.v1.TaskService.WatchTasks:output_type -> taskraft.v1.WatchTasksResponse
-	40, // 93: taskraft.v1.TaskService.FollowTask:output_type -> taskraft.v1.FollowTaskResponse
-	82, // [82:94] is the sub-list for method output_type
-	70, // [70:82] is the sub-list for method input_type
-	70, // [70:70] is the sub-list for extension type_name
-	70, // [70:70] is the sub-list for extension extendee
-	0,  // [0:70] is the sub-list for field type_name
+	10, // 13: taskraft.v1.TaskSpec.on_success:type_name -> taskraft.v1.TaskSpec
+	10, // 14: taskraft.v1.TaskSpec.on_dead:type_name -> taskraft.v1.TaskSpec
+	11, // 15: taskraft.v1.TaskSpec.broadcast:type_name -> taskraft.v1.BroadcastSpec
+	50, // 16: taskraft.v1.BroadcastSpec.selector:type_name -> taskraft.v1.BroadcastSpec.SelectorEntry
+	51, // 17: taskraft.v1.BroadcastSpec.deadline:type_name -> google.protobuf.Duration
+	52, // 18: taskraft.v1.Attempt.start_time:type_name -> google.protobuf.Timestamp
+	52, // 19: taskraft.v1.Attempt.deadline:type_name -> google.protobuf.Timestamp
+	52, // 20: taskraft.v1.EndedAttempt.end_time:type_name -> google.protobuf.Timestamp
+	52, // 21: taskraft.v1.EndedAttempt.start_time:type_name -> google.protobuf.Timestamp
+	52, // 22: taskraft.v1.Superseded.time:type_name -> google.protobuf.Timestamp
+	0,  // 23: taskraft.v1.Task.state:type_name -> taskraft.v1.TaskState
+	10, // 24: taskraft.v1.Task.spec:type_name -> taskraft.v1.TaskSpec
+	52, // 25: taskraft.v1.Task.submit_time:type_name -> google.protobuf.Timestamp
+	52, // 26: taskraft.v1.Task.eligible_time:type_name -> google.protobuf.Timestamp
+	52, // 27: taskraft.v1.Task.finish_time:type_name -> google.protobuf.Timestamp
+	52, // 28: taskraft.v1.Task.expire_time:type_name -> google.protobuf.Timestamp
+	12, // 29: taskraft.v1.Task.attempt:type_name -> taskraft.v1.Attempt
+	13, // 30: taskraft.v1.Task.ended:type_name -> taskraft.v1.EndedAttempt
+	14, // 31: taskraft.v1.Task.superseded:type_name -> taskraft.v1.Superseded
+	52, // 32: taskraft.v1.Task.fire_time:type_name -> google.protobuf.Timestamp
+	18, // 33: taskraft.v1.Task.broadcast:type_name -> taskraft.v1.BroadcastState
+	19, // 34: taskraft.v1.Task.target_of:type_name -> taskraft.v1.TargetOf
+	16, // 35: taskraft.v1.Task.progress:type_name -> taskraft.v1.Progress
+	52, // 36: taskraft.v1.Progress.time:type_name -> google.protobuf.Timestamp
+	3,  // 37: taskraft.v1.OutputChunk.stream:type_name -> taskraft.v1.OutputStream
+	52, // 38: taskraft.v1.BroadcastState.deadline:type_name -> google.protobuf.Timestamp
+	52, // 39: taskraft.v1.TargetOf.deadline:type_name -> google.protobuf.Timestamp
+	4,  // 40: taskraft.v1.Target.state:type_name -> taskraft.v1.TargetState
+	52, // 41: taskraft.v1.Target.start_time:type_name -> google.protobuf.Timestamp
+	52, // 42: taskraft.v1.Target.finish_time:type_name -> google.protobuf.Timestamp
+	5,  // 43: taskraft.v1.GetBroadcastRequest.consistency:type_name -> taskraft.v1.Consistency
+	15, // 44: taskraft.v1.GetBroadcastResponse.task:type_name -> taskraft.v1.Task
+	20, // 45: taskraft.v1.GetBroadcastResponse.targets:type_name -> taskraft.v1.Target
+	7,  // 46: taskraft.v1.GetBroadcastResponse.position:type_name -> taskraft.v1.Position
+	10, // 47: taskraft.v1.SubmitTaskRequest.task:type_name -> taskraft.v1.TaskSpec
+	8,  // 48: taskraft.v1.SubmitTaskRequest.call:type_name -> taskraft.v1.Call
+	7,  // 49: taskraft.v1.SubmitTaskResponse.position:type_name -> taskraft.v1.Position
+	10, // 50: taskraft.v1.SubmitTasksRequest.tasks:type_name -> taskraft.v1.TaskSpec
+	8,  // 51: taskraft.v1.SubmitTasksRequest.call:type_name -> taskraft.v1.Call
+	7,  // 52: taskraft.v1.SubmitTasksResponse.position:type_name -> taskraft.v1.Position
+	5,  // 53: taskraft.v1.GetTaskRequest.consistency:type_name -> taskraft.v1.Consistency
+	15, // 54: taskraft.v1.GetTaskResponse.task:type_name -> taskraft.v1.Task
+	7,  // 55: taskraft.v1.GetTaskResponse.position:type_name -> taskraft.v1.Position
+	5,  // 56: taskraft.v1.ListTasksRequest.consistency:type_name -> taskraft.v1.Consistency
+	15, // 57: taskraft.v1.ListTasksResponse.tasks:type_name -> taskraft.v1.Task
+	7,  // 58: taskraft.v1.ListTasksResponse.position:type_name -> taskraft.v1.Position
+	8,  // 59: taskraft.v1.CancelTaskRequest.call:type_name -> taskraft.v1.Call
+	6,  // 60: taskraft.v1.CancelTaskResponse.outcome:type_name -> taskraft.v1.Outcome
+	15, // 61: taskraft.v1.CancelTaskResponse.task:type_name -> taskraft.v1.Task
+	7,  // 62: taskraft.v1.CancelTaskResponse.position:type_name -> taskraft.v1.Position
+	8,  // 63: taskraft.v1.CancelTasksRequest.call:type_name -> taskraft.v1.Call
+	7,  // 64: taskraft.v1.CancelTasksResponse.position:type_name -> taskraft.v1.Position
+	52, // 65: taskraft.v1.Sweep.start_time:type_name -> google.protobuf.Timestamp
+	52, // 66: taskraft.v1.Sweep.finish_time:type_name -> google.protobuf.Timestamp
+	5,  // 67: taskraft.v1.GetSweepRequest.consistency:type_name -> taskraft.v1.Consistency
+	35, // 68: taskraft.v1.GetSweepResponse.sweep:type_name -> taskraft.v1.Sweep
+	7,  // 69: taskraft.v1.GetSweepResponse.position:type_name -> taskraft.v1.Position
+	8,  // 70: taskraft.v1.RetryTaskRequest.call:type_name -> taskraft.v1.Call
+	15, // 71: taskraft.v1.RetryTaskResponse.task:type_name -> taskraft.v1.Task
+	7,  // 72: taskraft.v1.RetryTaskResponse.position:type_name -> taskraft.v1.Position
+	8,  // 73: taskraft.v1.DeleteTaskRequest.call:type_name -> taskraft.v1.Call
+	7,  // 74: taskraft.v1.DeleteTaskResponse.position:type_name -> taskraft.v1.Position
+	51, // 75: taskraft.v1.WaitTaskRequest.timeout:type_name -> google.protobuf.Duration
+	15, // 76: taskraft.v1.WaitTaskResponse.task:type_name -> taskraft.v1.Task
+	7,  // 77: taskraft.v1.WaitTaskResponse.position:type_name -> taskraft.v1.Position
+	15, // 78: taskraft.v1.WatchTasksResponse.ended:type_name -> taskraft.v1.Task
+	7,  // 79: taskraft.v1.WatchTasksResponse.position:type_name -> taskraft.v1.Position
+	15, // 80: taskraft.v1.FollowTaskResponse.task:type_name -> taskraft.v1.Task
+	17, // 81: taskraft.v1.FollowTaskResponse.output:type_name -> taskraft.v1.OutputChunk
+	16, // 82: taskraft.v1.FollowTaskResponse.progress:type_name -> taskraft.v1.Progress
+	7,  // 83: taskraft.v1.FollowTaskResponse.position:type_name -> taskraft.v1.Position
+	23, // 84: taskraft.v1.TaskService.SubmitTask:input_type -> taskraft.v1.SubmitTaskRequest
+	25, // 85: taskraft.v1.TaskService.SubmitTasks:input_type -> taskraft.v1.SubmitTasksRequest
+	27, // 86: taskraft.v1.TaskService.GetTask:input_type -> taskraft.v1.GetTaskRequest
+	29, // 87: taskraft.v1.TaskService.ListTasks:input_type -> taskraft.v1.ListTasksRequest
+	31, // 88: taskraft.v1.TaskService.CancelTask:input_type -> taskraft.v1.CancelTaskRequest
+	33, // 89: taskraft.v1.TaskService.CancelTasks:input_type -> taskraft.v1.CancelTasksRequest
+	36, // 90: taskraft.v1.TaskService.GetSweep:input_type -> taskraft.v1.GetSweepRequest
+	38, // 91: taskraft.v1.TaskService.RetryTask:input_type -> taskraft.v1.RetryTaskRequest
+	40, // 92: taskraft.v1.TaskService.DeleteTask:input_type -> taskraft.v1.DeleteTaskRequest
+	42, // 93: taskraft.v1.TaskService.WaitTask:input_type -> taskraft.v1.WaitTaskRequest
+	44, // 94: taskraft.v1.TaskService.WatchTasks:input_type -> taskraft.v1.WatchTasksRequest
+	46, // 95: taskraft.v1.TaskService.FollowTask:input_type -> taskraft.v1.FollowTaskRequest
+	21, // 96: taskraft.v1.TaskService.GetBroadcast:input_type -> taskraft.v1.GetBroadcastRequest
+	24, // 97: taskraft.v1.TaskService.SubmitTask:output_type -> taskraft.v1.SubmitTaskResponse
+	26, // 98: taskraft.v1.TaskService.SubmitTasks:output_type -> taskraft.v1.SubmitTasksResponse
+	28, // 99: taskraft.v1.TaskService.GetTask:output_type -> taskraft.v1.GetTaskResponse
+	30, // 100: taskraft.v1.TaskService.ListTasks:output_type -> taskraft.v1.ListTasksResponse
+	32, // 101: taskraft.v1.TaskService.CancelTask:output_type -> taskraft.v1.CancelTaskResponse
+	34, // 102: taskraft.v1.TaskService.CancelTasks:output_type -> taskraft.v1.CancelTasksResponse
+	37, // 103: taskraft.v1.TaskService.GetSweep:output_type -> taskraft.v1.GetSweepResponse
+	39, // 104: taskraft.v1.TaskService.RetryTask:output_type -> taskraft.v1.RetryTaskResponse
+	41, // 105: taskraft.v1.TaskService.DeleteTask:output_type -> taskraft.v1.DeleteTaskResponse
+	43, // 106: taskraft.v1.TaskService.WaitTask:output_type -> taskraft.v1.WaitTaskResponse
+	45, // 107: taskraft.v1.TaskService.WatchTasks:output_type -> taskraft.v1.WatchTasksResponse
+	47, // 108: taskraft.v1.TaskService.FollowTask:output_type -> taskraft.v1.FollowTaskResponse
+	22, // 109: taskraft.v1.TaskService.GetBroadcast:output_type -> taskraft.v1.GetBroadcastResponse
+	97, // [97:110] is the sub-list for method output_type
+	84, // [84:97] is the sub-list for method input_type
+	84, // [84:84] is the sub-list for extension type_name
+	84, // [84:84] is the sub-list for extension extendee
+	0,  // [0:84] is the sub-list for field type_name
 }
 
 func init() { file_task_proto_init() }
@@ -3495,8 +4142,8 @@ func file_task_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_task_proto_rawDesc), len(file_task_proto_rawDesc)),
-			NumEnums:      6,
-			NumMessages:   37,
+			NumEnums:      7,
+			NumMessages:   44,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -21,18 +21,19 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	TaskService_SubmitTask_FullMethodName  = "/taskraft.v1.TaskService/SubmitTask"
-	TaskService_SubmitTasks_FullMethodName = "/taskraft.v1.TaskService/SubmitTasks"
-	TaskService_GetTask_FullMethodName     = "/taskraft.v1.TaskService/GetTask"
-	TaskService_ListTasks_FullMethodName   = "/taskraft.v1.TaskService/ListTasks"
-	TaskService_CancelTask_FullMethodName  = "/taskraft.v1.TaskService/CancelTask"
-	TaskService_CancelTasks_FullMethodName = "/taskraft.v1.TaskService/CancelTasks"
-	TaskService_GetSweep_FullMethodName    = "/taskraft.v1.TaskService/GetSweep"
-	TaskService_RetryTask_FullMethodName   = "/taskraft.v1.TaskService/RetryTask"
-	TaskService_DeleteTask_FullMethodName  = "/taskraft.v1.TaskService/DeleteTask"
-	TaskService_WaitTask_FullMethodName    = "/taskraft.v1.TaskService/WaitTask"
-	TaskService_WatchTasks_FullMethodName  = "/taskraft.v1.TaskService/WatchTasks"
-	TaskService_FollowTask_FullMethodName  = "/taskraft.v1.TaskService/FollowTask"
+	TaskService_SubmitTask_FullMethodName   = "/taskraft.v1.TaskService/SubmitTask"
+	TaskService_SubmitTasks_FullMethodName  = "/taskraft.v1.TaskService/SubmitTasks"
+	TaskService_GetTask_FullMethodName      = "/taskraft.v1.TaskService/GetTask"
+	TaskService_ListTasks_FullMethodName    = "/taskraft.v1.TaskService/ListTasks"
+	TaskService_CancelTask_FullMethodName   = "/taskraft.v1.TaskService/CancelTask"
+	TaskService_CancelTasks_FullMethodName  = "/taskraft.v1.TaskService/CancelTasks"
+	TaskService_GetSweep_FullMethodName     = "/taskraft.v1.TaskService/GetSweep"
+	TaskService_RetryTask_FullMethodName    = "/taskraft.v1.TaskService/RetryTask"
+	TaskService_DeleteTask_FullMethodName   = "/taskraft.v1.TaskService/DeleteTask"
+	TaskService_WaitTask_FullMethodName     = "/taskraft.v1.TaskService/WaitTask"
+	TaskService_WatchTasks_FullMethodName   = "/taskraft.v1.TaskService/WatchTasks"
+	TaskService_FollowTask_FullMethodName   = "/taskraft.v1.TaskService/FollowTask"
+	TaskService_GetBroadcast_FullMethodName = "/taskraft.v1.TaskService/GetBroadcast"
 )
 
 // TaskServiceClient is the client API for TaskService service.
@@ -67,6 +68,8 @@ type TaskServiceClient interface {
 	// FollowTask tells of a task's states, its progress and its output until it has
 	// ended. The leader alone knows progress and output, in its memory.
 	FollowTask(ctx context.Context, in *FollowTaskRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowTaskResponse], error)
+	// GetBroadcast returns a broadcast and what each of its targets says.
+	GetBroadcast(ctx context.Context, in *GetBroadcastRequest, opts ...grpc.CallOption) (*GetBroadcastResponse, error)
 }
 
 type taskServiceClient struct {
@@ -209,6 +212,16 @@ func (c *taskServiceClient) FollowTask(ctx context.Context, in *FollowTaskReques
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type TaskService_FollowTaskClient = grpc.ServerStreamingClient[FollowTaskResponse]
 
+func (c *taskServiceClient) GetBroadcast(ctx context.Context, in *GetBroadcastRequest, opts ...grpc.CallOption) (*GetBroadcastResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetBroadcastResponse)
+	err := c.cc.Invoke(ctx, TaskService_GetBroadcast_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // TaskServiceServer is the server API for TaskService service.
 // All implementations must embed UnimplementedTaskServiceServer
 // for forward compatibility.
@@ -241,6 +254,8 @@ type TaskServiceServer interface {
 	// FollowTask tells of a task's states, its progress and its output until it has
 	// ended. The leader alone knows progress and output, in its memory.
 	FollowTask(*FollowTaskRequest, grpc.ServerStreamingServer[FollowTaskResponse]) error
+	// GetBroadcast returns a broadcast and what each of its targets says.
+	GetBroadcast(context.Context, *GetBroadcastRequest) (*GetBroadcastResponse, error)
 	mustEmbedUnimplementedTaskServiceServer()
 }
 
@@ -286,6 +301,9 @@ func (UnimplementedTaskServiceServer) WatchTasks(grpc.BidiStreamingServer[WatchT
 }
 func (UnimplementedTaskServiceServer) FollowTask(*FollowTaskRequest, grpc.ServerStreamingServer[FollowTaskResponse]) error {
 	return status.Error(codes.Unimplemented, "method FollowTask not implemented")
+}
+func (UnimplementedTaskServiceServer) GetBroadcast(context.Context, *GetBroadcastRequest) (*GetBroadcastResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetBroadcast not implemented")
 }
 func (UnimplementedTaskServiceServer) mustEmbedUnimplementedTaskServiceServer() {}
 func (UnimplementedTaskServiceServer) testEmbeddedByValue()                     {}
@@ -506,6 +524,24 @@ func _TaskService_FollowTask_Handler(srv interface{}, stream grpc.ServerStream) 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type TaskService_FollowTaskServer = grpc.ServerStreamingServer[FollowTaskResponse]
 
+func _TaskService_GetBroadcast_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetBroadcastRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TaskServiceServer).GetBroadcast(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: TaskService_GetBroadcast_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TaskServiceServer).GetBroadcast(ctx, req.(*GetBroadcastRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // TaskService_ServiceDesc is the grpc.ServiceDesc for TaskService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -552,6 +588,10 @@ var TaskService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "WaitTask",
 			Handler:    _TaskService_WaitTask_Handler,
+		},
+		{
+			MethodName: "GetBroadcast",
+			Handler:    _TaskService_GetBroadcast_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

@@ -661,18 +661,21 @@ func (x *WorkerMessage) GetOutput() []*OutputChunk {
 }
 
 type Assignment struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Task          uint64                 `protobuf:"varint,1,opt,name=task,proto3" json:"task,omitempty"`
-	Fence         uint64                 `protobuf:"varint,2,opt,name=fence,proto3" json:"fence,omitempty"`
-	Queue         string                 `protobuf:"bytes,3,opt,name=queue,proto3" json:"queue,omitempty"`
-	Kind          string                 `protobuf:"bytes,4,opt,name=kind,proto3" json:"kind,omitempty"`
-	Payload       []byte                 `protobuf:"bytes,5,opt,name=payload,proto3" json:"payload,omitempty"`
-	ContentType   string                 `protobuf:"bytes,6,opt,name=content_type,json=contentType,proto3" json:"content_type,omitempty"`
-	Attempt       uint32                 `protobuf:"varint,7,opt,name=attempt,proto3" json:"attempt,omitempty"` // from 1
-	Timeout       *durationpb.Duration   `protobuf:"bytes,8,opt,name=timeout,proto3" json:"timeout,omitempty"`  // left of the attempt's limit when sent
-	SubmitTime    *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=submit_time,json=submitTime,proto3" json:"submit_time,omitempty"`
-	Schedule      string                 `protobuf:"bytes,30,opt,name=schedule,proto3" json:"schedule,omitempty"`                 // the schedule that submitted the task
-	FireTime      *timestamppb.Timestamp `protobuf:"bytes,31,opt,name=fire_time,json=fireTime,proto3" json:"fire_time,omitempty"` // the nominal time for which it did
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Task        uint64                 `protobuf:"varint,1,opt,name=task,proto3" json:"task,omitempty"`
+	Fence       uint64                 `protobuf:"varint,2,opt,name=fence,proto3" json:"fence,omitempty"`
+	Queue       string                 `protobuf:"bytes,3,opt,name=queue,proto3" json:"queue,omitempty"`
+	Kind        string                 `protobuf:"bytes,4,opt,name=kind,proto3" json:"kind,omitempty"`
+	Payload     []byte                 `protobuf:"bytes,5,opt,name=payload,proto3" json:"payload,omitempty"`
+	ContentType string                 `protobuf:"bytes,6,opt,name=content_type,json=contentType,proto3" json:"content_type,omitempty"`
+	Attempt     uint32                 `protobuf:"varint,7,opt,name=attempt,proto3" json:"attempt,omitempty"` // from 1
+	Timeout     *durationpb.Duration   `protobuf:"bytes,8,opt,name=timeout,proto3" json:"timeout,omitempty"`  // left of the attempt's limit when sent
+	SubmitTime  *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=submit_time,json=submitTime,proto3" json:"submit_time,omitempty"`
+	Schedule    string                 `protobuf:"bytes,30,opt,name=schedule,proto3" json:"schedule,omitempty"`                 // the schedule that submitted the task
+	FireTime    *timestamppb.Timestamp `protobuf:"bytes,31,opt,name=fire_time,json=fireTime,proto3" json:"fire_time,omitempty"` // the nominal time for which it did
+	// The task id of the broadcast that this is a target of: it takes none of the
+	// worker's slots, and there is at most one at a time.
+	Broadcast     uint64 `protobuf:"varint,35,opt,name=broadcast,proto3" json:"broadcast,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -782,6 +785,13 @@ func (x *Assignment) GetFireTime() *timestamppb.Timestamp {
 		return x.FireTime
 	}
 	return nil
+}
+
+func (x *Assignment) GetBroadcast() uint64 {
+	if x != nil {
+		return x.Broadcast
+	}
+	return 0
 }
 
 type OutcomeReply struct {
@@ -1766,7 +1776,7 @@ type Worker struct {
 	Drained  bool                   `protobuf:"varint,5,opt,name=drained,proto3" json:"drained,omitempty"`                  // by an operator
 	// The rest is its session's.
 	Session        uint64                 `protobuf:"varint,6,opt,name=session,proto3" json:"session,omitempty"`
-	Mode           string                 `protobuf:"bytes,7,opt,name=mode,proto3" json:"mode,omitempty"` // stream, pull
+	Mode           string                 `protobuf:"bytes,7,opt,name=mode,proto3" json:"mode,omitempty"` // stream, pull, push
 	Queues         []*QueueWeight         `protobuf:"bytes,8,rep,name=queues,proto3" json:"queues,omitempty"`
 	Labels         map[string]string      `protobuf:"bytes,9,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	Slots          uint32                 `protobuf:"varint,10,opt,name=slots,proto3" json:"slots,omitempty"`
@@ -1781,6 +1791,7 @@ type Worker struct {
 	CompletedTotal uint64                 `protobuf:"varint,19,opt,name=completed_total,json=completedTotal,proto3" json:"completed_total,omitempty"`
 	FailedTotal    uint64                 `protobuf:"varint,20,opt,name=failed_total,json=failedTotal,proto3" json:"failed_total,omitempty"`
 	Tasks          []*HeldTask            `protobuf:"bytes,21,rep,name=tasks,proto3" json:"tasks,omitempty"` // GetWorker only
+	Push           string                 `protobuf:"bytes,22,opt,name=push,proto3" json:"push,omitempty"`   // the address at which the leader dials it
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -1960,6 +1971,13 @@ func (x *Worker) GetTasks() []*HeldTask {
 		return x.Tasks
 	}
 	return nil
+}
+
+func (x *Worker) GetPush() string {
+	if x != nil {
+		return x.Push
+	}
+	return ""
 }
 
 // HeldTask is an attempt that a worker runs or is stopping.
@@ -2423,6 +2441,119 @@ func (x *DrainWorkerResponse) GetPosition() *Position {
 	return nil
 }
 
+type AddWorkerRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Push  string                 `protobuf:"bytes,1,opt,name=push,proto3" json:"push,omitempty"` // host:port of a TaskExecutor
+	// It registers itself: its goodbye takes it off the list again.
+	Self          bool  `protobuf:"varint,2,opt,name=self,proto3" json:"self,omitempty"`
+	Call          *Call `protobuf:"bytes,3,opt,name=call,proto3" json:"call,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AddWorkerRequest) Reset() {
+	*x = AddWorkerRequest{}
+	mi := &file_worker_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AddWorkerRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AddWorkerRequest) ProtoMessage() {}
+
+func (x *AddWorkerRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_worker_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AddWorkerRequest.ProtoReflect.Descriptor instead.
+func (*AddWorkerRequest) Descriptor() ([]byte, []int) {
+	return file_worker_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *AddWorkerRequest) GetPush() string {
+	if x != nil {
+		return x.Push
+	}
+	return ""
+}
+
+func (x *AddWorkerRequest) GetSelf() bool {
+	if x != nil {
+		return x.Self
+	}
+	return false
+}
+
+func (x *AddWorkerRequest) GetCall() *Call {
+	if x != nil {
+		return x.Call
+	}
+	return nil
+}
+
+type AddWorkerResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Outcome       Outcome                `protobuf:"varint,1,opt,name=outcome,proto3,enum=taskraft.v1.Outcome" json:"outcome,omitempty"` // ACCEPTED, or DUPLICATE: it was there before
+	Position      *Position              `protobuf:"bytes,2,opt,name=position,proto3" json:"position,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AddWorkerResponse) Reset() {
+	*x = AddWorkerResponse{}
+	mi := &file_worker_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AddWorkerResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AddWorkerResponse) ProtoMessage() {}
+
+func (x *AddWorkerResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_worker_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AddWorkerResponse.ProtoReflect.Descriptor instead.
+func (*AddWorkerResponse) Descriptor() ([]byte, []int) {
+	return file_worker_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *AddWorkerResponse) GetOutcome() Outcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return Outcome_OUTCOME_UNSPECIFIED
+}
+
+func (x *AddWorkerResponse) GetPosition() *Position {
+	if x != nil {
+		return x.Position
+	}
+	return nil
+}
+
 type RemoveWorkerRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	WorkerId      string                 `protobuf:"bytes,1,opt,name=worker_id,json=workerId,proto3" json:"worker_id,omitempty"`
@@ -2434,7 +2565,7 @@ type RemoveWorkerRequest struct {
 
 func (x *RemoveWorkerRequest) Reset() {
 	*x = RemoveWorkerRequest{}
-	mi := &file_worker_proto_msgTypes[30]
+	mi := &file_worker_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2446,7 +2577,7 @@ func (x *RemoveWorkerRequest) String() string {
 func (*RemoveWorkerRequest) ProtoMessage() {}
 
 func (x *RemoveWorkerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_worker_proto_msgTypes[30]
+	mi := &file_worker_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2459,7 +2590,7 @@ func (x *RemoveWorkerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveWorkerRequest.ProtoReflect.Descriptor instead.
 func (*RemoveWorkerRequest) Descriptor() ([]byte, []int) {
-	return file_worker_proto_rawDescGZIP(), []int{30}
+	return file_worker_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *RemoveWorkerRequest) GetWorkerId() string {
@@ -2492,7 +2623,7 @@ type RemoveWorkerResponse struct {
 
 func (x *RemoveWorkerResponse) Reset() {
 	*x = RemoveWorkerResponse{}
-	mi := &file_worker_proto_msgTypes[31]
+	mi := &file_worker_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2504,7 +2635,7 @@ func (x *RemoveWorkerResponse) String() string {
 func (*RemoveWorkerResponse) ProtoMessage() {}
 
 func (x *RemoveWorkerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_worker_proto_msgTypes[31]
+	mi := &file_worker_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2517,7 +2648,7 @@ func (x *RemoveWorkerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveWorkerResponse.ProtoReflect.Descriptor instead.
 func (*RemoveWorkerResponse) Descriptor() ([]byte, []int) {
-	return file_worker_proto_rawDescGZIP(), []int{31}
+	return file_worker_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *RemoveWorkerResponse) GetPosition() *Position {
@@ -2586,7 +2717,7 @@ const file_worker_proto_rawDesc = "" +
 	"\bdraining\x18\x06 \x01(\bR\bdraining\x12\x18\n" +
 	"\agoodbye\x18\a \x01(\bR\agoodbye\x121\n" +
 	"\bprogress\x18- \x03(\v2\x15.taskraft.v1.ProgressR\bprogress\x120\n" +
-	"\x06output\x18. \x03(\v2\x18.taskraft.v1.OutputChunkR\x06output\"\xfe\x02\n" +
+	"\x06output\x18. \x03(\v2\x18.taskraft.v1.OutputChunkR\x06output\"\x9c\x03\n" +
 	"\n" +
 	"Assignment\x12\x12\n" +
 	"\x04task\x18\x01 \x01(\x04R\x04task\x12\x14\n" +
@@ -2600,7 +2731,8 @@ const file_worker_proto_rawDesc = "" +
 	"\vsubmit_time\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"submitTime\x12\x1a\n" +
 	"\bschedule\x18\x1e \x01(\tR\bschedule\x127\n" +
-	"\tfire_time\x18\x1f \x01(\v2\x1a.google.protobuf.TimestampR\bfireTime\"h\n" +
+	"\tfire_time\x18\x1f \x01(\v2\x1a.google.protobuf.TimestampR\bfireTime\x12\x1c\n" +
+	"\tbroadcast\x18# \x01(\x04R\tbroadcast\"h\n" +
 	"\fOutcomeReply\x12\x12\n" +
 	"\x04task\x18\x01 \x01(\x04R\x04task\x12\x14\n" +
 	"\x05fence\x18\x02 \x01(\x04R\x05fence\x12.\n" +
@@ -2679,7 +2811,7 @@ const file_worker_proto_rawDesc = "" +
 	"\x11HeartbeatResponse\x12*\n" +
 	"\x06aborts\x18\x01 \x03(\v2\x12.taskraft.v1.AbortR\x06aborts\x12+\n" +
 	"\x03ttl\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x03ttl\x121\n" +
-	"\bposition\x18\x03 \x01(\v2\x15.taskraft.v1.PositionR\bposition\"\xb8\x06\n" +
+	"\bposition\x18\x03 \x01(\v2\x15.taskraft.v1.PositionR\bposition\"\xcc\x06\n" +
 	"\x06Worker\x12\x1b\n" +
 	"\tworker_id\x18\x01 \x01(\tR\bworkerId\x12\x17\n" +
 	"\aboot_id\x18\x02 \x01(\tR\x06bootId\x12.\n" +
@@ -2702,7 +2834,8 @@ const file_worker_proto_rawDesc = "" +
 	"\x0eassigned_total\x18\x12 \x01(\x04R\rassignedTotal\x12'\n" +
 	"\x0fcompleted_total\x18\x13 \x01(\x04R\x0ecompletedTotal\x12!\n" +
 	"\ffailed_total\x18\x14 \x01(\x04R\vfailedTotal\x12+\n" +
-	"\x05tasks\x18\x15 \x03(\v2\x15.taskraft.v1.HeldTaskR\x05tasks\x1a9\n" +
+	"\x05tasks\x18\x15 \x03(\v2\x15.taskraft.v1.HeldTaskR\x05tasks\x12\x12\n" +
+	"\x04push\x18\x16 \x01(\tR\x04push\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xff\x01\n" +
@@ -2740,7 +2873,14 @@ const file_worker_proto_rawDesc = "" +
 	"\x13DrainWorkerResponse\x12.\n" +
 	"\aoutcome\x18\x01 \x01(\x0e2\x14.taskraft.v1.OutcomeR\aoutcome\x12+\n" +
 	"\x06worker\x18\x02 \x01(\v2\x13.taskraft.v1.WorkerR\x06worker\x121\n" +
-	"\bposition\x18\x03 \x01(\v2\x15.taskraft.v1.PositionR\bposition\"o\n" +
+	"\bposition\x18\x03 \x01(\v2\x15.taskraft.v1.PositionR\bposition\"a\n" +
+	"\x10AddWorkerRequest\x12\x12\n" +
+	"\x04push\x18\x01 \x01(\tR\x04push\x12\x12\n" +
+	"\x04self\x18\x02 \x01(\bR\x04self\x12%\n" +
+	"\x04call\x18\x03 \x01(\v2\x11.taskraft.v1.CallR\x04call\"v\n" +
+	"\x11AddWorkerResponse\x12.\n" +
+	"\aoutcome\x18\x01 \x01(\x0e2\x14.taskraft.v1.OutcomeR\aoutcome\x121\n" +
+	"\bposition\x18\x02 \x01(\v2\x15.taskraft.v1.PositionR\bposition\"o\n" +
 	"\x13RemoveWorkerRequest\x12\x1b\n" +
 	"\tworker_id\x18\x01 \x01(\tR\bworkerId\x12\x14\n" +
 	"\x05force\x18\x02 \x01(\bR\x05force\x12%\n" +
@@ -2753,7 +2893,7 @@ const file_worker_proto_rawDesc = "" +
 	"\vWORKER_AWAY\x10\x02\x12\x13\n" +
 	"\x0fWORKER_DRAINING\x10\x03\x12\x12\n" +
 	"\x0eWORKER_DRAINED\x10\x04\x12\x0f\n" +
-	"\vWORKER_GONE\x10\x052\xd4\x05\n" +
+	"\vWORKER_GONE\x10\x052\xa0\x06\n" +
 	"\rWorkerService\x12B\n" +
 	"\x04Work\x12\x1a.taskraft.v1.WorkerMessage\x1a\x1a.taskraft.v1.MasterMessage(\x010\x01\x12P\n" +
 	"\vRequestTask\x12\x1f.taskraft.v1.RequestTaskRequest\x1a .taskraft.v1.RequestTaskResponse\x12S\n" +
@@ -2762,7 +2902,8 @@ const file_worker_proto_rawDesc = "" +
 	"\tHeartbeat\x12\x1d.taskraft.v1.HeartbeatRequest\x1a\x1e.taskraft.v1.HeartbeatResponse\x12P\n" +
 	"\vListWorkers\x12\x1f.taskraft.v1.ListWorkersRequest\x1a .taskraft.v1.ListWorkersResponse\x12J\n" +
 	"\tGetWorker\x12\x1d.taskraft.v1.GetWorkerRequest\x1a\x1e.taskraft.v1.GetWorkerResponse\x12P\n" +
-	"\vDrainWorker\x12\x1f.taskraft.v1.DrainWorkerRequest\x1a .taskraft.v1.DrainWorkerResponse\x12S\n" +
+	"\vDrainWorker\x12\x1f.taskraft.v1.DrainWorkerRequest\x1a .taskraft.v1.DrainWorkerResponse\x12J\n" +
+	"\tAddWorker\x12\x1d.taskraft.v1.AddWorkerRequest\x1a\x1e.taskraft.v1.AddWorkerResponse\x12S\n" +
 	"\fRemoveWorker\x12 .taskraft.v1.RemoveWorkerRequest\x1a!.taskraft.v1.RemoveWorkerResponseB8Z6github.com/taskraft/taskraft/rpc/taskraftv1;taskraftv1b\x06proto3"
 
 var (
@@ -2778,7 +2919,7 @@ func file_worker_proto_rawDescGZIP() []byte {
 }
 
 var file_worker_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_worker_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
+var file_worker_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
 var file_worker_proto_goTypes = []any{
 	(WorkerState)(0),              // 0: taskraft.v1.WorkerState
 	(*QueueWeight)(nil),           // 1: taskraft.v1.QueueWeight
@@ -2811,43 +2952,45 @@ var file_worker_proto_goTypes = []any{
 	(*GetWorkerResponse)(nil),     // 28: taskraft.v1.GetWorkerResponse
 	(*DrainWorkerRequest)(nil),    // 29: taskraft.v1.DrainWorkerRequest
 	(*DrainWorkerResponse)(nil),   // 30: taskraft.v1.DrainWorkerResponse
-	(*RemoveWorkerRequest)(nil),   // 31: taskraft.v1.RemoveWorkerRequest
-	(*RemoveWorkerResponse)(nil),  // 32: taskraft.v1.RemoveWorkerResponse
-	nil,                           // 33: taskraft.v1.Attach.LabelsEntry
-	nil,                           // 34: taskraft.v1.RequestTaskRequest.LabelsEntry
-	nil,                           // 35: taskraft.v1.Worker.LabelsEntry
-	(*durationpb.Duration)(nil),   // 36: google.protobuf.Duration
-	(*TaskSpec)(nil),              // 37: taskraft.v1.TaskSpec
-	(*Progress)(nil),              // 38: taskraft.v1.Progress
-	(*OutputChunk)(nil),           // 39: taskraft.v1.OutputChunk
-	(*timestamppb.Timestamp)(nil), // 40: google.protobuf.Timestamp
-	(Outcome)(0),                  // 41: taskraft.v1.Outcome
-	(*Position)(nil),              // 42: taskraft.v1.Position
-	(TaskState)(0),                // 43: taskraft.v1.TaskState
-	(Consistency)(0),              // 44: taskraft.v1.Consistency
-	(*Call)(nil),                  // 45: taskraft.v1.Call
+	(*AddWorkerRequest)(nil),      // 31: taskraft.v1.AddWorkerRequest
+	(*AddWorkerResponse)(nil),     // 32: taskraft.v1.AddWorkerResponse
+	(*RemoveWorkerRequest)(nil),   // 33: taskraft.v1.RemoveWorkerRequest
+	(*RemoveWorkerResponse)(nil),  // 34: taskraft.v1.RemoveWorkerResponse
+	nil,                           // 35: taskraft.v1.Attach.LabelsEntry
+	nil,                           // 36: taskraft.v1.RequestTaskRequest.LabelsEntry
+	nil,                           // 37: taskraft.v1.Worker.LabelsEntry
+	(*durationpb.Duration)(nil),   // 38: google.protobuf.Duration
+	(*TaskSpec)(nil),              // 39: taskraft.v1.TaskSpec
+	(*Progress)(nil),              // 40: taskraft.v1.Progress
+	(*OutputChunk)(nil),           // 41: taskraft.v1.OutputChunk
+	(*timestamppb.Timestamp)(nil), // 42: google.protobuf.Timestamp
+	(Outcome)(0),                  // 43: taskraft.v1.Outcome
+	(*Position)(nil),              // 44: taskraft.v1.Position
+	(TaskState)(0),                // 45: taskraft.v1.TaskState
+	(Consistency)(0),              // 46: taskraft.v1.Consistency
+	(*Call)(nil),                  // 47: taskraft.v1.Call
 }
 var file_worker_proto_depIdxs = []int32{
 	1,  // 0: taskraft.v1.Attach.queues:type_name -> taskraft.v1.QueueWeight
-	33, // 1: taskraft.v1.Attach.labels:type_name -> taskraft.v1.Attach.LabelsEntry
-	36, // 2: taskraft.v1.Attach.ttl:type_name -> google.protobuf.Duration
-	37, // 3: taskraft.v1.Completion.follow_up:type_name -> taskraft.v1.TaskSpec
-	36, // 4: taskraft.v1.Failure.retry_after:type_name -> google.protobuf.Duration
+	35, // 1: taskraft.v1.Attach.labels:type_name -> taskraft.v1.Attach.LabelsEntry
+	38, // 2: taskraft.v1.Attach.ttl:type_name -> google.protobuf.Duration
+	39, // 3: taskraft.v1.Completion.follow_up:type_name -> taskraft.v1.TaskSpec
+	38, // 4: taskraft.v1.Failure.retry_after:type_name -> google.protobuf.Duration
 	2,  // 5: taskraft.v1.WorkerMessage.attach:type_name -> taskraft.v1.Attach
 	3,  // 6: taskraft.v1.WorkerMessage.completions:type_name -> taskraft.v1.Completion
 	4,  // 7: taskraft.v1.WorkerMessage.failures:type_name -> taskraft.v1.Failure
 	5,  // 8: taskraft.v1.WorkerMessage.releases:type_name -> taskraft.v1.Handback
 	6,  // 9: taskraft.v1.WorkerMessage.heartbeat:type_name -> taskraft.v1.StreamHeartbeat
-	38, // 10: taskraft.v1.WorkerMessage.progress:type_name -> taskraft.v1.Progress
-	39, // 11: taskraft.v1.WorkerMessage.output:type_name -> taskraft.v1.OutputChunk
-	36, // 12: taskraft.v1.Assignment.timeout:type_name -> google.protobuf.Duration
-	40, // 13: taskraft.v1.Assignment.submit_time:type_name -> google.protobuf.Timestamp
-	40, // 14: taskraft.v1.Assignment.fire_time:type_name -> google.protobuf.Timestamp
-	41, // 15: taskraft.v1.OutcomeReply.outcome:type_name -> taskraft.v1.Outcome
-	36, // 16: taskraft.v1.Attached.ttl:type_name -> google.protobuf.Duration
-	36, // 17: taskraft.v1.Attached.heartbeat_every:type_name -> google.protobuf.Duration
-	42, // 18: taskraft.v1.Attached.position:type_name -> taskraft.v1.Position
-	42, // 19: taskraft.v1.HeartbeatAck.position:type_name -> taskraft.v1.Position
+	40, // 10: taskraft.v1.WorkerMessage.progress:type_name -> taskraft.v1.Progress
+	41, // 11: taskraft.v1.WorkerMessage.output:type_name -> taskraft.v1.OutputChunk
+	38, // 12: taskraft.v1.Assignment.timeout:type_name -> google.protobuf.Duration
+	42, // 13: taskraft.v1.Assignment.submit_time:type_name -> google.protobuf.Timestamp
+	42, // 14: taskraft.v1.Assignment.fire_time:type_name -> google.protobuf.Timestamp
+	43, // 15: taskraft.v1.OutcomeReply.outcome:type_name -> taskraft.v1.Outcome
+	38, // 16: taskraft.v1.Attached.ttl:type_name -> google.protobuf.Duration
+	38, // 17: taskraft.v1.Attached.heartbeat_every:type_name -> google.protobuf.Duration
+	44, // 18: taskraft.v1.Attached.position:type_name -> taskraft.v1.Position
+	44, // 19: taskraft.v1.HeartbeatAck.position:type_name -> taskraft.v1.Position
 	11, // 20: taskraft.v1.MasterMessage.attached:type_name -> taskraft.v1.Attached
 	8,  // 21: taskraft.v1.MasterMessage.assignments:type_name -> taskraft.v1.Assignment
 	9,  // 22: taskraft.v1.MasterMessage.outcomes:type_name -> taskraft.v1.OutcomeReply
@@ -2855,68 +2998,73 @@ var file_worker_proto_depIdxs = []int32{
 	12, // 24: taskraft.v1.MasterMessage.heartbeat:type_name -> taskraft.v1.HeartbeatAck
 	13, // 25: taskraft.v1.MasterMessage.moved:type_name -> taskraft.v1.LeaderInfo
 	1,  // 26: taskraft.v1.RequestTaskRequest.queues:type_name -> taskraft.v1.QueueWeight
-	34, // 27: taskraft.v1.RequestTaskRequest.labels:type_name -> taskraft.v1.RequestTaskRequest.LabelsEntry
-	36, // 28: taskraft.v1.RequestTaskRequest.wait:type_name -> google.protobuf.Duration
+	36, // 27: taskraft.v1.RequestTaskRequest.labels:type_name -> taskraft.v1.RequestTaskRequest.LabelsEntry
+	38, // 28: taskraft.v1.RequestTaskRequest.wait:type_name -> google.protobuf.Duration
 	8,  // 29: taskraft.v1.RequestTaskResponse.assignments:type_name -> taskraft.v1.Assignment
-	36, // 30: taskraft.v1.RequestTaskResponse.ttl:type_name -> google.protobuf.Duration
-	42, // 31: taskraft.v1.RequestTaskResponse.position:type_name -> taskraft.v1.Position
+	38, // 30: taskraft.v1.RequestTaskResponse.ttl:type_name -> google.protobuf.Duration
+	44, // 31: taskraft.v1.RequestTaskResponse.position:type_name -> taskraft.v1.Position
 	3,  // 32: taskraft.v1.CompleteTaskRequest.completion:type_name -> taskraft.v1.Completion
-	41, // 33: taskraft.v1.CompleteTaskResponse.outcome:type_name -> taskraft.v1.Outcome
-	42, // 34: taskraft.v1.CompleteTaskResponse.position:type_name -> taskraft.v1.Position
+	43, // 33: taskraft.v1.CompleteTaskResponse.outcome:type_name -> taskraft.v1.Outcome
+	44, // 34: taskraft.v1.CompleteTaskResponse.position:type_name -> taskraft.v1.Position
 	4,  // 35: taskraft.v1.FailTaskRequest.failure:type_name -> taskraft.v1.Failure
-	41, // 36: taskraft.v1.FailTaskResponse.outcome:type_name -> taskraft.v1.Outcome
-	42, // 37: taskraft.v1.FailTaskResponse.position:type_name -> taskraft.v1.Position
-	38, // 38: taskraft.v1.HeartbeatRequest.progress:type_name -> taskraft.v1.Progress
-	39, // 39: taskraft.v1.HeartbeatRequest.output:type_name -> taskraft.v1.OutputChunk
+	43, // 36: taskraft.v1.FailTaskResponse.outcome:type_name -> taskraft.v1.Outcome
+	44, // 37: taskraft.v1.FailTaskResponse.position:type_name -> taskraft.v1.Position
+	40, // 38: taskraft.v1.HeartbeatRequest.progress:type_name -> taskraft.v1.Progress
+	41, // 39: taskraft.v1.HeartbeatRequest.output:type_name -> taskraft.v1.OutputChunk
 	10, // 40: taskraft.v1.HeartbeatResponse.aborts:type_name -> taskraft.v1.Abort
-	36, // 41: taskraft.v1.HeartbeatResponse.ttl:type_name -> google.protobuf.Duration
-	42, // 42: taskraft.v1.HeartbeatResponse.position:type_name -> taskraft.v1.Position
+	38, // 41: taskraft.v1.HeartbeatResponse.ttl:type_name -> google.protobuf.Duration
+	44, // 42: taskraft.v1.HeartbeatResponse.position:type_name -> taskraft.v1.Position
 	0,  // 43: taskraft.v1.Worker.state:type_name -> taskraft.v1.WorkerState
-	40, // 44: taskraft.v1.Worker.seen_time:type_name -> google.protobuf.Timestamp
+	42, // 44: taskraft.v1.Worker.seen_time:type_name -> google.protobuf.Timestamp
 	1,  // 45: taskraft.v1.Worker.queues:type_name -> taskraft.v1.QueueWeight
-	35, // 46: taskraft.v1.Worker.labels:type_name -> taskraft.v1.Worker.LabelsEntry
-	36, // 47: taskraft.v1.Worker.ttl:type_name -> google.protobuf.Duration
-	36, // 48: taskraft.v1.Worker.silent:type_name -> google.protobuf.Duration
-	40, // 49: taskraft.v1.Worker.open_time:type_name -> google.protobuf.Timestamp
+	37, // 46: taskraft.v1.Worker.labels:type_name -> taskraft.v1.Worker.LabelsEntry
+	38, // 47: taskraft.v1.Worker.ttl:type_name -> google.protobuf.Duration
+	38, // 48: taskraft.v1.Worker.silent:type_name -> google.protobuf.Duration
+	42, // 49: taskraft.v1.Worker.open_time:type_name -> google.protobuf.Timestamp
 	24, // 50: taskraft.v1.Worker.tasks:type_name -> taskraft.v1.HeldTask
-	43, // 51: taskraft.v1.HeldTask.state:type_name -> taskraft.v1.TaskState
-	40, // 52: taskraft.v1.HeldTask.start_time:type_name -> google.protobuf.Timestamp
-	40, // 53: taskraft.v1.HeldTask.deadline:type_name -> google.protobuf.Timestamp
-	44, // 54: taskraft.v1.ListWorkersRequest.consistency:type_name -> taskraft.v1.Consistency
+	45, // 51: taskraft.v1.HeldTask.state:type_name -> taskraft.v1.TaskState
+	42, // 52: taskraft.v1.HeldTask.start_time:type_name -> google.protobuf.Timestamp
+	42, // 53: taskraft.v1.HeldTask.deadline:type_name -> google.protobuf.Timestamp
+	46, // 54: taskraft.v1.ListWorkersRequest.consistency:type_name -> taskraft.v1.Consistency
 	23, // 55: taskraft.v1.ListWorkersResponse.workers:type_name -> taskraft.v1.Worker
-	42, // 56: taskraft.v1.ListWorkersResponse.position:type_name -> taskraft.v1.Position
-	44, // 57: taskraft.v1.GetWorkerRequest.consistency:type_name -> taskraft.v1.Consistency
+	44, // 56: taskraft.v1.ListWorkersResponse.position:type_name -> taskraft.v1.Position
+	46, // 57: taskraft.v1.GetWorkerRequest.consistency:type_name -> taskraft.v1.Consistency
 	23, // 58: taskraft.v1.GetWorkerResponse.worker:type_name -> taskraft.v1.Worker
-	42, // 59: taskraft.v1.GetWorkerResponse.position:type_name -> taskraft.v1.Position
-	45, // 60: taskraft.v1.DrainWorkerRequest.call:type_name -> taskraft.v1.Call
-	41, // 61: taskraft.v1.DrainWorkerResponse.outcome:type_name -> taskraft.v1.Outcome
+	44, // 59: taskraft.v1.GetWorkerResponse.position:type_name -> taskraft.v1.Position
+	47, // 60: taskraft.v1.DrainWorkerRequest.call:type_name -> taskraft.v1.Call
+	43, // 61: taskraft.v1.DrainWorkerResponse.outcome:type_name -> taskraft.v1.Outcome
 	23, // 62: taskraft.v1.DrainWorkerResponse.worker:type_name -> taskraft.v1.Worker
-	42, // 63: taskraft.v1.DrainWorkerResponse.position:type_name -> taskraft.v1.Position
-	45, // 64: taskraft.v1.RemoveWorkerRequest.call:type_name -> taskraft.v1.Call
-	42, // 65: taskraft.v1.RemoveWorkerResponse.position:type_name -> taskraft.v1.Position
-	7,  // 66: taskraft.v1.WorkerService.Work:input_type -> taskraft.v1.WorkerMessage
-	15, // 67: taskraft.v1.WorkerService.RequestTask:input_type -> taskraft.v1.RequestTaskRequest
-	17, // 68: taskraft.v1.WorkerService.CompleteTask:input_type -> taskraft.v1.CompleteTaskRequest
-	19, // 69: taskraft.v1.WorkerService.FailTask:input_type -> taskraft.v1.FailTaskRequest
-	21, // 70: taskraft.v1.WorkerService.Heartbeat:input_type -> taskraft.v1.HeartbeatRequest
-	25, // 71: taskraft.v1.WorkerService.ListWorkers:input_type -> taskraft.v1.ListWorkersRequest
-	27, // 72: taskraft.v1.WorkerService.GetWorker:input_type -> taskraft.v1.GetWorkerRequest
-	29, // 73: taskraft.v1.WorkerService.DrainWorker:input_type -> taskraft.v1.DrainWorkerRequest
-	31, // 74: taskraft.v1.WorkerService.RemoveWorker:input_type -> taskraft.v1.RemoveWorkerRequest
-	14, // 75: taskraft.v1.WorkerService.Work:output_type -> taskraft.v1.MasterMessage
-	16, // 76: taskraft.v1.WorkerService.RequestTask:output_type -> taskraft.v1.RequestTaskResponse
-	18, // 77: taskraft.v1.WorkerService.CompleteTask:output_type -> taskraft.v1.CompleteTaskResponse
-	20, // 78: taskraft.v1.WorkerService.FailTask:output_type -> taskraft.v1.FailTaskResponse
-	22, // 79: taskraft.v1.WorkerService.Heartbeat:output_type -> taskraft.v1.HeartbeatResponse
-	26, // 80: taskraft.v1.WorkerService.ListWorkers:output_type -> taskraft.v1.ListWorkersResponse
-	28, // 81: taskraft.v1.WorkerService.GetWorker:output_type -> taskraft.v1.GetWorkerResponse
-	30, // 82: taskraft.v1.WorkerService.DrainWorker:output_type -> taskraft.v1.DrainWorkerResponse
-	32, // 83: taskraft.v1.WorkerService.RemoveWorker:output_type -> taskraft.v1.RemoveWorkerResponse
-	75, // [75:84] is the sub-list for method output_type
-	66, // [66:75] is the sub-list for method input_type
-	66, // [66:66] is the sub-list for extension type_name
-	66, // [66:66] is the sub-list for extension extendee
-	0,  // [0:66] is the sub-list for field type_name
+	44, // 63: taskraft.v1.DrainWorkerResponse.position:type_name -> taskraft.v1.Position
+	47, // 64: taskraft.v1.AddWorkerRequest.call:type_name -> taskraft.v1.Call
+	43, // 65: taskraft.v1.AddWorkerResponse.outcome:type_name -> taskraft.v1.Outcome
+	44, // 66: taskraft.v1.AddWorkerResponse.position:type_name -> taskraft.v1.Position
+	47, // 67: taskraft.v1.RemoveWorkerRequest.call:type_name -> taskraft.v1.Call
+	44, // 68: taskraft.v1.RemoveWorkerResponse.position:type_name -> taskraft.v1.Position
+	7,  // 69: taskraft.v1.WorkerService.Work:input_type -> taskraft.v1.WorkerMessage
+	15, // 70: taskraft.v1.WorkerService.RequestTask:input_type -> taskraft.v1.RequestTaskRequest
+	17, // 71: taskraft.v1.WorkerService.CompleteTask:input_type -> taskraft.v1.CompleteTaskRequest
+	19, // 72: taskraft.v1.WorkerService.FailTask:input_type -> taskraft.v1.FailTaskRequest
+	21, // 73: taskraft.v1.WorkerService.Heartbeat:input_type -> taskraft.v1.HeartbeatRequest
+	25, // 74: taskraft.v1.WorkerService.ListWorkers:input_type -> taskraft.v1.ListWorkersRequest
+	27, // 75: taskraft.v1.WorkerService.GetWorker:input_type -> taskraft.v1.GetWorkerRequest
+	29, // 76: taskraft.v1.WorkerService.DrainWorker:input_type -> taskraft.v1.DrainWorkerRequest
+	31, // 77: taskraft.v1.WorkerService.AddWorker:input_type -> taskraft.v1.AddWorkerRequest
+	33, // 78: taskraft.v1.WorkerService.RemoveWorker:input_type -> taskraft.v1.RemoveWorkerRequest
+	14, // 79: taskraft.v1.WorkerService.Work:output_type -> taskraft.v1.MasterMessage
+	16, // 80: taskraft.v1.WorkerService.RequestTask:output_type -> taskraft.v1.RequestTaskResponse
+	18, // 81: taskraft.v1.WorkerService.CompleteTask:output_type -> taskraft.v1.CompleteTaskResponse
+	20, // 82: taskraft.v1.WorkerService.FailTask:output_type -> taskraft.v1.FailTaskResponse
+	22, // 83: taskraft.v1.WorkerService.Heartbeat:output_type -> taskraft.v1.HeartbeatResponse
+	26, // 84: taskraft.v1.WorkerService.ListWorkers:output_type -> taskraft.v1.ListWorkersResponse
+	28, // 85: taskraft.v1.WorkerService.GetWorker:output_type -> taskraft.v1.GetWorkerResponse
+	30, // 86: taskraft.v1.WorkerService.DrainWorker:output_type -> taskraft.v1.DrainWorkerResponse
+	32, // 87: taskraft.v1.WorkerService.AddWorker:output_type -> taskraft.v1.AddWorkerResponse
+	34, // 88: taskraft.v1.WorkerService.RemoveWorker:output_type -> taskraft.v1.RemoveWorkerResponse
+	79, // [79:89] is the sub-list for method output_type
+	69, // [69:79] is the sub-list for method input_type
+	69, // [69:69] is the sub-list for extension type_name
+	69, // [69:69] is the sub-list for extension extendee
+	0,  // [0:69] is the sub-list for field type_name
 }
 
 func init() { file_worker_proto_init() }
@@ -2931,7 +3079,7 @@ func file_worker_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_worker_proto_rawDesc), len(file_worker_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   35,
+			NumMessages:   37,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -29,6 +29,7 @@ const (
 	WorkerService_ListWorkers_FullMethodName  = "/taskraft.v1.WorkerService/ListWorkers"
 	WorkerService_GetWorker_FullMethodName    = "/taskraft.v1.WorkerService/GetWorker"
 	WorkerService_DrainWorker_FullMethodName  = "/taskraft.v1.WorkerService/DrainWorker"
+	WorkerService_AddWorker_FullMethodName    = "/taskraft.v1.WorkerService/AddWorker"
 	WorkerService_RemoveWorker_FullMethodName = "/taskraft.v1.WorkerService/RemoveWorker"
 )
 
@@ -56,7 +57,11 @@ type WorkerServiceClient interface {
 	// DrainWorker keeps ordinary tasks from a worker, whatever process it is, until
 	// it is undone. What it holds it may finish.
 	DrainWorker(ctx context.Context, in *DrainWorkerRequest, opts ...grpc.CallOption) (*DrainWorkerResponse, error)
-	// RemoveWorker ends a worker's session and refuses its process for ever.
+	// AddWorker puts an address at which a worker serves on the list that the leader
+	// dials.
+	AddWorker(ctx context.Context, in *AddWorkerRequest, opts ...grpc.CallOption) (*AddWorkerResponse, error)
+	// RemoveWorker ends a worker's session, takes its address off that list and
+	// refuses its process for ever. It takes an address on that list, too.
 	RemoveWorker(ctx context.Context, in *RemoveWorkerRequest, opts ...grpc.CallOption) (*RemoveWorkerResponse, error)
 }
 
@@ -151,6 +156,16 @@ func (c *workerServiceClient) DrainWorker(ctx context.Context, in *DrainWorkerRe
 	return out, nil
 }
 
+func (c *workerServiceClient) AddWorker(ctx context.Context, in *AddWorkerRequest, opts ...grpc.CallOption) (*AddWorkerResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AddWorkerResponse)
+	err := c.cc.Invoke(ctx, WorkerService_AddWorker_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *workerServiceClient) RemoveWorker(ctx context.Context, in *RemoveWorkerRequest, opts ...grpc.CallOption) (*RemoveWorkerResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(RemoveWorkerResponse)
@@ -185,7 +200,11 @@ type WorkerServiceServer interface {
 	// DrainWorker keeps ordinary tasks from a worker, whatever process it is, until
 	// it is undone. What it holds it may finish.
 	DrainWorker(context.Context, *DrainWorkerRequest) (*DrainWorkerResponse, error)
-	// RemoveWorker ends a worker's session and refuses its process for ever.
+	// AddWorker puts an address at which a worker serves on the list that the leader
+	// dials.
+	AddWorker(context.Context, *AddWorkerRequest) (*AddWorkerResponse, error)
+	// RemoveWorker ends a worker's session, takes its address off that list and
+	// refuses its process for ever. It takes an address on that list, too.
 	RemoveWorker(context.Context, *RemoveWorkerRequest) (*RemoveWorkerResponse, error)
 	mustEmbedUnimplementedWorkerServiceServer()
 }
@@ -220,6 +239,9 @@ func (UnimplementedWorkerServiceServer) GetWorker(context.Context, *GetWorkerReq
 }
 func (UnimplementedWorkerServiceServer) DrainWorker(context.Context, *DrainWorkerRequest) (*DrainWorkerResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DrainWorker not implemented")
+}
+func (UnimplementedWorkerServiceServer) AddWorker(context.Context, *AddWorkerRequest) (*AddWorkerResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method AddWorker not implemented")
 }
 func (UnimplementedWorkerServiceServer) RemoveWorker(context.Context, *RemoveWorkerRequest) (*RemoveWorkerResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RemoveWorker not implemented")
@@ -378,6 +400,24 @@ func _WorkerService_DrainWorker_Handler(srv interface{}, ctx context.Context, de
 	return interceptor(ctx, in, info, handler)
 }
 
+func _WorkerService_AddWorker_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AddWorkerRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WorkerServiceServer).AddWorker(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: WorkerService_AddWorker_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WorkerServiceServer).AddWorker(ctx, req.(*AddWorkerRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _WorkerService_RemoveWorker_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(RemoveWorkerRequest)
 	if err := dec(in); err != nil {
@@ -430,6 +470,10 @@ var WorkerService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "DrainWorker",
 			Handler:    _WorkerService_DrainWorker_Handler,
+		},
+		{
+			MethodName: "AddWorker",
+			Handler:    _WorkerService_AddWorker_Handler,
 		},
 		{
 			MethodName: "RemoveWorker",

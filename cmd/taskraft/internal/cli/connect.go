@@ -92,6 +92,7 @@ var reasonExits = map[string]struct {
 	reason.BatchesFull:       {exitError, "taskraft batch list"},
 	reason.StagingFull:       {exitError, "the same a little later"},
 	reason.RetriesFull:       {exitError, "the same a little later"},
+	reason.NotBroadcast:      {exitConflict, "taskraft task get"},
 	reason.QueueNotFound:     {exitNotFound, "taskraft queue list"},
 	reason.ScheduleNotFound:  {exitNotFound, "taskraft schedule list"},
 	reason.ScheduleExists:    {exitConflict, "taskraft schedule get, to see what it says; --replace gives it the new rule"},
@@ -109,6 +110,7 @@ var reasonExits = map[string]struct {
 	reason.WorkerIDInUse:     {exitConflict, "another --id, or stop the worker that has it"},
 	reason.BootReplaced:      {exitConflict, "another --id: a newer process has this one, or it was removed"},
 	reason.WorkerNotFound:    {exitNotFound, "taskraft worker list --gone"},
+	reason.PushesFull:        {exitError, "taskraft worker remove, for those that are gone"},
 	reason.WorkerBusy:        {exitConflict, "taskraft worker drain --wait, or the same with --force"},
 }
 

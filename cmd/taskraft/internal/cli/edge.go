@@ -40,10 +40,15 @@ type edge struct {
 	web *web.Server
 }
 
-func newEdge(node *cluster.Node, m *masterConfig, advertised string, log *slog.Logger) *edge {
+// edgeConfig is the part of the settings that the gRPC edge needs.
+func (m *masterConfig) edgeConfig(log *slog.Logger) rpc.Config {
 	cfg := rpc.DefaultConfig()
 	cfg.MaxPayload, cfg.MaxResult, cfg.Logger = int(m.maxPayload), int(m.maxResult), log
-	e := &edge{rpc: rpc.NewServer(node, cfg)}
+	return cfg
+}
+
+func newEdge(node *cluster.Node, m *masterConfig, advertised string, log *slog.Logger) *edge {
+	e := &edge{rpc: rpc.NewServer(node, m.edgeConfig(log))}
 	e.web = web.NewServer(web.Config{
 		Node: node, Conn: e.rpc.Local(), Name: m.name, Hosts: m.httpHosts, Advertised: advertised,
 		MaxPayload: int(max(m.maxPayload, m.maxResult)), Logger: log,

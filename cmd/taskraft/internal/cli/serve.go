@@ -13,6 +13,7 @@ import (
 	"github.com/coreos/go-systemd/v22/daemon"
 
 	"github.com/taskraft/taskraft/cluster"
+	"github.com/taskraft/taskraft/rpc"
 )
 
 const (
@@ -58,6 +59,7 @@ func (a *app) runMaster(ctx context.Context) error {
 	if m.joins() {
 		cfg.Join = m.knock(log)
 	}
+	cfg.PushDialer = rpc.NewPushDialer(m.edgeConfig(log))
 	cfg.GRPC = cmp.Or(m.advertiseGRPC, boundAddress(m.grpcAddr, r.addrs.grpc))
 	cfg.HTTP = cmp.Or(m.advertiseHTTP, boundAddress(m.httpAddr, r.addrs.http))
 	log.Info("starting", "node", m.name, "version", a.version, "pid", os.Getpid(), "grpc", r.addrs.grpc, "raft", m.raftAddr,

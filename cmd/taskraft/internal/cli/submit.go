@@ -39,9 +39,12 @@ type submitFlags struct {
 	wait, follow             bool
 	most                     time.Duration
 	argv                     []string
+	broadcast                broadcastFlags
 }
 
-func (f *submitFlags) rows() settings.Table {
+func (f *submitFlags) rows() settings.Table { return concat(f.taskRows(), f.broadcast.rows()) }
+
+func (f *submitFlags) taskRows() settings.Table {
 	const year = 365 * 24 * time.Hour
 	const month = 30 * 24 * time.Hour
 	return settings.Table{
@@ -86,7 +89,7 @@ shell, on a worker that allows it.
 -f takes one task per line of JSON with the API's keys (queue, kind, payload in
 base64 or as a JSON object, priority, delay, run_at, timeout, max_attempts, backoff,
 expires_in, request_id, retain, require, labels, concurrency_key, unique_key,
-unique_until, after, after_policy, on_success, on_dead; argv for a program), a JSON
+unique_until, after, after_policy, on_success, on_dead, broadcast; argv for a program), a JSON
 array of such tasks, or YAML documents. Tasks are sent in groups as they are read;
 with --batch they are read to the end, up to 100,000, and accepted all or none, and
 after_items may name parents by their place in the file, from 0.
@@ -94,8 +97,12 @@ after_items may name parents by their place in the file, from 0.
 With --follow the task's output is shown as it comes, across changes of the leader;
 Ctrl-C leaves the task running and says how to follow it again.
 
+--broadcast gives the task to every worker that has the labels now, in a slot
+reserved for this. With --wait what each says is printed as it comes.
+
 Exit codes with --wait and --follow: 0 SUCCEEDED, 3 DEAD, 4 CANCELLED.`,
 		example: `  taskraft submit --wait -- sha256sum /etc/hostname
+  taskraft submit --broadcast role=web --wait -- uptime
   taskraft submit -q mail --kind send --payload '{"to":"a@example.org"}'
   seq 1000 | jq -c '{queue:"numbers",kind:"square",payload:{n:.}}' | taskraft submit -f -`,
 		rows: concat(f.rows(), a.dataRows()),
@@ -194,7 +201,7 @@ func (f *submitFlags) check() []settings.Problem {
 	if f.file != "" && f.requestID != "" && f.batch == "" {
 		out = append(out, settings.Problem{Where: "--request-id", Problem: "given together with --file", Want: "request_id in each task", Do: "move it into the file"})
 	}
-	return out
+	return append(out, f.broadcast.check()...)
 }
 
 // checkFollow refuses a form that the output of a task does not have.
@@ -215,7 +222,8 @@ func (a *app) task(f *submitFlags) (client.Task, error) {
 		Delay: f.delay, RunAt: f.at, Timeout: f.timeout, MaxAttempts: f.maxAttempts,
 		RequestID: f.requestID, ExpiresIn: f.expiresIn, Retain: f.retain,
 		Require: f.require, Labels: f.labels, ConcurrencyKey: f.concurrencyKey, UniqueKey: f.unique, UniqueUntilStart: f.uniqueUntil == "start",
-		After: f.after, AfterRun: f.afterRun,
+		Broadcast: f.broadcast.broadcast(),
+		After:     f.after, AfterRun: f.afterRun,
 	}
 	if f.batch != "" {
 		t.RequestID = ""

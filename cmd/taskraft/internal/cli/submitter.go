@@ -155,6 +155,9 @@ func (s *submitter) finish(ctx context.Context, f *submitFlags) error {
 	if isTerminal(s.app.Err) && s.app.printer().People() {
 		s.app.talk("waiting for %s from %d on", plural(len(s.ids), "task"), s.ids[0])
 	}
+	if len(s.ids) == 1 && f.broadcast.selector.given {
+		return s.app.waitBroadcast(ctx, s.client, s.ids[0])
+	}
 	if len(s.ids) == 1 {
 		return s.app.waitOne(ctx, s.client, s.ids[0])
 	}

@@ -137,6 +137,9 @@ func decodeTask(data []byte, base client.Task) (client.Task, error) {
 	if err := rewriteBackoff(keys); err != nil {
 		return t, err
 	}
+	if err := rewriteBroadcast(keys); err != nil {
+		return t, err
+	}
 	plain, err := json.Marshal(keys)
 	if err != nil {
 		return t, fmt.Errorf("encode again: %w", err)
@@ -206,6 +209,30 @@ func rewriteBackoff(keys map[string]json.RawMessage) error {
 	rewriteDuration(pair, "max")
 	plain, err := json.Marshal(pair)
 	keys["backoff"] = plain
+	return err
+}
+
+// rewriteBroadcast lets the deadline be a Go duration and require a word.
+func rewriteBroadcast(keys map[string]json.RawMessage) error {
+	raw, ok := keys["broadcast"]
+	if !ok {
+		return nil
+	}
+	var b map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &b); err != nil {
+		return errors.New(`broadcast: want {"selector": {"role": "web"}, "require": "all", "deadline": "1m"}`)
+	}
+	rewriteDuration(b, "deadline")
+	var word string
+	if json.Unmarshal(b["require"], &word) == nil && word != "" {
+		var n requireValue
+		if err := n.Set([]string{word}); err != nil {
+			return fmt.Errorf("broadcast.require: %w", err)
+		}
+		b["require"] = json.RawMessage(strconv.Itoa(n.n))
+	}
+	plain, err := json.Marshal(b)
+	keys["broadcast"] = plain
 	return err
 }
 
@@ -295,6 +322,11 @@ func overlay(t client.Task, spec *taskraftv1.TaskSpec, keys map[string]json.RawM
 		t.AfterRun = spec.GetAfterPolicy() == taskraftv1.AfterPolicy_AFTER_RUN
 	}
 	t.OnSuccess, t.OnDead = followUps(spec.GetOnSuccess()), followUps(spec.GetOnDead())
+	if b := spec.GetBroadcast(); b != nil {
+		t.Broadcast = &client.Broadcast{
+			Selector: b.GetSelector(), Require: int(b.GetRequire()), Deadline: b.GetDeadline().AsDuration(), LateJoiners: b.GetLateJoiners(),
+		}
+	}
 	switch start := spec.GetStart().(type) {
 	case *taskraftv1.TaskSpec_Delay:
 		t.Delay, t.RunAt = start.Delay.AsDuration(), time.Time{}

@@ -28,6 +28,7 @@ type workerConfig struct {
 	drainTimeout time.Duration
 	ttl          time.Duration
 	journal      string
+	push         pushConfig
 }
 
 const workerIDForm = `[A-Za-z0-9][A-Za-z0-9_.:@-]{0,127}`
@@ -38,7 +39,9 @@ func inWorker(path string, r settings.Row) *settings.Row {
 	return setting("worker."+path, r)
 }
 
-func (w *workerConfig) rows() settings.Table {
+func (w *workerConfig) rows() settings.Table { return concat(w.runRows(), w.push.rows()) }
+
+func (w *workerConfig) runRows() settings.Table {
 	return settings.Table{
 		inWorker("id", settings.Row{
 			Flag: "id", Arg: "ID", Value: settings.Text(&w.id, settings.Match("a worker's id", workerIDForm)),
@@ -123,7 +126,7 @@ func (v queueWeights) String() string {
 
 func (a *app) workerCommand() *cobra.Command {
 	return a.group("worker", "Run workers, look at them, drain and remove them",
-		a.workerRunCommand(), a.workerListCommand(), a.workerGetCommand(), a.workerDrainCommand(), a.workerRemoveCommand())
+		a.workerRunCommand(), a.workerAddCommand(), a.workerListCommand(), a.workerGetCommand(), a.workerDrainCommand(), a.workerRemoveCommand())
 }
 
 func (a *app) workerRunCommand() *cobra.Command {
@@ -133,17 +136,21 @@ func (a *app) workerRunCommand() *cobra.Command {
 		long: `Run a worker that executes tasks of kind "command": programs without a shell, each
 in its own process group, only those that --allow-command names. SIGTERM or SIGINT
 drains: running tasks may end within --drain-timeout, the rest is handed back; a
-second signal ends the worker at once.`,
+second signal ends the worker at once.
+
+With --push the worker does not call the masters: it serves at that address, which
+it registers with them, and the leader calls it.`,
 		example: "  taskraft worker run --allow-command gzip,sha256sum --queue mail=3 --queue default --slots 16",
 		rows:    concat(w.rows(), a.config.mastersRows(), a.config.logRows()),
 		check: func() []settings.Problem {
+			out := w.push.check(w.exitWhenDone)
 			if len(w.allow) > 0 {
-				return nil
+				return out
 			}
-			return []settings.Problem{{
+			return append(out, settings.Problem{
 				Where: w.rows().Find("allow-command").Where(), Problem: "missing: no task could run here", Want: "PROGRAM",
 				Do: "name the programs, as in --allow-command gzip, or '*' for all",
-			}}
+			})
 		},
 		run: func(ctx context.Context, _ []string) error { return a.runWorker(ctx) },
 	})
@@ -171,6 +178,13 @@ func (a *app) runWorker(ctx context.Context) error {
 		}
 		defer j.close()
 		cfg.OnOutcome = j.add
+	}
+	if w.push.addr != "" {
+		l, err := listen(ctx, "push", w.push.addr)
+		if err != nil {
+			return err
+		}
+		cfg.Push = &worker.Push{Listener: l, Advertise: w.push.advertised(l)}
 	}
 	ctx, stop := drainable(ctx)
 	defer stop()

@@ -27,7 +27,7 @@ func (a *app) workerDrainCommand() *cobra.Command {
 		use: "drain WORKER… [flags]", short: "Give workers no more tasks; they finish what they hold",
 		long: `Give workers no more tasks. They finish what they hold, and stay connected. It
 holds for the worker's id, across restarts of its process and of the masters, until
---undo.`,
+--undo. A broadcast still reaches a drained worker.`,
 		example: "  taskraft worker drain w1 --wait --for 10m && ssh w1 reboot",
 		rows:    concat(rows, a.dataRows()), args: workerArgs("drain", 1000),
 		check: func() []settings.Problem {
