@@ -209,6 +209,9 @@ func (m *Machine) unpack(b *lot) {
 		m.holdChunk(ch, -1)
 	}
 	m.countSpec(id, spec, -1)
+	if key := spec.GetUniqueKey(); key != "" {
+		delete(m.unique, key) // the record keeps it, unless it starts at once
+	}
 	m.enter(id, spec, &origin{batch: rec.id, first: rec.first, at: rec.committedAt})
 	if t, ok := m.tasks.Get(id); ok && rec.cancelledAt != 0 && !t.State.Terminal() {
 		m.revoke(m.lines[t.Queue], t, rec.reason)
