@@ -37,6 +37,8 @@ func chosen(m *Machine, id uint64, n int) (want []uint64, known bool) {
 	}
 	for t := range m.TasksBefore(0) {
 		switch {
+		case t.target() != nil && t.State == Ready && t.target().Until <= m.now:
+			return nil, false // with it its broadcast may end, and with that a batch
 		case t.target() != nil: // it has a slot of its own, and no limit holds it back
 		case t.held() && t.Session == id && t.Solo:
 			return nil, true
