@@ -231,12 +231,12 @@ func withinLength(tb reporter, m *Machine, c *fsmpb.Command, events []Event) {
 		return
 	}
 	for _, e := range events {
-		if e.Kind != TaskSubmitted && e.Kind != TaskReady {
+		if e.Kind != TaskSubmitted && e.Kind != TaskReady || e.Task.target() != nil {
 			continue
 		}
 		tasks, bytes := uint64(0), uint64(0)
 		for t := range m.TasksBefore(0) {
-			if t.Queue == e.Task.Queue && !t.State.Terminal() {
+			if t.Queue == e.Task.Queue && !t.State.Terminal() && t.target() == nil { // nobody submitted targets
 				tasks++
 				bytes += uint64(len(t.Payload))
 			}

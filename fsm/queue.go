@@ -83,10 +83,11 @@ type line struct {
 	terminalBytes int64
 	liveBytes     int64 // of the payloads of tasks that have not ended
 	counts        [Cancelled + 1]int64
-	packed        int64 // tasks of batches that have no records yet
-	ids           idSet // of all its tasks
-	due           int64 // where the name index has this queue; 0: nowhere
-	beside        int64 // broadcasts and their targets that run
+	packed        int64  // tasks of batches that have no records yet
+	ids           idSet  // of all its tasks
+	due           int64  // where the name index has this queue; 0: nowhere
+	beside        int64  // broadcasts and their targets that run
+	targets       length // unfinished targets of broadcasts
 	shared        shared
 
 	terminalHint btree.PathHint

@@ -239,8 +239,9 @@ func (m *Machine) roster(broadcast uint64) *roster {
 	return r
 }
 
-// countBeside counts the broadcasts and targets that run: they do not count
-// against the queue's limit.
+// countBeside counts the broadcasts and targets that run, which do not count against
+// the queue's limit, and the unfinished targets, which nobody submitted: they do not
+// count against its length.
 func (l *line) countBeside(old, t *Task) {
 	runs := func(s State) int64 {
 		if s == Running || s == Stopping {
@@ -249,6 +250,16 @@ func (l *line) countBeside(old, t *Task) {
 		return 0
 	}
 	l.beside += runs(t.State) - runs(old.State)
+	if t.target() == nil {
+		return
+	}
+	one := length{1, int64(len(t.Payload))}
+	if old != &absent && !old.State.Terminal() {
+		l.targets = l.targets.minus(one)
+	}
+	if !t.State.Terminal() {
+		l.targets = l.targets.plus(one)
+	}
 }
 
 // lastTarget returns the newest target of a broadcast, nil of other tasks: targets

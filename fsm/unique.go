@@ -59,7 +59,8 @@ type entering struct {
 // and the bytes of their payloads.
 type length struct{ tasks, bytes int64 }
 
-func (a length) plus(b length) length { return length{a.tasks + b.tasks, a.bytes + b.bytes} }
+func (a length) plus(b length) length  { return length{a.tasks + b.tasks, a.bytes + b.bytes} }
+func (a length) minus(b length) length { return length{a.tasks - b.tasks, a.bytes - b.bytes} }
 
 // admits judges one more task: Accepted, UniqueKeyTaken with the task that has the
 // key (0: an earlier one of these), or QueueFull. One that need not enter because
@@ -109,13 +110,21 @@ func (m *Machine) obstacle(b *lot) (o Outcome, place, holder uint64) {
 	return Accepted, 0, 0
 }
 
-// revivable judges whether an ended task may start a new generation.
+// revivable judges whether an ended task may start a new generation, and with it
+// the broadcast that it is a target of.
 func (m *Machine) revivable(t *Task) Outcome {
-	l := m.lines[t.Queue]
-	switch {
-	case !m.free(t), t.target() != nil && !m.free(m.whole(t)):
+	if !m.free(t) {
 		return UniqueKeyTaken
-	case l.bounded() && !l.fits(length{1, int64(len(t.Payload))}):
+	}
+	if t.target() != nil {
+		if t = m.whole(t); !t.State.Terminal() {
+			return Accepted
+		}
+		if !m.free(t) {
+			return UniqueKeyTaken
+		}
+	}
+	if l := m.lines[t.Queue]; l.bounded() && !l.fits(length{1, int64(len(t.Payload))}) {
 		return QueueFull
 	}
 	return Accepted
@@ -128,7 +137,7 @@ func (l *line) bounded() bool {
 
 // fits reports whether so much more stays within the queue's limits of length.
 func (l *line) fits(more length) bool {
-	s, all := l.rec.settings, length{l.unfinished(), l.liveBytes}.plus(more)
+	s, all := l.rec.settings, length{l.unfinished(), l.liveBytes}.minus(l.targets).plus(more)
 	return (s.MaxTasks == nil || uint64(all.tasks) <= *s.MaxTasks) && (s.MaxBytes == nil || uint64(all.bytes) <= *s.MaxBytes)
 }
 
