@@ -200,16 +200,16 @@ func (m *Machine) pursue(id uint64) {
 		case b.Pursuit == PursuitRevive && t.State != Succeeded:
 			m.extend(l, t, b.Until)
 		}
+		if _, goes := m.pursuing.Get(id); !goes {
+			return // this target's end was the broadcast's, whose record may be gone with it
+		}
 	}
 	m.pursued(l, id, at, int(at) == len(targets))
 }
 
-// pursued notes how far a pursuit is; the broadcast may have ended by it.
+// pursued notes how far a pursuit is; the broadcast may end by it.
 func (m *Machine) pursued(l *line, id uint64, at uint32, done bool) {
 	old, _ := m.tasks.Get(id)
-	if old.broadcast().Pursuit == PursuitNone {
-		return
-	}
 	t := *old
 	b := t.amendBroadcast()
 	if b.Pursued = at; done {
