@@ -157,6 +157,7 @@ func (m *Machine) Apply(index, term uint64, e *Entry) *Applied {
 	}
 	if m.pursuing.Len() > 0 {
 		m.pursueAll()
+		m.tellChildren()
 	}
 	a.Events = m.events
 	return a

@@ -129,7 +129,7 @@ func honest(t *rapid.T, w *table, spare int64) []Event {
 	}
 	records := func(m *Machine) string {
 		tasks, sessions, _ := m.Counts()
-		return fmt.Sprint(tasks, sessions, m.workers.Len(), m.requests.Len(), m.clients.Len(), m.batches.Len())
+		return fmt.Sprint(tasks, sessions, m.workers.Len(), m.requests.Len(), m.clients.Len(), m.batches.Len(), m.pursuing.Len())
 	}
 	w.now = max(w.now, due)
 	before := records(w.m)
