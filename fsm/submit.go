@@ -18,13 +18,16 @@ func (m *Machine) submit(c *fsmpb.Submit) Result {
 	if r.Outcome != Accepted {
 		return r
 	}
-	m.createAll(specs, order, 0, &r)
+	m.createAll(specs, order, &r)
 	return r
 }
 
-// createAll enters the tasks, in order or as they stand, and notes their ids.
-func (m *Machine) createAll(specs []*fsmpb.TaskSpec, order []int, batch uint64, r *Result) {
-	from := &origin{batch: batch, items: r.IDs}
+// createAll enters the tasks, in order or as they stand, and notes their ids. Of
+// those with one unique key the first stands for all, even if it is a broadcast that
+// starts, and ends, at once: admissible has counted one.
+func (m *Machine) createAll(specs []*fsmpb.TaskSpec, order []int, r *Result) {
+	from := &origin{items: r.IDs}
+	var entered map[string]uint64 // unique key → task
 	for n := range specs {
 		i := n
 		if order != nil {
@@ -38,12 +41,22 @@ func (m *Machine) createAll(specs []*fsmpb.TaskSpec, order []int, batch uint64, 
 			}
 		}
 		if key := spec.GetUniqueKey(); key != "" {
-			if id, ok := m.unique[key]; ok {
+			id, taken := m.unique[key]
+			if !taken {
+				id, taken = entered[key]
+			}
+			if taken {
 				r.Outcomes[i], r.IDs[i] = Existing, id
 				continue
 			}
 		}
 		r.Outcomes[i], r.IDs[i] = Accepted, m.create(spec, from)
+		if key := spec.GetUniqueKey(); key != "" && len(specs) > 1 {
+			if entered == nil {
+				entered = make(map[string]uint64)
+			}
+			entered[key] = r.IDs[i]
+		}
 	}
 }
 
