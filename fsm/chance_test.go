@@ -121,6 +121,9 @@ func (c *chance) spec() *fsmpb.TaskSpec {
 	if c.one(4) {
 		s.UniqueKey, s.UniqueUntilStart = c.pick("u1", "u2"), c.one(2)
 	}
+	if c.one(5) {
+		s.Traceparent, s.Tracestate = []byte(c.pick("t1", "t2")), c.pick("", "v=1")
+	}
 	return s
 }
 

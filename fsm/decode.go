@@ -297,6 +297,12 @@ func quickSpec(b []byte, t, last *fsmpb.TaskSpec) bool {
 			t.ContentDigest = f.fixed()
 		case 15:
 			t.Retain = new(int64(f.number()))
+		case 55:
+			if t.Traceparent = f.blob(); len(t.Traceparent) == 0 {
+				return false
+			}
+		case 56:
+			t.Tracestate = f.text(last.GetTracestate())
 		default:
 			return false
 		}

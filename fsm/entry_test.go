@@ -33,7 +33,8 @@ func everyCommand() map[string]*fsmpb.Command {
 		After: []uint64{3, 4}, AfterItems: []uint32{1, 0}, AfterRun: true, OnSuccess: plain, OnDead: plain,
 		Require: []*fsmpb.Label{{Key: "gpu", Value: "a100"}}, ConcurrencyKey: "tenant-7",
 		UniqueKey: "report", UniqueUntilStart: true, Labels: []*fsmpb.Label{{Key: "tenant", Value: "7"}},
-		Broadcast: &fsmpb.BroadcastSpec{Selector: []*fsmpb.Label{{Key: "role", Value: "web"}}, Require: 2, Patience: Hour, Late: true},
+		Broadcast:   &fsmpb.BroadcastSpec{Selector: []*fsmpb.Label{{Key: "role", Value: "web"}}, Require: 2, Patience: Hour, Late: true},
+		Traceparent: []byte{0xab, 0xcd}, Tracestate: "vendor=1",
 	}}
 	batch := &fsmpb.BatchSpec{Name: "nightly", RequestId: "b-1", ContentDigest: 9, FollowUp: full, OnSuccess: full}
 	all := map[string]*fsmpb.Command{

@@ -37,6 +37,8 @@ type Extra struct {
 
 	Follows      uint64 // the task whose end submitted it; 0: none
 	FollowsBatch uint64 // the batch whose end submitted it; 0: none
+
+	Trace *Trace // nil: it is not traced
 }
 
 // Parent is a task that another one waits for: one generation of it, as it was
@@ -89,6 +91,9 @@ func (x *Extra) size() int {
 	for i := range x.Superseded {
 		n += len(x.Superseded[i].Result)
 	}
+	if x.Trace != nil {
+		n += len(x.Trace.Parent) + len(x.Trace.State)
+	}
 	return n
 }
 
@@ -117,7 +122,7 @@ func (o *origin) parent(item uint32) uint64 {
 // It changes nothing.
 func (m *Machine) extra(spec *fsmpb.TaskSpec, l *line, from *origin) *Extra {
 	parents := len(spec.GetAfter()) + len(spec.GetAfterItems())
-	if from.batch|from.follows|from.followsBatch == 0 && parents+len(spec.GetOnSuccess())+len(spec.GetOnDead())+len(spec.GetRequire())+len(spec.GetLabels()) == 0 &&
+	if from.batch|from.follows|from.followsBatch == 0 && parents+len(spec.GetOnSuccess())+len(spec.GetOnDead())+len(spec.GetRequire())+len(spec.GetLabels())+len(spec.GetTraceparent()) == 0 &&
 		spec.GetConcurrencyKey() == "" && spec.GetUniqueKey() == "" && from.schedule == "" && spec.GetBroadcast() == nil {
 		return nil
 	}
@@ -129,6 +134,7 @@ func (m *Machine) extra(spec *fsmpb.TaskSpec, l *line, from *origin) *Extra {
 		Schedule: from.schedule, FireTime: from.fireTime,
 		OnSuccess: spec.GetOnSuccess(), OnDead: spec.GetOnDead(),
 		Broadcast: broadcastOf(spec.GetBroadcast()),
+		Trace:     traceOf(spec.GetTraceparent(), spec.GetTracestate()),
 	}
 	if parents > 0 {
 		x.AfterRun = spec.GetAfterRun()
@@ -153,6 +159,9 @@ func fillExtra(r *fsmpb.TaskRecord, x *Extra) {
 	}
 	r.Batch, r.AfterRun, r.Waiting, r.Follows, r.FollowsBatch = x.Batch, x.AfterRun, x.Waiting, x.Follows, x.FollowsBatch
 	r.OnSuccess, r.OnDead = x.OnSuccess, x.OnDead
+	if x.Trace != nil {
+		r.Traceparent, r.Tracestate = x.Trace.Parent, x.Trace.State
+	}
 	for _, p := range x.After {
 		r.After = append(r.After, p.Task)
 	}
@@ -184,6 +193,7 @@ func clearExtra(r *fsmpb.TaskRecord) {
 	r.Batch, r.AfterRun, r.Waiting, r.Follows, r.FollowsBatch = 0, false, false, 0, 0
 	r.Schedule, r.FireTime = "", 0
 	r.Broadcast, r.Target = nil, nil
+	r.Traceparent, r.Tracestate = nil, ""
 	r.OnSuccess, r.OnDead, r.Superseded = nil, nil, r.Superseded[:0]
 	r.After, r.AfterGeneration = r.After[:0], r.AfterGeneration[:0]
 }
@@ -191,7 +201,7 @@ func clearExtra(r *fsmpb.TaskRecord) {
 // extraIn is the inverse of fillExtra.
 func (l *line) extraIn(r *fsmpb.TaskRecord) *Extra {
 	if r.Batch|r.Follows|r.FollowsBatch == 0 && r.ConcurrencyKey == "" && r.UniqueKey == "" && r.Schedule == "" && r.Broadcast == nil && r.Target == nil &&
-		len(r.Require)+len(r.Labels)+len(r.After)+len(r.OnSuccess)+len(r.OnDead)+len(r.Superseded) == 0 {
+		len(r.Require)+len(r.Labels)+len(r.After)+len(r.OnSuccess)+len(r.OnDead)+len(r.Superseded)+len(r.Traceparent) == 0 {
 		return nil
 	}
 	x := &Extra{
@@ -200,7 +210,9 @@ func (l *line) extraIn(r *fsmpb.TaskRecord) *Extra {
 		Schedule: r.Schedule, FireTime: r.FireTime,
 		Batch: r.Batch, AfterRun: r.AfterRun, Waiting: r.Waiting, Follows: r.Follows, FollowsBatch: r.FollowsBatch,
 		OnSuccess: r.OnSuccess, OnDead: r.OnDead, Broadcast: broadcastIn(r.Broadcast), Target: targetIn(r.Target),
+		Trace: traceOf(r.Traceparent, r.Tracestate),
 	}
+	l.shareTrace(x)
 	for i, id := range r.After {
 		p := Parent{id, 1}
 		if i < len(r.AfterGeneration) {

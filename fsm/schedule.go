@@ -99,10 +99,11 @@ func template(spec *fsmpb.TaskSpec) *fsmpb.TaskSpec {
 	if spec == nil {
 		return new(fsmpb.TaskSpec)
 	}
-	if spec.RequestId != "" || spec.RunAt != 0 || len(spec.After)+len(spec.AfterItems)+len(spec.OnSuccess)+len(spec.OnDead) > 0 {
+	if spec.RequestId != "" || spec.RunAt != 0 || len(spec.After)+len(spec.AfterItems)+len(spec.OnSuccess)+len(spec.OnDead)+len(spec.Traceparent) > 0 {
 		spec = proto.CloneOf(spec)
 		spec.After, spec.AfterItems, spec.AfterRun, spec.OnSuccess, spec.OnDead = nil, nil, false, nil, nil
 		spec.RequestId, spec.ContentDigest, spec.RunAt = "", 0, 0
+		spec.Traceparent, spec.Tracestate = nil, ""
 	}
 	return spec
 }

@@ -62,7 +62,7 @@ func fullTable(tb reporter) *table {
 		&fsmpb.TaskSpec{Queue: "slow", Require: []*fsmpb.Label{{Key: "zone", Value: "b"}, {Key: "gpu", Value: "1"}}, ConcurrencyKey: "tenant"},
 		&fsmpb.TaskSpec{Queue: "slow", ConcurrencyKey: "tenant"},
 		&fsmpb.TaskSpec{Queue: "slow", Require: []*fsmpb.Label{{Key: "gpu", Value: "2"}}},
-		&fsmpb.TaskSpec{Queue: "slow"},
+		&fsmpb.TaskSpec{Queue: "slow", Traceparent: []byte{0xab}, Tracestate: "vendor=1"},
 	))
 	w.do(assignCmd(6, 8)) // the first and the last; the key and the labels hold the others back
 	w.batches()

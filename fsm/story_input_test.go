@@ -345,6 +345,7 @@ func (o options) specs() []*fsmpb.TaskSpec {
 		RequestId: o.set["request"], ContentDigest: o.num("content"), Retain: o.optDur("retain"),
 		After: o.numbers("after"), AfterRun: o.flag("run"), OnSuccess: o.kinds("on_success"), OnDead: o.kinds("on_dead"),
 		Require: o.pairs("require"), Labels: o.pairs("labels"), ConcurrencyKey: o.set["key"], UniqueKey: o.set["unique"], UniqueUntilStart: o.flag("until_start"),
+		Traceparent: []byte(o.set["trace"]), Tracestate: o.set["tracestate"],
 	}
 	if _, ok := o.set["broadcast"]; ok {
 		spec.Broadcast = &fsmpb.BroadcastSpec{

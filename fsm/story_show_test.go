@@ -149,6 +149,9 @@ func (s *story) taskText(t *Task) string {
 	if x := t.Extra; x != nil && x.Schedule != "" {
 		fmt.Fprintf(&b, " schedule=%s@%s", x.Schedule, s.clock(x.FireTime))
 	}
+	if x := t.Extra; x != nil && x.Trace != nil {
+		fmt.Fprintf(&b, " trace=%s/%s", x.Trace.Parent, x.Trace.State)
+	}
 	if t.Redeemable {
 		b.WriteString(" redeemable")
 	}

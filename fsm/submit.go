@@ -174,6 +174,7 @@ func (m *Machine) enter(id uint64, spec *fsmpb.TaskSpec, from *origin) {
 	}
 	t := m.build(id, spec, l, from)
 	t.Options = l.share(optionsOf(spec, l.rec))
+	l.shareTrace(t.Extra)
 	m.editQueue(l).submitted++
 	if t.RequestID != "" {
 		m.requests.Set(t.RequestID, &request{task: t.ID, digest: spec.GetContentDigest(), createdAt: m.now})

@@ -44,7 +44,7 @@ func (m *Machine) addTarget(l *line, t *Task, worker string) {
 	target := &Task{
 		ID: m.lastTask, Generation: 1, State: Ready,
 		Options: t.Options, Attempt: &noAttempt, Payload: t.Payload, SubmittedAt: m.now, EligibleAt: m.now,
-		Extra: &Extra{Target: &Target{Broadcast: t.ID, Worker: worker, Until: t.broadcast().Until}},
+		Extra: &Extra{Target: &Target{Broadcast: t.ID, Worker: worker, Until: t.broadcast().Until}, Trace: t.Extra.Trace},
 	}
 	m.put(l, nil, target)
 	m.emit(Event{Kind: TaskSubmitted, Task: target})

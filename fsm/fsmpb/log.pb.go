@@ -788,6 +788,8 @@ type TaskSpec struct {
 	AfterRun         bool                   `protobuf:"varint,27,opt,name=after_run,json=afterRun,proto3" json:"after_run,omitempty"`                           // a parent that did not succeed does not cancel it
 	OnSuccess        []*TaskSpec            `protobuf:"bytes,28,rep,name=on_success,json=onSuccess,proto3" json:"on_success,omitempty"`                         // submitted in the entry in which it succeeds
 	OnDead           []*TaskSpec            `protobuf:"bytes,29,rep,name=on_dead,json=onDead,proto3" json:"on_dead,omitempty"`                                  // submitted in the entry in which it becomes dead
+	Traceparent      []byte                 `protobuf:"bytes,55,opt,name=traceparent,proto3" json:"traceparent,omitempty"`                                      // the span that its spans belong to; the table never looks into it
+	Tracestate       string                 `protobuf:"bytes,56,opt,name=tracestate,proto3" json:"tracestate,omitempty"`                                        // what tracing systems say beside it
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
 }
@@ -1002,6 +1004,20 @@ func (x *TaskSpec) GetOnDead() []*TaskSpec {
 		return x.OnDead
 	}
 	return nil
+}
+
+func (x *TaskSpec) GetTraceparent() []byte {
+	if x != nil {
+		return x.Traceparent
+	}
+	return nil
+}
+
+func (x *TaskSpec) GetTracestate() string {
+	if x != nil {
+		return x.Tracestate
+	}
+	return ""
 }
 
 // BatchSpec is what tasks of one batch have in common.
@@ -3786,7 +3802,7 @@ const file_log_proto_rawDesc = "" +
 	"\x06repeat\x18\x04 \x01(\bR\x06repeat\"e\n" +
 	"\x06Submit\x12,\n" +
 	"\x05tasks\x18\x01 \x03(\v2\x16.taskraft.fsm.TaskSpecR\x05tasks\x12-\n" +
-	"\x05batch\x18\x19 \x01(\v2\x17.taskraft.fsm.BatchSpecR\x05batch\"\xf5\a\n" +
+	"\x05batch\x18\x19 \x01(\v2\x17.taskraft.fsm.BatchSpecR\x05batch\"\xb7\b\n" +
 	"\bTaskSpec\x12\x14\n" +
 	"\x05queue\x18\x01 \x01(\tR\x05queue\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x18\n" +
@@ -3820,7 +3836,11 @@ const file_log_proto_rawDesc = "" +
 	"\tafter_run\x18\x1b \x01(\bR\bafterRun\x125\n" +
 	"\n" +
 	"on_success\x18\x1c \x03(\v2\x16.taskraft.fsm.TaskSpecR\tonSuccess\x12/\n" +
-	"\aon_dead\x18\x1d \x03(\v2\x16.taskraft.fsm.TaskSpecR\x06onDeadB\v\n" +
+	"\aon_dead\x18\x1d \x03(\v2\x16.taskraft.fsm.TaskSpecR\x06onDead\x12 \n" +
+	"\vtraceparent\x187 \x01(\fR\vtraceparent\x12\x1e\n" +
+	"\n" +
+	"tracestate\x188 \x01(\tR\n" +
+	"tracestateB\v\n" +
 	"\t_priorityB\n" +
 	"\n" +
 	"\b_timeoutB\x0f\n" +

@@ -484,6 +484,8 @@ type TaskRecord struct {
 	OnDead            []*TaskSpec            `protobuf:"bytes,61,rep,name=on_dead,json=onDead,proto3" json:"on_dead,omitempty"`
 	Follows           uint64                 `protobuf:"varint,62,opt,name=follows,proto3" json:"follows,omitempty"`
 	FollowsBatch      uint64                 `protobuf:"varint,63,opt,name=follows_batch,json=followsBatch,proto3" json:"follows_batch,omitempty"`
+	Traceparent       []byte                 `protobuf:"bytes,100,opt,name=traceparent,proto3" json:"traceparent,omitempty"`
+	Tracestate        string                 `protobuf:"bytes,101,opt,name=tracestate,proto3" json:"tracestate,omitempty"`
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
@@ -901,6 +903,20 @@ func (x *TaskRecord) GetFollowsBatch() uint64 {
 		return x.FollowsBatch
 	}
 	return 0
+}
+
+func (x *TaskRecord) GetTraceparent() []byte {
+	if x != nil {
+		return x.Traceparent
+	}
+	return nil
+}
+
+func (x *TaskRecord) GetTracestate() string {
+	if x != nil {
+		return x.Tracestate
+	}
+	return ""
 }
 
 // BatchRecord is a batch, open or committed.
@@ -2763,7 +2779,7 @@ const file_snapshot_proto_rawDesc = "" +
 	"\aoutcome\x18\x03 \x01(\rR\aoutcome\x12\x16\n" +
 	"\x06result\x18\x04 \x01(\fR\x06result\x12\x1c\n" +
 	"\ttruncated\x18\x05 \x01(\bR\ttruncated\x12\x0e\n" +
-	"\x02at\x18\x06 \x01(\x03R\x02at\"\x87\x0e\n" +
+	"\x02at\x18\x06 \x01(\x03R\x02at\"\xc9\x0e\n" +
 	"\n" +
 	"TaskRecord\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x1e\n" +
@@ -2836,7 +2852,11 @@ const file_snapshot_proto_rawDesc = "" +
 	"on_success\x18< \x03(\v2\x16.taskraft.fsm.TaskSpecR\tonSuccess\x12/\n" +
 	"\aon_dead\x18= \x03(\v2\x16.taskraft.fsm.TaskSpecR\x06onDead\x12\x18\n" +
 	"\afollows\x18> \x01(\x04R\afollows\x12#\n" +
-	"\rfollows_batch\x18? \x01(\x04R\ffollowsBatch\"\x97\x05\n" +
+	"\rfollows_batch\x18? \x01(\x04R\ffollowsBatch\x12 \n" +
+	"\vtraceparent\x18d \x01(\fR\vtraceparent\x12\x1e\n" +
+	"\n" +
+	"tracestate\x18e \x01(\tR\n" +
+	"tracestate\"\x97\x05\n" +
 	"\vBatchRecord\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1d\n" +

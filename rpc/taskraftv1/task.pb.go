@@ -652,7 +652,12 @@ type TaskSpec struct {
 	// A command line instead of kind and payload, as in touch "my file": it is split
 	// into words by a shell's rules for quotes, and no shell ever runs. What the table
 	// keeps is kind command and its argv.
-	Cmd           string `protobuf:"bytes,65,opt,name=cmd,proto3" json:"cmd,omitempty"`
+	Cmd string `protobuf:"bytes,65,opt,name=cmd,proto3" json:"cmd,omitempty"`
+	// The trace that the task belongs to, as of W3C Trace Context; without one, what
+	// the call's own traceparent says. One that cannot be read is ignored. It is no
+	// part of the content that request_id stands for.
+	Traceparent   string `protobuf:"bytes,66,opt,name=traceparent,proto3" json:"traceparent,omitempty"`
+	Tracestate    string `protobuf:"bytes,67,opt,name=tracestate,proto3" json:"tracestate,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -869,6 +874,20 @@ func (x *TaskSpec) GetBroadcast() *BroadcastSpec {
 func (x *TaskSpec) GetCmd() string {
 	if x != nil {
 		return x.Cmd
+	}
+	return ""
+}
+
+func (x *TaskSpec) GetTraceparent() string {
+	if x != nil {
+		return x.Traceparent
+	}
+	return ""
+}
+
+func (x *TaskSpec) GetTracestate() string {
+	if x != nil {
+		return x.Tracestate
 	}
 	return ""
 }
@@ -3607,7 +3626,8 @@ const file_task_proto_rawDesc = "" +
 	"\x06repeat\x18\x04 \x01(\bR\x06repeat\"e\n" +
 	"\aBackoff\x12-\n" +
 	"\x04base\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x04base\x12+\n" +
-	"\x03max\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x03max\"\xd5\t\n" +
+	"\x03max\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x03max\"\x97\n" +
+	"\n" +
 	"\bTaskSpec\x12\x14\n" +
 	"\x05queue\x18\x01 \x01(\tR\x05queue\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x18\n" +
@@ -3639,7 +3659,11 @@ const file_task_proto_rawDesc = "" +
 	"on_success\x18! \x03(\v2\x15.taskraft.v1.TaskSpecR\tonSuccess\x12.\n" +
 	"\aon_dead\x18\" \x03(\v2\x15.taskraft.v1.TaskSpecR\x06onDead\x128\n" +
 	"\tbroadcast\x182 \x01(\v2\x1a.taskraft.v1.BroadcastSpecR\tbroadcast\x12\x10\n" +
-	"\x03cmd\x18A \x01(\tR\x03cmd\x1a:\n" +
+	"\x03cmd\x18A \x01(\tR\x03cmd\x12 \n" +
+	"\vtraceparent\x18B \x01(\tR\vtraceparent\x12\x1e\n" +
+	"\n" +
+	"tracestate\x18C \x01(\tR\n" +
+	"tracestate\x1a:\n" +
 	"\fRequireEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a9\n" +

@@ -676,6 +676,8 @@ type Assignment struct {
 	// The task id of the broadcast that this is a target of: it takes none of the
 	// worker's slots, and there is at most one at a time.
 	Broadcast     uint64 `protobuf:"varint,35,opt,name=broadcast,proto3" json:"broadcast,omitempty"`
+	Traceparent   string `protobuf:"bytes,55,opt,name=traceparent,proto3" json:"traceparent,omitempty"` // the attempt's span, as of W3C Trace Context; empty: not traced
+	Tracestate    string `protobuf:"bytes,56,opt,name=tracestate,proto3" json:"tracestate,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -792,6 +794,20 @@ func (x *Assignment) GetBroadcast() uint64 {
 		return x.Broadcast
 	}
 	return 0
+}
+
+func (x *Assignment) GetTraceparent() string {
+	if x != nil {
+		return x.Traceparent
+	}
+	return ""
+}
+
+func (x *Assignment) GetTracestate() string {
+	if x != nil {
+		return x.Tracestate
+	}
+	return ""
 }
 
 type OutcomeReply struct {
@@ -2717,7 +2733,7 @@ const file_worker_proto_rawDesc = "" +
 	"\bdraining\x18\x06 \x01(\bR\bdraining\x12\x18\n" +
 	"\agoodbye\x18\a \x01(\bR\agoodbye\x121\n" +
 	"\bprogress\x18- \x03(\v2\x15.taskraft.v1.ProgressR\bprogress\x120\n" +
-	"\x06output\x18. \x03(\v2\x18.taskraft.v1.OutputChunkR\x06output\"\x9c\x03\n" +
+	"\x06output\x18. \x03(\v2\x18.taskraft.v1.OutputChunkR\x06output\"\xde\x03\n" +
 	"\n" +
 	"Assignment\x12\x12\n" +
 	"\x04task\x18\x01 \x01(\x04R\x04task\x12\x14\n" +
@@ -2732,7 +2748,11 @@ const file_worker_proto_rawDesc = "" +
 	"submitTime\x12\x1a\n" +
 	"\bschedule\x18\x1e \x01(\tR\bschedule\x127\n" +
 	"\tfire_time\x18\x1f \x01(\v2\x1a.google.protobuf.TimestampR\bfireTime\x12\x1c\n" +
-	"\tbroadcast\x18# \x01(\x04R\tbroadcast\"h\n" +
+	"\tbroadcast\x18# \x01(\x04R\tbroadcast\x12 \n" +
+	"\vtraceparent\x187 \x01(\tR\vtraceparent\x12\x1e\n" +
+	"\n" +
+	"tracestate\x188 \x01(\tR\n" +
+	"tracestate\"h\n" +
 	"\fOutcomeReply\x12\x12\n" +
 	"\x04task\x18\x01 \x01(\x04R\x04task\x12\x14\n" +
 	"\x05fence\x18\x02 \x01(\x04R\x05fence\x12.\n" +
