@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/taskraft/taskraft/internal/tracing"
 	"github.com/taskraft/taskraft/rpc/taskraftv1"
 )
 
@@ -56,10 +57,14 @@ func (c *Client) SubmitBatch(ctx context.Context, b Batch) (BatchReceipt, error)
 	if bad != nil {
 		return BatchReceipt{}, invalid(op, bad...)
 	}
+	ctx, span := c.callSpan(ctx)
 	requests := b.requests()
 	resp, err := change(ctx, c, op, func(ctx context.Context, conn grpc.ClientConnInterface, _ *taskraftv1.Call) (*taskraftv1.SubmitBatchResponse, error) {
 		return sendBatch(ctx, conn, requests)
 	})
+	if span != nil {
+		endSpan(span, err, tracing.Number(tracing.BatchKey, resp.GetId()), tracing.TasksKey.Int(len(b.Tasks)))
+	}
 	if err != nil {
 		return BatchReceipt{}, err
 	}

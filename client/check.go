@@ -29,11 +29,12 @@ func (t *Task) check(prefix string) []Field {
 		bad = checkText(bad, prefix+"labels", key, prefix+"labels", value)
 	}
 	if utf8.ValidString(t.Queue) && utf8.ValidString(t.Kind) && utf8.ValidString(t.ContentType) && utf8.ValidString(t.RequestID) &&
-		utf8.ValidString(t.ConcurrencyKey) && utf8.ValidString(t.UniqueKey) {
+		utf8.ValidString(t.ConcurrencyKey) && utf8.ValidString(t.UniqueKey) && utf8.ValidString(t.Traceparent) && utf8.ValidString(t.Tracestate) {
 		return bad
 	}
 	return checkText(bad, prefix+"queue", t.Queue, prefix+"kind", t.Kind, prefix+"content_type", t.ContentType, prefix+"request_id", t.RequestID,
-		prefix+"concurrency_key", t.ConcurrencyKey, prefix+"unique_key", t.UniqueKey)
+		prefix+"concurrency_key", t.ConcurrencyKey, prefix+"unique_key", t.UniqueKey,
+		prefix+"traceparent", t.Traceparent, prefix+"tracestate", t.Tracestate)
 }
 
 // checkItems checks the tasks of a list.

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
 
 	"github.com/taskraft/taskraft/internal/follow"
@@ -31,6 +32,10 @@ type Config struct {
 	Masters []string
 	// DialOptions add to the options of every connection.
 	DialOptions []grpc.DialOption
+	// TracerProvider makes a span for every submit. Nil: those of callers make one
+	// when the context of a submit has a span, and there is none otherwise. Either
+	// way the task, and what runs it, belong to the caller's trace.
+	TracerProvider trace.TracerProvider
 	// Logger gets leader changes at level debug and hung masters at level warn.
 	// Nil discards them.
 	Logger *slog.Logger
@@ -46,6 +51,7 @@ func DefaultConfig() Config {
 type Client struct {
 	follow *follow.Follower
 	calls  calls
+	tracer trace.TracerProvider // Config.TracerProvider
 
 	life    context.Context // ends with Close
 	end     context.CancelFunc
@@ -60,7 +66,7 @@ func New(cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start client: %w", err)
 	}
-	c := &Client{follow: f}
+	c := &Client{follow: f, tracer: cfg.TracerProvider}
 	c.calls.init()
 	c.life, c.end = context.WithCancel(context.Background())
 	c.gather.c = c

@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"sync"
 
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/taskraft/taskraft/internal/tracing"
 	"github.com/taskraft/taskraft/rpc/taskraftv1"
 )
 
@@ -26,6 +29,7 @@ type Handle struct {
 	record  *taskraftv1.Task
 	err     error
 	unbind  func() bool // ends the watch over the context
+	span    trace.Span  // of the submit, until it is answered; nil: none
 }
 
 type stage uint8
@@ -57,6 +61,10 @@ func (c *Client) begin(ctx context.Context, h *Handle) {
 		return
 	}
 	payload := len(h.task.Payload)
+	if _, span := c.span(ctx); span != nil {
+		h.span = span
+		h.task.trace(span)
+	}
 	unbind := context.AfterFunc(ctx, func() { c.abandon(h, context.Cause(ctx)) })
 	h.mu.Lock()
 	if h.stage == over {
@@ -99,6 +107,10 @@ func (h *Handle) accept(r Receipt) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.receipt, h.task = r, Task{}
+	if h.span != nil {
+		endSpan(h.span, nil, tracing.Number(tracing.TaskKey, r.ID))
+		h.span = nil
+	}
 	if h.stage != over {
 		h.stage = waiting
 		close(h.accepted)
@@ -114,6 +126,10 @@ func (h *Handle) finish(record *taskraftv1.Task, err error) {
 		return
 	case queued, sent:
 		close(h.accepted)
+		if h.span != nil {
+			endSpan(h.span, err)
+			h.span = nil
+		}
 	}
 	if err == nil {
 		err = Success(record)

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"github.com/taskraft/taskraft/internal/follow"
+	"github.com/taskraft/taskraft/internal/tracing"
 )
 
 // Submit submits one task. When it returns without error the task will not be
@@ -15,11 +16,23 @@ func (c *Client) Submit(ctx context.Context, t Task) (Receipt, error) {
 	if bad := t.check(""); bad != nil {
 		return Receipt{}, invalid("submit", bad...)
 	}
+	ctx, span := c.span(ctx)
+	if span == nil {
+		return c.submit(ctx, &t)
+	}
+	t.trace(span)
+	r, err := c.submit(ctx, &t)
+	endSpan(span, err, tracing.Number(tracing.TaskKey, r.ID))
+	return r, err
+}
+
+// submit makes a call for a task, or lets it travel with others.
+func (c *Client) submit(ctx context.Context, t *Task) (Receipt, error) {
 	if c.gather.lone() {
 		defer c.gather.landed()
-		return c.submitOne(ctx, &t)
+		return c.submitOne(ctx, t)
 	}
-	s := newSubmission(ctx, t)
+	s := newSubmission(ctx, *t)
 	c.gather.submit(s, len(t.Payload))
 	select {
 	case a := <-s.done:

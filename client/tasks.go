@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/taskraft/taskraft/internal/tracing"
 	"github.com/taskraft/taskraft/rpc/taskraftv1"
 )
 
@@ -67,6 +68,10 @@ type Task struct {
 
 	// Broadcast makes the task one that every matching worker carries out.
 	Broadcast *Broadcast
+
+	// The trace that the task belongs to, as of W3C Trace Context. Empty: that of the
+	// submit's context, if it has one.
+	Traceparent, Tracestate string
 }
 
 // Receipt says that a task is on a majority's disks.
@@ -84,6 +89,7 @@ func (t *Task) spec() *taskraftv1.TaskSpec {
 		After: t.After, AfterItems: t.AfterItems,
 		OnSuccess: specs(t.OnSuccess), OnDead: specs(t.OnDead),
 		UniqueKey: t.UniqueKey, Labels: t.Labels,
+		Traceparent: t.Traceparent, Tracestate: t.Tracestate,
 	}
 	if t.AfterRun {
 		s.AfterPolicy = taskraftv1.AfterPolicy_AFTER_RUN
@@ -156,10 +162,14 @@ func (c *Client) SubmitMany(ctx context.Context, tasks []Task) ([]Receipt, error
 	if bad != nil {
 		return nil, invalid(op, bad...)
 	}
+	ctx, span := c.callSpan(ctx)
 	resp, err := change(ctx, c, op, func(ctx context.Context, conn grpc.ClientConnInterface, call *taskraftv1.Call) (*taskraftv1.SubmitTasksResponse, error) {
 		req.Call = call
 		return taskraftv1.NewTaskServiceClient(conn).SubmitTasks(ctx, &req)
 	})
+	if span != nil {
+		endSpan(span, err, tracing.TasksKey.Int(len(tasks)))
+	}
 	if err != nil {
 		return nil, err
 	}

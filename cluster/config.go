@@ -67,6 +67,9 @@ type Config struct {
 	QueueDepth int
 	// PushDialer reaches the workers that serve; nil: they are not called.
 	PushDialer PushDialer
+	// Steps, if not nil, hears of every Step while this node leads, in log order,
+	// from one goroutine, after the entry was committed and applied.
+	Steps func(Step)
 	// Logger takes everything the node has to say.
 	Logger *slog.Logger
 

@@ -12,6 +12,7 @@ type counters struct {
 	heartbeats        atomic.Uint64
 	overloaded, slow  atomic.Uint64
 	mismatches        atomic.Uint64
+	unobserved        atomic.Uint64 // steps that Config.Steps did not hear of
 }
 
 // counters returns the engine's counters by name.
@@ -31,5 +32,6 @@ func (e *engine) counters() map[string]uint64 {
 		"proposals_overloaded": c.overloaded.Load(),
 		"slow_consumers":       c.slow.Load(),
 		"attach_again":         c.mismatches.Load(),
+		"steps_unobserved":     c.unobserved.Load(),
 	}
 }

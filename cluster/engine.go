@@ -53,6 +53,7 @@ type engine struct {
 	waits  *waits
 	count  counters
 	worked worked
+	steps  steps
 
 	clusterID func() string
 	proposals sync.Pool
@@ -81,12 +82,17 @@ func newEngineAt(cfg Config, t *table, r replicator, src source) *engine {
 	if cfg.QueueDepth <= 0 {
 		cfg.QueueDepth = defaultQueueDepth
 	}
-	return &engine{
+	e := &engine{
 		cfg: cfg, t: t, r: r, log: cfg.Logger,
 		clock: newClock(src), mono: src.mono,
 		waits: newWaits(), stopping: make(chan struct{}),
 		clusterID: func() string { return "" },
 	}
+	if cfg.Steps != nil {
+		e.steps.waiting = make(chan Step, maxSteps)
+		e.wg.Go(e.tellSteps)
+	}
+	return e
 }
 
 // begin proposes the first entry of the term, waits until it applied, gives

@@ -162,6 +162,9 @@ func (l *reign) applied(m *fsm.Machine, a *fsm.Applied) {
 	}
 	if l.open.Load() { // afterwards it is the next leader's work
 		l.e.worked.applied(a, l.e.clock.now())
+		if l.e.steps.waiting != nil {
+			l.e.observe(a)
+		}
 	}
 	if f := l.match(a); f != nil {
 		l.answer(m, f, a)

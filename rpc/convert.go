@@ -8,6 +8,7 @@ import (
 
 	"github.com/taskraft/taskraft/cluster"
 	"github.com/taskraft/taskraft/fsm"
+	"github.com/taskraft/taskraft/internal/tracing"
 	"github.com/taskraft/taskraft/rpc/taskraftv1"
 )
 
@@ -147,11 +148,14 @@ func fillExtra(out *taskraftv1.TaskSpec, x *fsm.Extra) {
 	for _, label := range x.Labels {
 		out.Labels[label.Key] = label.Value
 	}
+	if x.Trace != nil {
+		out.Traceparent, out.Tracestate = tracing.Format(tracing.Unpack(x.Trace.Parent, x.Trace.State))
+	}
 }
 
 // assignments converts what a worker gets. now is the table's clock: an attempt
 // that is sent again has less of its time left.
-func assignments(tasks []*fsm.Task, now int64) []*taskraftv1.Assignment {
+func (s *Server) assignments(tasks []*fsm.Task, now int64) []*taskraftv1.Assignment {
 	if len(tasks) == 0 {
 		return nil
 	}
@@ -167,6 +171,7 @@ func assignments(tasks []*fsm.Task, now int64) []*taskraftv1.Assignment {
 		a.Timeout, a.SubmitTime = duration(max(min(t.Timeout, t.Deadline-now), 1)), timestamp(t.SubmittedAt)
 		if x := t.Extra; x != nil {
 			a.Schedule, a.FireTime = x.Schedule, timestamp(x.FireTime)
+			a.Traceparent, a.Tracestate = s.cfg.Tracing.attempt(t)
 		}
 		out[i] = a
 	}

@@ -53,7 +53,7 @@ func (d *PushDialer) Dial(addr string) (cluster.PushWorker, error) {
 
 // pushWorker is the connection to one worker.
 type pushWorker struct {
-	edge    *Server // only to check reports by the same rules
+	edge    *Server // only to convert, and to check reports, by the same rules
 	conn    *grpc.ClientConn
 	client  taskraftv1.TaskExecutorClient
 	refused atomic.Bool // by the host, at the last dial: nobody listens
@@ -98,7 +98,7 @@ func (w *pushWorker) Describe(ctx context.Context, from cluster.PushCaller) (clu
 // Do has an attempt executed and returns its report.
 func (w *pushWorker) Do(ctx context.Context, from cluster.PushCaller, boot string, t *fsm.Task, now int64, join bool) (cluster.PushReport, error) {
 	resp, err := w.client.DoTask(ctx, &taskraftv1.DoTaskRequest{
-		Caller: caller(from), BootId: boot, Assignment: assignments([]*fsm.Task{t}, now)[0], Join: join,
+		Caller: caller(from), BootId: boot, Assignment: w.edge.assignments([]*fsm.Task{t}, now)[0], Join: join,
 	})
 	if err != nil {
 		return cluster.PushReport{}, w.fault(err)

@@ -49,7 +49,9 @@ type Config struct {
 	// may be raised up to fsm.MaxPayload and fsm.MaxResult; every master of a
 	// cluster should have the same.
 	MaxPayload, MaxResult int
-	Logger                *slog.Logger
+	// Tracing makes spans; nil: none.
+	Tracing *Tracing
+	Logger  *slog.Logger
 }
 
 // DefaultConfig returns limits of 64 KiB, and the default logger.

@@ -36,19 +36,28 @@ type master struct {
 // startMaster runs a master until the test ends and waits until it leads.
 func startMaster(t *testing.T) *master {
 	t.Helper()
+	return startMasterWith(t, nil)
+}
+
+// startMasterWith runs one that makes spans, unless traces is nil.
+func startMasterWith(t *testing.T, traces *rpc.Tracing) *master {
+	t.Helper()
 	raft, edge := listen(t), listen(t)
 	cfg := cluster.DefaultConfig()
 	cfg.Name, cfg.DataDir = "n1", t.TempDir()+"/n1"
 	cfg.Bind, cfg.GRPC = raft.Addr().String(), edge.Addr().String()
 	cfg.Peers = []cluster.Peer{{Name: "n1", Raft: cfg.Bind}}
 	cfg.Logger = slog.New(slog.DiscardHandler)
+	if traces != nil {
+		cfg.Steps = traces.Step
+	}
 	raft.Close()
 	node, err := cluster.Start(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	rc := rpc.DefaultConfig()
-	rc.Logger = cfg.Logger
+	rc.Logger, rc.Tracing = cfg.Logger, traces
 	server := rpc.NewServer(node, rc)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(edge) }()

@@ -168,7 +168,7 @@ func (s *Server) send(ctx context.Context, stream workStream, ws *cluster.Stream
 			return s.statusOf(err)
 		}
 		for n := spread(batch.Assignments); n < len(batch.Assignments); n = spread(batch.Assignments) {
-			if err := stream.Send(&taskraftv1.MasterMessage{Assignments: assignments(batch.Assignments[:n], s.node.Now())}); err != nil {
+			if err := stream.Send(&taskraftv1.MasterMessage{Assignments: s.assignments(batch.Assignments[:n], s.node.Now())}); err != nil {
 				return err
 			}
 			batch.Assignments = batch.Assignments[n:]
@@ -213,7 +213,7 @@ func outcomeReplies(in []cluster.TaskOutcome) []*taskraftv1.OutcomeReply {
 func (s *Server) message(b *cluster.Batch) *taskraftv1.MasterMessage {
 	m := &taskraftv1.MasterMessage{NoMoreTasks: b.NoMoreTasks}
 	if len(b.Assignments) > 0 {
-		m.Assignments = assignments(b.Assignments, s.node.Now())
+		m.Assignments = s.assignments(b.Assignments, s.node.Now())
 	}
 	m.Outcomes = outcomeReplies(b.Outcomes)
 	if len(b.Aborts) > 0 {

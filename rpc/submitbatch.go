@@ -23,7 +23,7 @@ type batchStream = grpc.ClientStreamingServer[taskraftv1.SubmitBatchRequest, tas
 // SubmitBatch stages what it receives, chunk by chunk, and commits it at the end
 // of the stream. A batch of one message needs no staging: it is one submit.
 func (s *Server) SubmitBatch(stream batchStream) error {
-	in := batchInput{s: s, stream: stream, sum: sha256.New()}
+	in := batchInput{s: s, stream: stream, sum: sha256.New(), traced: s.accept(stream.Context())}
 	first, err := in.next()
 	switch {
 	case errors.Is(err, io.EOF):
@@ -43,6 +43,7 @@ func (s *Server) SubmitBatch(stream batchStream) error {
 	case err == nil:
 		res, pos, err = in.stage(stream.Context(), first, second)
 	}
+	in.traced.end(res, err)
 	if err != nil {
 		return err
 	}
@@ -59,6 +60,7 @@ type batchInput struct {
 	n      int       // tasks so far
 	queues []string  // of each of them; runs of one queue share their text
 	sum    hash.Hash // of all so far
+	traced acceptance
 }
 
 // batchChunk is the tasks of one message.
@@ -108,6 +110,12 @@ func (in *batchInput) next() (*batchChunk, error) {
 	}
 	in.n += len(tasks)
 	c.digest = in.digest()
+	in.traced.stamp(tasks, c.tasks)
+	if b := req.GetBatch(); b != nil {
+		at := in.traced.common(0)
+		follow(b.GetFollowUp(), in.spec.GetFollowUp(), at)
+		follow(b.GetOnSuccess(), in.spec.GetOnSuccess(), at)
+	}
 	return c, nil
 }
 

@@ -33,8 +33,12 @@ func (s *Server) SubmitTask(ctx context.Context, req *taskraftv1.SubmitTaskReque
 	if err := v.err(); err != nil {
 		return nil, err
 	}
-	cmd.Kind = &fsmpb.Command_Submit{Submit: &fsmpb.Submit{Tasks: []*fsmpb.TaskSpec{spec}}}
+	specs := []*fsmpb.TaskSpec{spec}
+	cmd.Kind = &fsmpb.Command_Submit{Submit: &fsmpb.Submit{Tasks: specs}}
+	traced := s.accept(ctx)
+	traced.stamp([]*taskraftv1.TaskSpec{req.GetTask()}, specs)
 	res, pos, err := s.submit(ctx, cmd)
+	traced.end(res, err)
 	if err != nil {
 		return nil, err
 	}
@@ -50,7 +54,10 @@ func (s *Server) SubmitTasks(ctx context.Context, req *taskraftv1.SubmitTasksReq
 		return nil, err
 	}
 	cmd.Kind = &fsmpb.Command_Submit{Submit: &fsmpb.Submit{Tasks: specs}}
+	traced := s.accept(ctx)
+	traced.stamp(req.GetTasks(), specs)
 	res, pos, err := s.submit(ctx, cmd)
+	traced.end(res, err)
 	if err != nil {
 		return nil, err
 	}

@@ -53,7 +53,7 @@ func (s *Server) RequestTask(ctx context.Context, req *taskraftv1.RequestTaskReq
 		return nil, s.statusOf(err)
 	}
 	return &taskraftv1.RequestTaskResponse{
-		Assignments: assignments(res.Tasks, s.node.Now()), NoMoreTasks: res.NoMoreTasks,
+		Assignments: s.assignments(res.Tasks, s.node.Now()), NoMoreTasks: res.NoMoreTasks,
 		Ttl: durationpb.New(res.TTL), Position: s.position(pos),
 	}, nil
 }
@@ -164,6 +164,7 @@ func (s *Server) completion(c *taskraftv1.Completion) (*fsmpb.Completion, error)
 			return nil, followUpError{err}
 		}
 		out.Digest = followUpDigest(out.Digest, out.FollowUp)
+		follow(c.GetFollowUp(), out.FollowUp, place{})
 	}
 	return out, nil
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
 
 	"github.com/taskraft/taskraft/rpc/taskraftv1"
@@ -86,6 +87,11 @@ type Config struct {
 	// OnOutcome is called for every report that a master has answered, one call at
 	// a time. It must be quick: it holds up the stream.
 	OnOutcome func(Settled)
+
+	// TracerProvider makes a span for every execution, which handlers find in their
+	// context. Nil: it makes none, and the context of a traced task's handler names
+	// its attempt, so that spans which the handler begins belong to the same trace.
+	TracerProvider trace.TracerProvider
 
 	// Version is shown to operators.
 	Version     string

@@ -11,10 +11,12 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"github.com/taskraft/taskraft/internal/follow"
+	"github.com/taskraft/taskraft/internal/tracing"
 	"github.com/taskraft/taskraft/rpc/reason"
 	"github.com/taskraft/taskraft/rpc/taskraftv1"
 )
@@ -33,6 +35,7 @@ type worker struct {
 	host   string
 	follow *follow.Follower
 	table  *table
+	tracer trace.Tracer // nil: no spans
 
 	drain    chan struct{} // closed: no more assignments
 	leave    chan struct{} // closed: say goodbye
@@ -68,6 +71,9 @@ func Run(ctx context.Context, cfg Config) error {
 		drain: make(chan struct{}), leave: make(chan struct{}), done: make(chan struct{}),
 	}
 	w.host, _ = os.Hostname() // only shown to operators
+	if p := cfg.TracerProvider; p != nil {
+		w.tracer = p.Tracer(tracing.Scope)
+	}
 	life, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	w.table = newTable(life, cfg.ID, cfg.Slots, w.execute)
@@ -187,8 +193,16 @@ func final(err error) bool {
 	return false
 }
 
-// execute runs the handler for one attempt.
-func (w *worker) execute(a *attempt) (r report) {
+// execute runs one attempt, in a span if there is a tracer.
+func (w *worker) execute(a *attempt) report {
+	if w.tracer == nil {
+		return w.handle(&a.ctx, a)
+	}
+	return w.traced(a)
+}
+
+// handle runs the handler for one attempt.
+func (w *worker) handle(ctx context.Context, a *attempt) (r report) {
 	t := &a.task
 	defer func() {
 		if p := recover(); p != nil {
@@ -203,6 +217,9 @@ func (w *worker) execute(a *attempt) (r report) {
 	if h == nil {
 		return report{fail: &taskraftv1.Failure{Task: t.ID, Fence: t.Fence, Error: fmt.Sprintf("no handler for kind %q at worker %s", t.Kind, w.cfg.ID)}}
 	}
-	res, err := h(&a.ctx, t)
+	res, err := h(ctx, t)
+	if a.trace || w.tracer != nil {
+		res.FollowUp = continued(ctx, res.FollowUp)
+	}
 	return reportOf(t, res, err, a.ctx.why(), w.cfg.MaxResult)
 }

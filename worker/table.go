@@ -28,6 +28,7 @@ type attempt struct {
 	task  Task
 	ctx   taskContext
 	stage stage
+	trace bool // ctx names a trace
 	report
 
 	live *live
@@ -110,6 +111,9 @@ func (t *table) assign(in []*taskraftv1.Assignment) {
 			a.task.Deadline = now.Add(as.GetTimeout().AsDuration())
 		}
 		a.ctx.base, a.ctx.of, a.ctx.deadline = t.base, a, a.task.Deadline
+		if as.GetTraceparent() != "" {
+			a.ctx.base, a.trace = tracedBy(t.base, as)
+		}
 		t.held[a.task.Fence] = a
 		t.hash ^= splitmix64(a.task.Fence)
 		t.active++

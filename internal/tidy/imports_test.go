@@ -22,6 +22,9 @@ type layer struct {
 
 const grpcOnly = "a user's program that imports it must never link Raft or our servers"
 
+// openTelemetry is its API alone: programs bring the SDK, if they want one.
+var openTelemetry = []string{"go.opentelemetry.io/otel/attribute", "go.opentelemetry.io/otel/codes", "go.opentelemetry.io/otel/propagation", "go.opentelemetry.io/otel/trace"}
+
 var grpcModules = []string{"google.golang.org/grpc", "google.golang.org/genproto/googleapis/rpc", "google.golang.org/protobuf"}
 
 // layers is the one way that imports run: cmd → {web, rpc, worker, client} →
@@ -39,7 +42,7 @@ var layers = []layer{
 	},
 	{dir: "fsm/fsmpb", foreign: []string{"google.golang.org/protobuf"}, why: "log and snapshot messages stand alone"},
 	{dir: "cluster", mine: []string{"fsm", "fsm/fsmpb", "cluster/…"}, why: "the cluster orders commands; it knows nothing of its users"},
-	{dir: "rpc", mine: []string{"cluster", "cluster/backup", "cluster/cron", "fsm", "fsm/fsmpb", "rpc/…"}, why: "the edge validates, calls the cluster once and converts back"},
+	{dir: "rpc", mine: []string{"cluster", "cluster/backup", "cluster/cron", "fsm", "fsm/fsmpb", "internal/tracing", "rpc/…"}, why: "the edge validates, calls the cluster once and converts back"},
 	{dir: "rpc/taskraftv1", foreign: grpcModules, why: "the API's messages stand alone"},
 	{dir: "rpc/reason", foreign: []string{}, why: "SDKs and the command line import the reasons without our servers"},
 	{dir: "rpc/inproc", foreign: grpcModules, why: "a transport knows nothing of what it carries"},
@@ -55,8 +58,14 @@ var layers = []layer{
 		why: "pages read this master's table, and act through the API",
 	},
 	{dir: "web/health", mine: []string{"cluster"}, foreign: []string{}, why: "it looks at the node, not at tasks"},
-	{dir: "client", mine: []string{"internal/follow", "rpc/taskraftv1", "rpc/reason"}, foreign: grpcModules, why: grpcOnly},
-	{dir: "worker", mine: []string{"internal/follow", "rpc/taskraftv1", "rpc/reason", "worker"}, foreign: append(slices.Clone(grpcModules), "github.com/google/uuid"), why: grpcOnly},
+	{
+		dir: "client", mine: []string{"internal/follow", "internal/tracing", "rpc/taskraftv1", "rpc/reason"},
+		foreign: slices.Concat(grpcModules, openTelemetry), why: grpcOnly,
+	},
+	{
+		dir: "worker", mine: []string{"internal/follow", "internal/tracing", "rpc/taskraftv1", "rpc/reason", "worker"},
+		foreign: slices.Concat(grpcModules, openTelemetry), why: grpcOnly,
+	},
 	{dir: "task", mine: []string{"client", "worker", "rpc/taskraftv1"}, foreign: []string{}, why: grpcOnly},
 	{
 		dir: "tasktest", mine: []string{"client", "cluster", "rpc", "worker"}, foreign: []string{},
@@ -88,6 +97,7 @@ var layers = []layer{
 		why: "a load on a cluster comes from its clients",
 	},
 	{dir: "examples", mine: []string{"client", "worker", "rpc/taskraftv1"}, foreign: []string{}, why: "an example imports what its readers can"},
+	{dir: "internal/tracing", foreign: openTelemetry, why: "clients and workers import it: a program that does not trace links no SDK"},
 	{dir: "internal/badinput", foreign: []string{}, why: "a list, and a test that reads sources"},
 	{
 		dir: "internal/model", mine: []string{"fsm/fsmpb"}, foreign: []string{"google.golang.org/protobuf"},

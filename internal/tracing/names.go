@@ -7,12 +7,12 @@ const Scope = "github.com/taskraft/taskraft"
 
 // The spans.
 const (
-	SubmitSpan  = "taskraft.submit"  // client: a submit, until it is answered
-	AcceptSpan  = "taskraft.accept"  // master: a submit, until its entry is committed
-	FireSpan    = "taskraft.fire"    // master: a schedule submitted a task
-	WaitSpan    = "taskraft.wait"    // master: until the task is assigned
+	SubmitSpan      = "taskraft.submit"  // client: a submit, until it is answered
+	AcceptSpan      = "taskraft.accept"  // master: a submit, until its entry is committed
+	FireSpan        = "taskraft.fire"    // master: a schedule submitted a task
+	WaitSpan        = "taskraft.wait"    // master: until the task is assigned
 	AttemptSpanName = "taskraft.attempt" // master: from the assignment to the end of the attempt
-	RunSpan     = "taskraft.run"     // worker: the handler
+	RunSpan         = "taskraft.run"     // worker: the handler
 )
 
 // The attributes.

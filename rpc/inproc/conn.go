@@ -7,6 +7,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 )
@@ -69,11 +70,20 @@ func (c *Conn) Invoke(ctx context.Context, method string, args, reply any, _ ...
 		return errClosed
 	}
 	decode := func(in any) error { return give(in, args) }
-	out, err := m.handle(m.impl, ctx, decode, c.aroundUnary)
+	out, err := m.handle(m.impl, arrived(ctx), decode, c.aroundUnary)
 	if err != nil {
 		return statusOf(err)
 	}
 	return give(reply, out)
+}
+
+// arrived is a call's context at the other side: what was to go out has come in.
+func arrived(ctx context.Context) context.Context {
+	md, ok := metadata.FromOutgoingContext(ctx)
+	if !ok || len(md) == 0 {
+		return ctx
+	}
+	return metadata.NewIncomingContext(ctx, md)
 }
 
 var errClosed = status.Error(codes.Unavailable, "the server is closed")

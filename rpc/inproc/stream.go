@@ -34,7 +34,7 @@ func (c *Conn) NewStream(ctx context.Context, _ *grpc.StreamDesc, method string,
 	ctx, cancel := context.WithCancel(ctx)
 	detach := context.AfterFunc(c.closed, cancel)
 	s := &stream{
-		ctx: ctx, up: make(chan proto.Message), down: make(chan proto.Message),
+		ctx: arrived(ctx), up: make(chan proto.Message), down: make(chan proto.Message),
 		ended: make(chan struct{}), done: make(chan struct{}),
 	}
 	info := &grpc.StreamServerInfo{FullMethod: method, IsClientStream: m.desc.ClientStreams, IsServerStream: m.desc.ServerStreams}

@@ -51,7 +51,7 @@ func New(cfg Config) *Handler {
 		runtime.WithErrorHandler(refuse),
 		runtime.WithRoutingErrorHandler(noRoute),
 		runtime.WithForwardResponseOption(answer),
-		runtime.WithIncomingHeaderMatcher(none),
+		runtime.WithIncomingHeaderMatcher(traced),
 		runtime.WithOutgoingHeaderMatcher(none),
 		runtime.WithDisablePathLengthFallback(),
 		runtime.WithDisableHTTPMethodOverride(),
@@ -84,6 +84,17 @@ func service[C any](
 }
 
 func none(string) (string, bool) { return "", false }
+
+// traced lets a call know whose trace it belongs to; other headers stay here.
+func traced(header string) (string, bool) {
+	switch header {
+	case "Traceparent":
+		return "traceparent", true
+	case "Tracestate":
+		return "tracestate", true
+	}
+	return "", false
+}
 
 // Close closes the connections to other masters.
 func (h *Handler) Close() { h.forward.close() }

@@ -30,6 +30,11 @@ const (
 )
 
 func (req *request) readHeaders() *problem.Problem {
+	for _, h := range []string{"Traceparent", "Tracestate"} {
+		if strings.ContainsFunc(req.Header.Get(h), func(r rune) bool { return r < ' ' || r > '~' }) {
+			req.Header.Del(h) // nobody's: a trace that cannot be read is none
+		}
+	}
 	if v := req.Header.Values("Idempotency-Key"); len(v) > 0 {
 		key, ok := unquoted(v[0])
 		if len(v) > 1 || !ok {

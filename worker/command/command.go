@@ -15,6 +15,9 @@ import (
 	"syscall"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/taskraft/taskraft/internal/tracing"
 	"github.com/taskraft/taskraft/worker"
 )
 
@@ -115,7 +118,7 @@ func (r *runner) handle(ctx context.Context, t *worker.Task) (worker.Result, err
 	stdout, stderr := newCapped(r.output), newCapped(r.output)
 	mark := "TASKRAFT_RUN=" + rand.Text() // of this run and no other on the host
 	cmd := &exec.Cmd{
-		Path: path, Args: p.Argv, Dir: p.Dir, Env: append(r.environ(p, t), mark),
+		Path: path, Args: p.Argv, Dir: p.Dir, Env: append(r.environ(ctx, p, t), mark),
 		Stdout:      io.MultiWriter(stdout, worker.Output(ctx, worker.Stdout)),
 		Stderr:      io.MultiWriter(stderr, worker.Output(ctx, worker.Stderr)),
 		SysProcAttr: processAttributes(), WaitDelay: pipeDelay,
@@ -136,8 +139,11 @@ func (r *runner) handle(ctx context.Context, t *worker.Task) (worker.Result, err
 }
 
 // environ is the child's environment: later values win.
-func (r *runner) environ(p *payload, t *worker.Task) []string {
+func (r *runner) environ(ctx context.Context, p *payload, t *worker.Task) []string {
 	env := slices.Clone(r.env)
+	if parent, state := tracing.Format(trace.SpanContextFromContext(ctx)); parent != "" {
+		env = append(env, "TRACEPARENT="+parent, "TRACESTATE="+state)
+	}
 	for name, value := range p.Env {
 		env = append(env, name+"="+value)
 	}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/goleak"
 
 	"github.com/taskraft/taskraft/worker"
@@ -143,6 +144,22 @@ func TestEnvironmentIsNotInherited(t *testing.T) {
 	got, err := execute(t, t.Context(), r, sh("env"))
 	if err != nil || strings.Contains(got.Stdout, "secret") || strings.Contains(got.Stdout, "mine") || !strings.Contains(got.Stdout, "MY_PUBLIC=ours") {
 		t.Fatalf("%v: %s", err, got.Stdout)
+	}
+}
+
+// A program of a traced task goes on with its trace.
+func TestTraceInTheEnvironment(t *testing.T) {
+	r := newTestRunner(t, "/bin/sh")
+	const script = `echo "${TRACEPARENT-none} ${TRACESTATE-none}"`
+	t.Setenv("TRACEPARENT", "the worker's own")
+	sc := trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{15: 7}, SpanID: trace.SpanID{7: 9}, TraceFlags: trace.FlagsSampled})
+	for want, ctx := range map[string]context.Context{
+		"none none\n": t.Context(),
+		"00-00000000000000000000000000000007-0000000000000009-01 \n": trace.ContextWithSpanContext(t.Context(), sc),
+	} {
+		if res, err := execute(t, ctx, r, sh(script)); err != nil || res.Stdout != want {
+			t.Errorf("got %q %v, want %q", res.Stdout, err, want)
+		}
 	}
 }
 

@@ -18,14 +18,19 @@ import (
 // withClient connects to the masters, runs f until it ends or the user
 // interrupts it, and disconnects.
 func (a *app) withClient(ctx context.Context, f func(context.Context, *client.Client) error) error {
-	c, err := client.New(client.Config{Masters: a.config.masters})
+	traces, err := a.clientTracing(ctx)
+	if err != nil {
+		return err
+	}
+	defer traces.Close()
+	c, err := client.New(client.Config{Masters: a.config.masters, TracerProvider: traces.Tracer()})
 	if err != nil {
 		return err
 	}
 	defer c.Close()
 	ctx, stop := interruptible(ctx)
 	defer stop()
-	err = f(ctx, c)
+	err = f(a.callerTrace(ctx), c)
 	_, said := errors.AsType[*failure](err)
 	if _, quiet := errors.AsType[quietly](err); err != nil && !said && !quiet && errors.Is(context.Cause(ctx), errInterrupted) {
 		return &failure{code: exitInterrupted, err: errInterrupted}

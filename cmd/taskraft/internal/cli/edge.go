@@ -41,14 +41,15 @@ type edge struct {
 }
 
 // edgeConfig is the part of the settings that the gRPC edge needs.
-func (m *masterConfig) edgeConfig(log *slog.Logger) rpc.Config {
+func (m *masterConfig) edgeConfig(traces *rpc.Tracing, log *slog.Logger) rpc.Config {
 	cfg := rpc.DefaultConfig()
 	cfg.MaxPayload, cfg.MaxResult, cfg.Logger = int(m.maxPayload), int(m.maxResult), log
+	cfg.Tracing = traces
 	return cfg
 }
 
-func newEdge(node *cluster.Node, m *masterConfig, advertised string, log *slog.Logger) *edge {
-	e := &edge{rpc: rpc.NewServer(node, m.edgeConfig(log))}
+func newEdge(node *cluster.Node, m *masterConfig, advertised string, traces *rpc.Tracing, log *slog.Logger) *edge {
+	e := &edge{rpc: rpc.NewServer(node, m.edgeConfig(traces, log))}
 	e.web = web.NewServer(web.Config{
 		Node: node, Conn: e.rpc.Local(), Name: m.name, Hosts: m.httpHosts, Advertised: advertised,
 		MaxPayload: int(max(m.maxPayload, m.maxResult)), Logger: log,

@@ -28,9 +28,10 @@ type masterRun struct {
 	app    *app
 	log    *slog.Logger
 	node   *cluster.Node
-	edge   *edge      // nil while the node is isolated
-	failed chan error // what ended the edge by itself
-	addrs  edgeAddrs  // where it listens, with the real ports
+	edge   *edge        // nil while the node is isolated
+	traces *rpc.Tracing // nil: no spans
+	failed chan error   // what ended the edge by itself
+	addrs  edgeAddrs    // where it listens, with the real ports
 	// advertised is the HTTP address that others are told.
 	advertised string
 	atOnce     chan struct{}
@@ -56,10 +57,19 @@ func (a *app) runMaster(ctx context.Context) error {
 	r := &masterRun{app: a, log: log, failed: make(chan error, 2), addrs: doors.addrs(), atOnce: atOnce}
 	cfg := m.clusterConfig(a.version)
 	cfg.Logger = log
+	traces, err := a.tracing(ctx, "master", m.name, log)
+	if err != nil {
+		return errors.Join(err, doors.close())
+	}
+	defer traces.Close()
+	if p := traces.Tracer(); p != nil {
+		r.traces = rpc.NewTracing(p)
+		cfg.Steps = r.traces.Step
+	}
 	if m.joins() {
 		cfg.Join = m.knock(log)
 	}
-	cfg.PushDialer = rpc.NewPushDialer(m.edgeConfig(log))
+	cfg.PushDialer = rpc.NewPushDialer(m.edgeConfig(r.traces, log))
 	cfg.GRPC = cmp.Or(m.advertiseGRPC, boundAddress(m.grpcAddr, r.addrs.grpc))
 	cfg.HTTP = cmp.Or(m.advertiseHTTP, boundAddress(m.httpAddr, r.addrs.http))
 	log.Info("starting", "node", m.name, "version", a.version, "pid", os.Getpid(), "grpc", r.addrs.grpc, "raft", m.raftAddr,
@@ -125,7 +135,7 @@ func (r *masterRun) run(ctx context.Context) error {
 // serve opens the edge.
 func (r *masterRun) serve(d *doors, advertised string) {
 	r.advertised = advertised
-	r.edge = newEdge(r.node, &r.app.config.master, advertised, r.log)
+	r.edge = newEdge(r.node, &r.app.config.master, advertised, r.traces, r.log)
 	r.edge.serve(d, func(err error) {
 		select {
 		case r.failed <- err:

@@ -89,10 +89,11 @@ shell, on a worker that allows it.
 -f takes one task per line of JSON with the API's keys (queue, kind, payload in
 base64 or as a JSON object, priority, delay, run_at, timeout, max_attempts, backoff,
 expires_in, request_id, retain, require, labels, concurrency_key, unique_key,
-unique_until, after, after_policy, on_success, on_dead, broadcast; argv for a program), a JSON
-array of such tasks, or YAML documents. Tasks are sent in groups as they are read;
-with --batch they are read to the end, up to 100,000, and accepted all or none, and
-after_items may name parents by their place in the file, from 0.
+unique_until, traceparent, after, after_policy, on_success, on_dead, broadcast; argv
+for a program), a JSON array of such tasks, or YAML documents. Tasks are sent in
+groups as they are read; with --batch they are read to the end, up to 100,000, and
+accepted all or none, and after_items may name parents by their place in the file,
+from 0.
 
 With --follow the task's output is shown as it comes, across changes of the leader;
 Ctrl-C leaves the task running and says how to follow it again.

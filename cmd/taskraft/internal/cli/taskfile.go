@@ -290,6 +290,7 @@ func overlay(t client.Task, spec *taskraftv1.TaskSpec, keys map[string]json.RawM
 	t.ContentType = orOld(spec.GetContentType(), t.ContentType)
 	t.RequestID = orOld(spec.GetRequestId(), t.RequestID)
 	t.ConcurrencyKey = orOld(spec.GetConcurrencyKey(), t.ConcurrencyKey)
+	t.Traceparent, t.Tracestate = spec.GetTraceparent(), spec.GetTracestate()
 	if spec.GetUniqueKey() != "" {
 		t.UniqueKey, t.UniqueUntilStart = spec.GetUniqueKey(), spec.GetUniqueUntil() == taskraftv1.UniqueUntil_UNIQUE_UNTIL_START
 	}

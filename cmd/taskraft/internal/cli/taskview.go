@@ -142,6 +142,7 @@ func describeTask(w io.Writer, t *taskraftv1.Task) error {
 		"batch", nonZero(t.GetBatch()),
 		"after", after(t),
 		"follows", follows(t),
+		"trace", show.Clean(traceID(spec.GetTraceparent())),
 		"then", then(spec),
 		"not before", eligible,
 		"ended", stamp(t.GetFinishTime()),
@@ -172,6 +173,15 @@ func describeTask(w io.Writer, t *taskraftv1.Task) error {
 		}
 	}
 	return nil
+}
+
+// traceID is what people search a trace by.
+func traceID(parent string) string {
+	parts := strings.Split(parent, "-")
+	if len(parts) < 2 {
+		return ""
+	}
+	return parts[1]
 }
 
 func labelsText(labels map[string]string) string {

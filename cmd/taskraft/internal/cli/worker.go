@@ -171,6 +171,12 @@ func (a *app) runWorker(ctx context.Context) error {
 	if cfg.ID == "" {
 		cfg.ID = defaultWorkerID()
 	}
+	traces, err := a.tracing(ctx, "worker", cfg.ID, log)
+	if err != nil {
+		return err
+	}
+	defer traces.Close()
+	cfg.TracerProvider = traces.Tracer()
 	if w.journal != "" {
 		j, err := openJournal(w.journal)
 		if err != nil {
