@@ -74,6 +74,8 @@ func (n *Node) Status() Status {
 		FsyncP50: store.FsyncP50, FsyncP99: store.FsyncP99, Started: n.started,
 		Counters: n.engine.counters(),
 	}
+	commits := n.Commits()
+	s.Counters["commits"], s.Counters["commit_ns"] = commits.Count, uint64(commits.Sum*1e9)
 	n.table.mu.RLock()
 	s.Tasks, s.Sessions, s.Queues = n.table.m.Counts()
 	n.table.mu.RUnlock()

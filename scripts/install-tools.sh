@@ -5,6 +5,7 @@
 #             both from the distribution (apt-get, as root or through sudo)
 #   python3   and curl, which tests of examples and pages run
 #   promtool  which checks metrics and alerts
+#   tmux      in which taskraft top is tested
 # and, with the argument browser, chromium and axe-core, which tests of the dashboard use
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -36,6 +37,7 @@ command -v "${cc%% *}" >/dev/null || missing+=(gcc libc6-dev)
 command -v python3 >/dev/null || missing+=(python3)
 command -v curl >/dev/null || missing+=(curl)
 command -v promtool >/dev/null || missing+=(prometheus)
+command -v tmux >/dev/null || missing+=(tmux)
 # With the argument browser: what the tests of the dashboard need, too.
 if [[ ${1:-} == browser ]]; then
 	command -v chromium >/dev/null || missing+=(chromium fonts-dejavu-core)

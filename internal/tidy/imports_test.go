@@ -124,6 +124,7 @@ var fenced = []struct{ prefix, home, why string }{
 	{"github.com/grpc-ecosystem/", "web", "the gateway serves HTTP: a user's program must not link it"},
 	{"github.com/prometheus/", "web", "metrics are collected where they are served, not where things happen"},
 	{"github.com/spf13/", "cmd", "flags are read in one place"},
+	{"charm.land/", "cmd", "only the command draws on terminals"},
 	{"github.com/golang/protobuf", "nowhere", "use google.golang.org/protobuf"},
 	{"github.com/stretchr/testify", "nowhere", "tests use the standard library and go-cmp"},
 }
