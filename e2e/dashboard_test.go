@@ -295,3 +295,34 @@ func TestDashboardSurvivesTheLeader(t *testing.T) {
 	own.clean()
 	other.clean()
 }
+
+// TestDashboardFollowsAHandOver moves leadership while pages of every master are open:
+// each tells of it within a second, none of them is loaded again, and no master is
+// taken for lost.
+func TestDashboardFollowsAHandOver(t *testing.T) {
+	c := newCluster(t)
+	ctx := within(t, 2*time.Minute)
+	leader, err := c.Leader(ctx)
+	must(t, err)
+	var open []*browser
+	for _, m := range c.Masters() {
+		b := newBrowser(t, 1280, 860)
+		b.open("http://" + m.HTTP + "/ui/")
+		b.until(`(window.stays = true)`) // a load would forget it
+		open = append(open, b)
+	}
+	l := runTaskraft(ctx, t, c, "cluster", "transfer")
+	if code := l.exit(t); code != 0 {
+		t.Fatalf("cluster transfer: exit code %d, %s", code, l.err.String())
+	}
+	heir, err := c.NextLeader(ctx, leader)
+	must(t, err)
+	for i, b := range open {
+		if took := b.shows("#says", heir.Name+" leads now", 5*time.Second); took > time.Second {
+			t.Errorf("the page of %s tells of the hand-over after %v, want 1 s", c.Masters()[i].Name, took)
+		}
+		b.shows("#where", heir.Name+" leads", 5*time.Second)
+		b.until(`window.stays && !document.querySelector("#says").textContent.includes("lost")`)
+		b.clean()
+	}
+}
