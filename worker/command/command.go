@@ -36,6 +36,7 @@ type Config struct {
 	MaxResult int
 	// PassEnv names further variables of the worker that programs get.
 	PassEnv []string
+	Limits  Limits       // of each program
 	Logger  *slog.Logger // nil: slog.Default()
 }
 
@@ -55,6 +56,7 @@ type runner struct {
 	stuck  time.Duration // after SIGKILL
 	output int           // bytes of each stream, as JSON
 	env    []string
+	limits Limits
 	log    *slog.Logger
 	signal func(pgid int, sig syscall.Signal)
 	marked func(mark string) // kills what carries the mark
@@ -90,11 +92,11 @@ func newRunner(cfg Config) (*runner, error) {
 	if cfg.MaxResult < minMaxResult || cfg.MaxResult > 1<<20 {
 		err = errors.Join(err, fmt.Errorf("max result: got %d bytes, want %d to %d", cfg.MaxResult, minMaxResult, 1<<20))
 	}
-	if err != nil {
+	if err = errors.Join(err, cfg.Limits.check()); err != nil {
 		return nil, err
 	}
 	r := &runner{
-		allow: allow, grace: cfg.Grace, stuck: 5 * time.Second,
+		allow: allow, limits: cfg.Limits, grace: cfg.Grace, stuck: 5 * time.Second,
 		output: (cfg.MaxResult - resultOverhead) / 2, log: cfg.Logger, signal: signalGroup, marked: killMarked,
 	}
 	for _, name := range slices.Concat(passEnv, cfg.PassEnv) {
@@ -123,13 +125,21 @@ func (r *runner) handle(ctx context.Context, t *worker.Task) (worker.Result, err
 		Stderr:      io.MultiWriter(stderr, worker.Output(ctx, worker.Stderr)),
 		SysProcAttr: processAttributes(), WaitDelay: pipeDelay,
 	}
+	if r.limits != (Limits{}) {
+		limitAttributes(cmd.SysProcAttr)
+	}
 	if p.Stdin != "" {
 		cmd.Stdin = strings.NewReader(p.Stdin)
 	}
 	began := time.Now()
 	err = r.supervise(ctx, cmd, t, mark)
-	if cmd.Process == nil {
+	switch {
+	case cmd.Process == nil && r.limits != (Limits{}) && errors.Is(err, syscall.EPERM):
+		return worker.Result{}, fmt.Errorf("start %s: %w (a host that forbids ptrace cannot keep limits)", p.Argv[0], err)
+	case cmd.Process == nil:
 		return worker.Result{}, startError(p, err)
+	case err != nil:
+		return worker.Result{}, fmt.Errorf("start %s: %w", p.Argv[0], err)
 	}
 	res := outcome(cmd.ProcessState)
 	res.DurationMS = time.Since(began).Milliseconds()

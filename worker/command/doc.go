@@ -33,6 +33,10 @@
 // or still holds the output (Linux only, and best effort). On Linux a worker that
 // is killed takes the program with it.
 //
+// Limits bound the memory, processor time, open files and file size of a program
+// and of each of its children. On Linux it is stopped at its start until they are
+// set, by ptrace: a program whose file is set-user-id does not get that user then.
+//
 // A program that survives SIGKILL (it hangs in the kernel) is logged as stuck and
 // keeps its slot.
 //
@@ -41,5 +45,6 @@
 //	allow.go        which programs may run
 //	supervise.go    one process group from start to end
 //	output.go       the end of what it printed, and the result
+//	limits.go       what a program may use; limits_linux.go sets it
 //	proc_linux.go   what only Linux can do
 package command

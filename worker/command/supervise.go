@@ -25,6 +25,10 @@ func (r *runner) supervise(ctx context.Context, cmd *exec.Cmd, t *worker.Task, m
 		return err
 	}
 	pgid := cmd.Process.Pid
+	var unconfined error
+	if r.limits != (Limits{}) {
+		unconfined = confine(pgid, r.limits)
+	}
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -41,7 +45,7 @@ func (r *runner) supervise(ctx context.Context, cmd *exec.Cmd, t *worker.Task, m
 	}()
 	select {
 	case <-ended:
-		return nil
+		return unconfined
 	case <-ctx.Done():
 	}
 	r.signal(pgid, syscall.SIGTERM)
@@ -53,7 +57,7 @@ func (r *runner) supervise(ctx context.Context, cmd *exec.Cmd, t *worker.Task, m
 			<-ended
 		}
 	}
-	return nil
+	return unconfined
 }
 
 func endsWithin(ended <-chan struct{}, d time.Duration) bool {

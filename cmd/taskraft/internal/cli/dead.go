@@ -29,11 +29,10 @@ type deadFlags struct {
 }
 
 func (f *deadFlags) rows() settings.Table {
-	group := settings.Match("a group's id", "[0-9a-f]{16}")
 	return settings.Table{
 		{Flag: "queue", Short: "q", Arg: "QUEUE", Value: settings.Text(&f.filter.Queue, checkQueue), Doc: "only tasks of this queue"},
 		{Flag: "kind", Arg: "KIND", Value: settings.Text(&f.kind, nil), Doc: "only tasks of this kind"},
-		{Flag: "group", Short: "g", Arg: "GROUP", Value: settings.Text(&f.filter.Group, group), Doc: "only tasks of this group, as taskraft dead groups shows them"},
+		{Flag: "group", Short: "g", Arg: "GROUP", Value: settings.Text(&f.filter.Group, groupID), Doc: "only tasks of this group, as taskraft dead groups shows them"},
 	}
 }
 

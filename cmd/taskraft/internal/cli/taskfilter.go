@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -17,7 +18,7 @@ type filterFlags struct {
 // rows are the flags; states are those that make sense.
 func (f *filterFlags) rows(states []string) settings.Table {
 	state := func(s string) error { return settings.OneOf(states...)(strings.ToUpper(s)) }
-	return settings.Table{
+	rows := settings.Table{
 		{Flag: "state", Arg: "STATE,…", List: true, Value: settings.List(&f.filter.States, state), Doc: "tasks in these states: " + strings.Join(states, ", ")},
 		{Flag: "queue", Short: "q", Arg: "QUEUE", Value: settings.Text(&f.filter.Queue, checkQueue), Doc: "tasks of this queue"},
 		{Flag: "kind", Arg: "KIND", Value: settings.Text(&f.filter.Kind, nil), Doc: "tasks of this kind"},
@@ -28,7 +29,16 @@ func (f *filterFlags) rows(states []string) settings.Table {
 		{Flag: "until", Arg: "TIME", Value: momentValue{&f.filter.Until}, Doc: "submitted before that time; 1h means an hour ago"},
 		{Flag: "filter", Arg: "TERMS", Value: settings.Text(&f.terms, nil), Doc: "more terms, for example 'id>=1000 label.tenant=7'"},
 	}
+	if slices.Contains(states, "DEAD") {
+		rows = append(rows, &settings.Row{
+			Flag: "error", Arg: "GROUP", Value: settings.Text(&f.filter.Error, groupID), Doc: "dead tasks of this group, as taskraft dead groups shows them", Example: "9a3f01c2d4e5b687",
+		})
+	}
+	return rows
 }
+
+// groupID checks the id of a group of dead tasks.
+var groupID = settings.Match("a group's id", "[0-9a-f]{16}")
 
 // String is the whole filter, empty when nothing was chosen.
 func (f *filterFlags) String() string {

@@ -29,6 +29,7 @@ type workerConfig struct {
 	ttl          time.Duration
 	journal      string
 	push         pushConfig
+	limits       command.Limits
 }
 
 const workerIDForm = `[A-Za-z0-9][A-Za-z0-9_.:@-]{0,127}`
@@ -60,6 +61,18 @@ func (w *workerConfig) runRows() settings.Table {
 		inWorker("allow_commands", settings.Row{
 			Flag: "allow-command", Arg: "PROGRAM", List: true, Value: settings.List(&w.allow, checkProgram),
 			Doc: "a program that tasks may run; may be repeated; '*' allows all", Example: "/usr/bin/gzip",
+		}),
+		inWorker("limit_memory", settings.Row{
+			Flag: "limit-memory", Arg: "SIZE", Value: settings.Size(&w.limits.Memory, 1<<20, 1<<50), Doc: "address space of a program (Linux)", Example: "2GiB",
+		}),
+		inWorker("limit_cpu", settings.Row{
+			Flag: "limit-cpu", Arg: "DURATION", Value: settings.Duration(&w.limits.CPU, time.Second, 30*24*time.Hour), Doc: "processor time of a program, in whole seconds (Linux)", Example: "10m",
+		}),
+		inWorker("limit_file_size", settings.Row{
+			Flag: "limit-file-size", Arg: "SIZE", Value: settings.Size(&w.limits.FileSize, 1, 1<<50), Doc: "size of a file that a program writes (Linux)", Example: "1GiB",
+		}),
+		inWorker("limit_files", settings.Row{
+			Flag: "limit-files", Arg: "N", Value: settings.Int(&w.limits.Files, 8, 1<<20, nil), Doc: "files that a program has open (Linux)", Example: "256",
 		}),
 		inWorker("exit_when_done", settings.Row{
 			Flag: "exit-when-done", Value: settings.Switch(&w.exitWhenDone), Doc: "end when the queues have nothing unfinished, after at least one task",
@@ -159,9 +172,9 @@ it registers with them, and the leader calls it.`,
 func (a *app) runWorker(ctx context.Context) error {
 	w := &a.config.worker
 	log := a.logger()
-	handler, err := command.New(command.Config{Allow: w.allow, Logger: log})
+	handler, err := command.New(command.Config{Allow: w.allow, Limits: w.limits, Logger: log})
 	if err != nil {
-		return fail(exitUsage, "taskraft worker run --help", "--allow-command: %w", err)
+		return fail(exitUsage, "taskraft worker run --help", "--allow-command, --limit-…: %w", err)
 	}
 	cfg := worker.DefaultConfig()
 	cfg.Masters, cfg.ID, cfg.Queues, cfg.Slots, cfg.Labels = a.config.masters, w.id, w.queues, w.slots, w.labels

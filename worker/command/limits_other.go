@@ -1,0 +1,11 @@
+//go:build unix && !linux
+
+package command
+
+import "syscall"
+
+const canLimit = false
+
+func limitAttributes(*syscall.SysProcAttr) {}
+
+func confine(int, Limits) error { return nil }
