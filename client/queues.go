@@ -36,9 +36,14 @@ type QueueSettings struct {
 	// may hold; submits beyond are refused with QUEUE_FULL.
 	MaxTasks, MaxBytes *uint64
 
+	// SelfFence has attempts that start from then on stop by themselves, in time
+	// before their tasks can start elsewhere, when their worker hears of no master.
+	SelfFence bool
+
 	// Unset names settings that take the cluster's default again, by their names in
 	// the API: priority, timeout, max_attempts, backoff, retain, retain_count,
-	// retain_bytes, max_running, max_running_per_key, rate, ageing, max_tasks, max_bytes.
+	// retain_bytes, max_running, max_running_per_key, rate, ageing, max_tasks,
+	// max_bytes, self_fence.
 	Unset []string
 }
 
@@ -67,6 +72,9 @@ func (s *QueueSettings) message() *taskraftv1.QueueSettings {
 	}
 	if s.MaxRunningPerKey != 0 {
 		m.MaxRunningPerKey = &s.MaxRunningPerKey
+	}
+	if s.SelfFence {
+		m.SelfFence = &s.SelfFence
 	}
 	if r := s.Rate; r != nil {
 		m.Rate = &taskraftv1.RateLimit{Tokens: r.Tokens, Period: duration(r.Period), Burst: r.Burst}

@@ -147,7 +147,9 @@ func (c *chance) settings() *fsmpb.SetQueue {
 		return q
 	}
 	q.Settings = &fsmpb.QueueSettings{}
-	switch c.n(0, 6) {
+	switch c.n(0, 7) {
+	case 6:
+		q.Settings.SelfFence = new(c.one(2))
 	case 5:
 		q.Settings.MaxTasks, q.Settings.MaxBytes = new(uint64(c.n(3, 12))), new(uint64(c.n(0, 20)))
 	case 0:

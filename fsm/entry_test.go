@@ -67,7 +67,7 @@ func everyCommand() map[string]*fsmpb.Command {
 			Priority: proto.Int32(1), Timeout: proto.Int64(Second), MaxAttempts: proto.Uint32(2), BackoffBase: proto.Int64(3),
 			BackoffMax: proto.Int64(4), Retain: proto.Int64(5), RetainCount: proto.Uint64(6), RetainBytes: proto.Uint64(7),
 			MaxRunning: proto.Uint32(8), MaxRunningPerKey: proto.Uint32(9), Ageing: proto.Int64(Minute),
-			MaxTasks: proto.Uint64(12), MaxBytes: proto.Uint64(13),
+			MaxTasks: proto.Uint64(12), MaxBytes: proto.Uint64(13), SelfFence: new(true),
 			Rate: &fsmpb.RateLimit{Tokens: 10, Period: Second, Burst: 11},
 		}, Unset: []uint32{1, 12}}),
 		"set_member": memberCmd(&fsmpb.SetMember{

@@ -156,6 +156,7 @@ func (m *Machine) start(s *session, l *line, old *Task, alone bool) *Task {
 	t.Attempt = &Attempt{
 		Fence: m.lastFence, Session: s.rec.ID, Worker: s.rec.Worker, Boot: s.rec.Boot,
 		StartedAt: m.now, Deadline: addTime(m.now, t.Timeout), Solo: alone,
+		SelfFence: l.rec.settings.GetSelfFence(),
 	}
 	if x := t.target(); x != nil {
 		t.Deadline = min(t.Deadline, x.Until)

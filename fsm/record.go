@@ -14,7 +14,7 @@ func fillTask(r *fsmpb.TaskRecord, t *Task) {
 	r.Attempts, r.Failures, r.Crashes, r.SoloCrashes = t.Attempts, t.Failures, t.Crashes, t.SoloCrashes
 	r.Fence, r.Session, r.Worker, r.Boot = t.Fence, t.Session, t.Worker, t.Boot
 	r.StartedAt, r.Deadline, r.Solo, r.Redeemable = t.StartedAt, t.Deadline, t.Solo, t.Redeemable
-	r.StopCause, r.FinishedAt = uint32(t.StopCause), t.FinishedAt
+	r.StopCause, r.FinishedAt, r.SelfFence = uint32(t.StopCause), t.FinishedAt, t.SelfFence
 	r.Result, r.ResultContentType, r.Error, r.Reason = t.Result, t.ResultContentType, t.Error, t.Reason
 	fillExtra(r, t.Extra)
 	r.Ended = r.Ended[:0]
@@ -45,7 +45,7 @@ func taskOf(r *fsmpb.TaskRecord, l *line) *Task {
 	a := Attempt{
 		Fence: r.Fence, Session: r.Session, Worker: r.Worker, Boot: r.Boot,
 		StartedAt: r.StartedAt, Deadline: r.Deadline, Solo: r.Solo, Redeemable: r.Redeemable,
-		StopCause: Cause(r.StopCause),
+		StopCause: Cause(r.StopCause), SelfFence: r.SelfFence,
 	}
 	if a != noAttempt {
 		t.Attempt = &a

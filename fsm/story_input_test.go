@@ -259,6 +259,9 @@ func (o options) queue() *fsmpb.SetQueue {
 	if _, ok := o.set["retain_bytes"]; ok {
 		d.RetainBytes = new(o.num("retain_bytes"))
 	}
+	if s, ok := o.set["self_fence"]; ok {
+		d.SelfFence = new(s == "true")
+	}
 	if _, ok := o.set["max_tasks"]; ok {
 		d.MaxTasks = new(o.num("max_tasks"))
 	}

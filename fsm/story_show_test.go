@@ -145,6 +145,9 @@ func (s *story) taskText(t *Task) string {
 	}
 	if t.Fence != 0 {
 		fmt.Fprintf(&b, " fence=%d worker=%s/%s session=%d deadline=%s", t.Fence, t.Worker, t.Boot, t.Session, s.clock(t.Deadline))
+		if t.SelfFence {
+			b.WriteString(" self_fence")
+		}
 	}
 	if x := t.Extra; x != nil && x.Schedule != "" {
 		fmt.Fprintf(&b, " schedule=%s@%s", x.Schedule, s.clock(x.FireTime))

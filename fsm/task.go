@@ -112,6 +112,7 @@ type Attempt struct {
 	Deadline   int64 // timeout of the attempt; when Stopping: end of the grace
 	Solo       bool
 	Redeemable bool
+	SelfFence  bool // its worker stops it by itself when it hears of no master
 	StopCause  Cause
 }
 

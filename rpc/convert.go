@@ -169,6 +169,7 @@ func (s *Server) assignments(tasks []*fsm.Task, now int64) []*taskraftv1.Assignm
 			a.Broadcast = x.Target.Broadcast
 		}
 		a.Timeout, a.SubmitTime = duration(max(min(t.Timeout, t.Deadline-now), 1)), timestamp(t.SubmittedAt)
+		a.SelfFence = t.SelfFence
 		if x := t.Extra; x != nil {
 			a.Schedule, a.FireTime = x.Schedule, timestamp(x.FireTime)
 			a.Traceparent, a.Tracestate = s.cfg.Tracing.attempt(t)

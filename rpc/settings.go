@@ -34,7 +34,7 @@ func (v *violations) settings(in *taskraftv1.QueueSettings, mask *fieldmaskpb.Fi
 		Priority:    v.priority(prefix+"priority", in.Priority),
 		MaxAttempts: v.attempts(prefix+"max_attempts", in.MaxAttempts),
 		RetainCount: in.RetainCount, RetainBytes: in.RetainBytes,
-		MaxTasks: in.MaxTasks, MaxBytes: in.MaxBytes,
+		MaxTasks: in.MaxTasks, MaxBytes: in.MaxBytes, SelfFence: in.SelfFence,
 		MaxRunning:       v.limit(prefix+"max_running", in.MaxRunning),
 		MaxRunningPerKey: v.limit(prefix+"max_running_per_key", in.MaxRunningPerKey),
 		Rate:             v.rate(prefix+"rate", in.GetRate()),
@@ -118,7 +118,7 @@ func (v *violations) rate(field string, r *taskraftv1.RateLimit) *fsmpb.RateLimi
 func settings(s *fsmpb.QueueSettings) *taskraftv1.QueueSettings {
 	out := &taskraftv1.QueueSettings{
 		Priority: s.Priority, RetainCount: s.RetainCount, RetainBytes: s.RetainBytes,
-		MaxRunning: s.MaxRunning, MaxRunningPerKey: s.MaxRunningPerKey, MaxTasks: s.MaxTasks, MaxBytes: s.MaxBytes,
+		MaxRunning: s.MaxRunning, MaxRunningPerKey: s.MaxRunningPerKey, MaxTasks: s.MaxTasks, MaxBytes: s.MaxBytes, SelfFence: s.SelfFence,
 	}
 	if s.Timeout != nil {
 		out.Timeout = duration(*s.Timeout)

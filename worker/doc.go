@@ -34,7 +34,8 @@
 //
 // A handler's context ends with the attempt's time limit, and with a cause when
 // the execution is void: ErrTimedOut, ErrCancelled, ErrLost, or ErrDraining when
-// Run must end. TaskOf(ctx) is the task, wherever the context was passed.
+// Run must end. In a queue with self_fence it ends, too, before the task can start
+// elsewhere because no master hears this worker: ErrSelfFenced. TaskOf(ctx) is the task, wherever the context was passed.
 // Middleware (Recover, Log, Timeout, your own) stands around every handler. Typed
 // handlers are in package task. Execution is at least once: a handler that has side effects
 // passes Task.Fence on, so that an older execution can be told from a newer one.
@@ -48,6 +49,7 @@
 //	context.go     a handler's context, made only when it is looked at
 //	report.go      from a handler's return to a message
 //	table.go       the attempts without a seen outcome
+//	leash.go       how long attempts may go on unheard, in queues that want so
 //	pool.go        the goroutines that run them
 //	stream.go      one stream: attach, receive, listen for silence
 //	send.go        one stream: reports and heartbeats

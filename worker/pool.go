@@ -64,6 +64,10 @@ func (t *table) execute(a *attempt) {
 			t.finish(a, r)
 		}
 	}()
+	if a.selfFence && t.leash.over() { // it was assigned, or waited, too long ago
+		r = release(&a.task)
+		return
+	}
 	r = t.run(a)
 }
 

@@ -77,6 +77,7 @@ func Run(ctx context.Context, cfg Config) error {
 	life, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	w.table = newTable(life, cfg.ID, cfg.Slots, w.execute)
+	defer w.table.leash.stop()
 
 	streams := make(chan error, 1)
 	if cfg.Push != nil {

@@ -98,6 +98,7 @@ func TestWhatHandlersReturn(t *testing.T) {
 	r.finish(sv)
 }
 
+// H14: a handler that panics.
 func TestH14(t *testing.T) {
 	ms := newMasters(t, 1)
 	r := startWorker(t, ms, Config{Slots: 1, Handlers: map[string]Handler{

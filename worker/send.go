@@ -41,6 +41,7 @@ func (s *stream) send(ctx context.Context) {
 		case <-tick.C:
 			seq++
 			count, hash := w.table.summary()
+			w.table.leash.beat()
 			last.Heartbeat = &taskraftv1.StreamHeartbeat{Seq: seq, HeldCount: uint32(count), HeldHash: hash}
 		case <-w.leave:
 			last.Goodbye = true

@@ -94,6 +94,7 @@ func (s *stream) attach() (*taskraftv1.MasterMessage, error) {
 	defer limit.Stop()
 	w := s.w
 	// An error of Send is only that the stream ended; Recv tells why.
+	sent := time.Now()
 	_ = s.grpc.Send(&taskraftv1.WorkerMessage{Attach: w.hello()})
 	m, err := s.grpc.Recv()
 	if err != nil {
@@ -111,6 +112,7 @@ func (s *stream) attach() (*taskraftv1.MasterMessage, error) {
 	if d := at.GetHeartbeatEvery().AsDuration(); d > 0 {
 		s.beat = d
 	}
+	w.table.leash.attached(sent, at.GetTtl().AsDuration())
 	w.log.Info("attached", "worker", w.cfg.ID, "session", at.GetSession(), "term", pos.Term, "master", w.follow.Leader().GetGrpc())
 	return m, nil
 }
@@ -161,7 +163,11 @@ func (s *stream) take(m *taskraftv1.MasterMessage, settled []Settled) []Settled 
 		w.aborted(a)
 	}
 	if h := m.GetHeartbeat(); h != nil {
-		w.follow.Observe(follow.PositionOf(h.GetPosition()))
+		pos := follow.PositionOf(h.GetPosition())
+		if !pos.Before(w.follow.Position()) { // else it is a deposed leader's, that does not know yet
+			w.table.leash.answered(h.GetSeq())
+		}
+		w.follow.Observe(pos)
 		s.ending = h.GetAttachAgain()
 	}
 	if m.GetNoMoreTasks() && w.cfg.ExitWhenDone {

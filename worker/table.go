@@ -25,10 +25,11 @@ const (
 
 // attempt is one assignment without a seen outcome.
 type attempt struct {
-	task  Task
-	ctx   taskContext
-	stage stage
-	trace bool // ctx names a trace
+	task      Task
+	ctx       taskContext
+	stage     stage
+	trace     bool // ctx names a trace
+	selfFence bool // it ends when the leash does
 	report
 
 	live *live
@@ -45,6 +46,7 @@ type table struct {
 	worker string
 	slots  int
 	live   *live
+	leash  leash
 
 	mu       sync.Mutex
 	held     map[uint64]*attempt
@@ -69,7 +71,7 @@ type table struct {
 
 func newTable(base context.Context, worker string, slots int, run func(*attempt) report) *table {
 	t := &table{run: run, base: base, worker: worker, slots: slots, live: newLive(slots), held: map[uint64]*attempt{}, ready: make(chan struct{}, 1)}
-	t.wake.L = &t.mu
+	t.wake.L, t.leash.cut = &t.mu, t.fenceOff
 	return t
 }
 
@@ -96,7 +98,7 @@ func (t *table) assign(in []*taskraftv1.Assignment) {
 		if t.held[as.GetFence()] != nil {
 			continue
 		}
-		a := &attempt{live: t.live, task: Task{
+		a := &attempt{live: t.live, selfFence: as.GetSelfFence(), task: Task{
 			ID: as.GetTask(), Fence: as.GetFence(), Attempt: int(as.GetAttempt()), Worker: t.worker,
 			Queue: as.GetQueue(), Kind: as.GetKind(), Payload: as.GetPayload(), ContentType: as.GetContentType(),
 			SubmitTime: as.GetSubmitTime().AsTime(), Broadcast: as.GetBroadcast(),
@@ -192,6 +194,22 @@ func (t *table) abort(fence uint64, cause error) {
 		t.finish(a, release(&a.task))
 	case running:
 		a.ctx.end(cause)
+	}
+}
+
+// fenceOff stops the attempts that fence themselves, as abort does.
+func (t *table) fenceOff() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, a := range t.held {
+		switch {
+		case !a.selfFence:
+		case a.stage == queued:
+			t.unqueue(a)
+			t.finish(a, release(&a.task))
+		case a.stage == running:
+			a.ctx.end(ErrSelfFenced)
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/taskraft/taskraft/rpc/taskraftv1"
@@ -46,6 +47,11 @@ var (
 	ErrCancelled = errors.New("the task was cancelled")
 	ErrLost      = errors.New("the task was taken from this worker")
 	ErrDraining  = errors.New("the worker is stopping")
+
+	// ErrSelfFenced is an ErrLost that the worker tells itself: it has heard of no
+	// master for so long that the task may soon start elsewhere, and the task's queue
+	// wants no two executions at once (self_fence).
+	ErrSelfFenced = fmt.Errorf("%w: no master has answered for too long", ErrLost)
 )
 
 type permanentError struct{ error }

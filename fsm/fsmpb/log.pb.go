@@ -2825,9 +2825,10 @@ type QueueSettings struct {
 	MaxRunning       *uint32                `protobuf:"varint,9,opt,name=max_running,json=maxRunning,proto3,oneof" json:"max_running,omitempty"`                        // RUNNING + STOPPING; none: as many as fit
 	MaxRunningPerKey *uint32                `protobuf:"varint,10,opt,name=max_running_per_key,json=maxRunningPerKey,proto3,oneof" json:"max_running_per_key,omitempty"` // the same for one concurrency_key; none: 1
 	Rate             *RateLimit             `protobuf:"bytes,11,opt,name=rate,proto3" json:"rate,omitempty"`
-	Ageing           *int64                 `protobuf:"varint,12,opt,name=ageing,proto3,oneof" json:"ageing,omitempty"`                     // ns of waiting that are worth one step of priority
-	MaxTasks         *uint64                `protobuf:"varint,13,opt,name=max_tasks,json=maxTasks,proto3,oneof" json:"max_tasks,omitempty"` // that have not ended; more are refused
-	MaxBytes         *uint64                `protobuf:"varint,14,opt,name=max_bytes,json=maxBytes,proto3,oneof" json:"max_bytes,omitempty"` // of their payloads
+	Ageing           *int64                 `protobuf:"varint,12,opt,name=ageing,proto3,oneof" json:"ageing,omitempty"`                        // ns of waiting that are worth one step of priority
+	MaxTasks         *uint64                `protobuf:"varint,13,opt,name=max_tasks,json=maxTasks,proto3,oneof" json:"max_tasks,omitempty"`    // that have not ended; more are refused
+	MaxBytes         *uint64                `protobuf:"varint,14,opt,name=max_bytes,json=maxBytes,proto3,oneof" json:"max_bytes,omitempty"`    // of their payloads
+	SelfFence        *bool                  `protobuf:"varint,15,opt,name=self_fence,json=selfFence,proto3,oneof" json:"self_fence,omitempty"` // an attempt stops by itself when its worker hears no master
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
 }
@@ -2958,6 +2959,13 @@ func (x *QueueSettings) GetMaxBytes() uint64 {
 		return *x.MaxBytes
 	}
 	return 0
+}
+
+func (x *QueueSettings) GetSelfFence() bool {
+	if x != nil && x.SelfFence != nil {
+		return *x.SelfFence
+	}
+	return false
 }
 
 // RateLimit bounds how many attempts start: in any time at most burst, and tokens
@@ -3989,7 +3997,7 @@ const file_log_proto_rawDesc = "" +
 	"\x06paused\x18\x02 \x01(\bH\x00R\x06paused\x88\x01\x01\x127\n" +
 	"\bsettings\x18\x03 \x01(\v2\x1b.taskraft.fsm.QueueSettingsR\bsettings\x12\x14\n" +
 	"\x05unset\x18\x04 \x03(\rR\x05unsetB\t\n" +
-	"\a_paused\"\xe1\x05\n" +
+	"\a_paused\"\x94\x06\n" +
 	"\rQueueSettings\x12\x1f\n" +
 	"\bpriority\x18\x01 \x01(\x11H\x00R\bpriority\x88\x01\x01\x12\x1d\n" +
 	"\atimeout\x18\x02 \x01(\x03H\x01R\atimeout\x88\x01\x01\x12&\n" +
@@ -4008,7 +4016,9 @@ const file_log_proto_rawDesc = "" +
 	"\x06ageing\x18\f \x01(\x03H\n" +
 	"R\x06ageing\x88\x01\x01\x12 \n" +
 	"\tmax_tasks\x18\r \x01(\x04H\vR\bmaxTasks\x88\x01\x01\x12 \n" +
-	"\tmax_bytes\x18\x0e \x01(\x04H\fR\bmaxBytes\x88\x01\x01B\v\n" +
+	"\tmax_bytes\x18\x0e \x01(\x04H\fR\bmaxBytes\x88\x01\x01\x12\"\n" +
+	"\n" +
+	"self_fence\x18\x0f \x01(\bH\rR\tselfFence\x88\x01\x01B\v\n" +
 	"\t_priorityB\n" +
 	"\n" +
 	"\b_timeoutB\x0f\n" +
@@ -4024,7 +4034,8 @@ const file_log_proto_rawDesc = "" +
 	"\n" +
 	"_max_tasksB\f\n" +
 	"\n" +
-	"_max_bytes\"Q\n" +
+	"_max_bytesB\r\n" +
+	"\v_self_fence\"Q\n" +
 	"\tRateLimit\x12\x16\n" +
 	"\x06tokens\x18\x01 \x01(\rR\x06tokens\x12\x16\n" +
 	"\x06period\x18\x02 \x01(\x03R\x06period\x12\x14\n" +

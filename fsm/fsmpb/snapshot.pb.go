@@ -471,6 +471,7 @@ type TaskRecord struct {
 	UniqueKey         string                 `protobuf:"bytes,42,opt,name=unique_key,json=uniqueKey,proto3" json:"unique_key,omitempty"`
 	UniqueUntilStart  bool                   `protobuf:"varint,43,opt,name=unique_until_start,json=uniqueUntilStart,proto3" json:"unique_until_start,omitempty"`
 	Labels            []*Label               `protobuf:"bytes,44,rep,name=labels,proto3" json:"labels,omitempty"`
+	SelfFence         bool                   `protobuf:"varint,110,opt,name=self_fence,json=selfFence,proto3" json:"self_fence,omitempty"`
 	Schedule          string                 `protobuf:"bytes,70,opt,name=schedule,proto3" json:"schedule,omitempty"`
 	FireTime          int64                  `protobuf:"varint,71,opt,name=fire_time,json=fireTime,proto3" json:"fire_time,omitempty"`
 	Broadcast         *BroadcastRecord       `protobuf:"bytes,80,opt,name=broadcast,proto3" json:"broadcast,omitempty"`
@@ -812,6 +813,13 @@ func (x *TaskRecord) GetLabels() []*Label {
 		return x.Labels
 	}
 	return nil
+}
+
+func (x *TaskRecord) GetSelfFence() bool {
+	if x != nil {
+		return x.SelfFence
+	}
+	return false
 }
 
 func (x *TaskRecord) GetSchedule() string {
@@ -2779,7 +2787,7 @@ const file_snapshot_proto_rawDesc = "" +
 	"\aoutcome\x18\x03 \x01(\rR\aoutcome\x12\x16\n" +
 	"\x06result\x18\x04 \x01(\fR\x06result\x12\x1c\n" +
 	"\ttruncated\x18\x05 \x01(\bR\ttruncated\x12\x0e\n" +
-	"\x02at\x18\x06 \x01(\x03R\x02at\"\xc9\x0e\n" +
+	"\x02at\x18\x06 \x01(\x03R\x02at\"\xe8\x0e\n" +
 	"\n" +
 	"TaskRecord\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x1e\n" +
@@ -2838,7 +2846,9 @@ const file_snapshot_proto_rawDesc = "" +
 	"\n" +
 	"unique_key\x18* \x01(\tR\tuniqueKey\x12,\n" +
 	"\x12unique_until_start\x18+ \x01(\bR\x10uniqueUntilStart\x12+\n" +
-	"\x06labels\x18, \x03(\v2\x13.taskraft.fsm.LabelR\x06labels\x12\x1a\n" +
+	"\x06labels\x18, \x03(\v2\x13.taskraft.fsm.LabelR\x06labels\x12\x1d\n" +
+	"\n" +
+	"self_fence\x18n \x01(\bR\tselfFence\x12\x1a\n" +
 	"\bschedule\x18F \x01(\tR\bschedule\x12\x1b\n" +
 	"\tfire_time\x18G \x01(\x03R\bfireTime\x12;\n" +
 	"\tbroadcast\x18P \x01(\v2\x1d.taskraft.fsm.BroadcastRecordR\tbroadcast\x122\n" +

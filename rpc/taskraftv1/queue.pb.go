@@ -47,8 +47,11 @@ type QueueSettings struct {
 	Ageing *durationpb.Duration `protobuf:"bytes,23,opt,name=ageing,proto3" json:"ageing,omitempty"`
 	// How many tasks that have not ended, and how many bytes of their payloads, the
 	// queue may hold; submits beyond are refused as a whole with QUEUE_FULL.
-	MaxTasks      *uint64 `protobuf:"varint,24,opt,name=max_tasks,json=maxTasks,proto3,oneof" json:"max_tasks,omitempty"`
-	MaxBytes      *uint64 `protobuf:"varint,25,opt,name=max_bytes,json=maxBytes,proto3,oneof" json:"max_bytes,omitempty"`
+	MaxTasks *uint64 `protobuf:"varint,24,opt,name=max_tasks,json=maxTasks,proto3,oneof" json:"max_tasks,omitempty"`
+	MaxBytes *uint64 `protobuf:"varint,25,opt,name=max_bytes,json=maxBytes,proto3,oneof" json:"max_bytes,omitempty"`
+	// Attempts that start from then on stop by themselves, in time before their tasks
+	// can start elsewhere, when their worker hears of no master.
+	SelfFence     *bool `protobuf:"varint,26,opt,name=self_fence,json=selfFence,proto3,oneof" json:"self_fence,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -172,6 +175,13 @@ func (x *QueueSettings) GetMaxBytes() uint64 {
 		return *x.MaxBytes
 	}
 	return 0
+}
+
+func (x *QueueSettings) GetSelfFence() bool {
+	if x != nil && x.SelfFence != nil {
+		return *x.SelfFence
+	}
+	return false
 }
 
 // RateLimit bounds how many attempts start: tokens in every period on average,
@@ -1095,7 +1105,7 @@ var File_queue_proto protoreflect.FileDescriptor
 const file_queue_proto_rawDesc = "" +
 	"\n" +
 	"\vqueue.proto\x12\vtaskraft.v1\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\n" +
-	"task.proto\"\xc1\x05\n" +
+	"task.proto\"\xf4\x05\n" +
 	"\rQueueSettings\x12\x1f\n" +
 	"\bpriority\x18\x01 \x01(\x05H\x00R\bpriority\x88\x01\x01\x123\n" +
 	"\atimeout\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12&\n" +
@@ -1110,7 +1120,9 @@ const file_queue_proto_rawDesc = "" +
 	"\x04rate\x18\x16 \x01(\v2\x16.taskraft.v1.RateLimitR\x04rate\x121\n" +
 	"\x06ageing\x18\x17 \x01(\v2\x19.google.protobuf.DurationR\x06ageing\x12 \n" +
 	"\tmax_tasks\x18\x18 \x01(\x04H\x06R\bmaxTasks\x88\x01\x01\x12 \n" +
-	"\tmax_bytes\x18\x19 \x01(\x04H\aR\bmaxBytes\x88\x01\x01B\v\n" +
+	"\tmax_bytes\x18\x19 \x01(\x04H\aR\bmaxBytes\x88\x01\x01\x12\"\n" +
+	"\n" +
+	"self_fence\x18\x1a \x01(\bH\bR\tselfFence\x88\x01\x01B\v\n" +
 	"\t_priorityB\x0f\n" +
 	"\r_max_attemptsB\x0f\n" +
 	"\r_retain_countB\x0f\n" +
@@ -1120,7 +1132,8 @@ const file_queue_proto_rawDesc = "" +
 	"\n" +
 	"_max_tasksB\f\n" +
 	"\n" +
-	"_max_bytes\"l\n" +
+	"_max_bytesB\r\n" +
+	"\v_self_fence\"l\n" +
 	"\tRateLimit\x12\x16\n" +
 	"\x06tokens\x18\x01 \x01(\rR\x06tokens\x121\n" +
 	"\x06period\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x06period\x12\x14\n" +

@@ -671,8 +671,10 @@ type Assignment struct {
 	Attempt     uint32                 `protobuf:"varint,7,opt,name=attempt,proto3" json:"attempt,omitempty"` // from 1
 	Timeout     *durationpb.Duration   `protobuf:"bytes,8,opt,name=timeout,proto3" json:"timeout,omitempty"`  // left of the attempt's limit when sent
 	SubmitTime  *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=submit_time,json=submitTime,proto3" json:"submit_time,omitempty"`
-	Schedule    string                 `protobuf:"bytes,30,opt,name=schedule,proto3" json:"schedule,omitempty"`                 // the schedule that submitted the task
-	FireTime    *timestamppb.Timestamp `protobuf:"bytes,31,opt,name=fire_time,json=fireTime,proto3" json:"fire_time,omitempty"` // the nominal time for which it did
+	// Stop it when the last heartbeat that was answered was sent 0.99 TTL − 500 ms ago.
+	SelfFence bool                   `protobuf:"varint,20,opt,name=self_fence,json=selfFence,proto3" json:"self_fence,omitempty"`
+	Schedule  string                 `protobuf:"bytes,30,opt,name=schedule,proto3" json:"schedule,omitempty"`                 // the schedule that submitted the task
+	FireTime  *timestamppb.Timestamp `protobuf:"bytes,31,opt,name=fire_time,json=fireTime,proto3" json:"fire_time,omitempty"` // the nominal time for which it did
 	// The task id of the broadcast that this is a target of: it takes none of the
 	// worker's slots, and there is at most one at a time.
 	Broadcast     uint64 `protobuf:"varint,35,opt,name=broadcast,proto3" json:"broadcast,omitempty"`
@@ -773,6 +775,13 @@ func (x *Assignment) GetSubmitTime() *timestamppb.Timestamp {
 		return x.SubmitTime
 	}
 	return nil
+}
+
+func (x *Assignment) GetSelfFence() bool {
+	if x != nil {
+		return x.SelfFence
+	}
+	return false
 }
 
 func (x *Assignment) GetSchedule() string {
@@ -2733,7 +2742,7 @@ const file_worker_proto_rawDesc = "" +
 	"\bdraining\x18\x06 \x01(\bR\bdraining\x12\x18\n" +
 	"\agoodbye\x18\a \x01(\bR\agoodbye\x121\n" +
 	"\bprogress\x18- \x03(\v2\x15.taskraft.v1.ProgressR\bprogress\x120\n" +
-	"\x06output\x18. \x03(\v2\x18.taskraft.v1.OutputChunkR\x06output\"\xde\x03\n" +
+	"\x06output\x18. \x03(\v2\x18.taskraft.v1.OutputChunkR\x06output\"\xfd\x03\n" +
 	"\n" +
 	"Assignment\x12\x12\n" +
 	"\x04task\x18\x01 \x01(\x04R\x04task\x12\x14\n" +
@@ -2745,7 +2754,9 @@ const file_worker_proto_rawDesc = "" +
 	"\aattempt\x18\a \x01(\rR\aattempt\x123\n" +
 	"\atimeout\x18\b \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12;\n" +
 	"\vsubmit_time\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"submitTime\x12\x1a\n" +
+	"submitTime\x12\x1d\n" +
+	"\n" +
+	"self_fence\x18\x14 \x01(\bR\tselfFence\x12\x1a\n" +
 	"\bschedule\x18\x1e \x01(\tR\bschedule\x127\n" +
 	"\tfire_time\x18\x1f \x01(\v2\x1a.google.protobuf.TimestampR\bfireTime\x12\x1c\n" +
 	"\tbroadcast\x18# \x01(\x04R\tbroadcast\x12 \n" +

@@ -280,6 +280,7 @@ func TestH03(t *testing.T) {
 	}
 }
 
+// H04: variables that would change which code runs, and what is no variable.
 func TestH04(t *testing.T) {
 	r := newTestRunner(t, "*")
 	for name, tt := range map[string]struct{ env, want string }{
@@ -308,6 +309,7 @@ func TestH04(t *testing.T) {
 	}
 }
 
+// H05: every way to exit.
 func TestH05(t *testing.T) {
 	r := newTestRunner(t, "*")
 	for _, tt := range []struct {

@@ -27,11 +27,11 @@
 //	not allowed, bad payload   DEAD
 //
 // The program has its own process group. When its time is over, or the execution
-// is void, the group gets SIGTERM, and SIGKILL after a grace period. Whatever is
-// left of the group when the program itself ends is killed too. Descendants that
-// left the group are found by their TASKRAFT_RUN when something had to be killed
-// or still holds the output (Linux only, and best effort). On Linux a worker that
-// is killed takes the program with it.
+// is void, the group gets SIGTERM, and SIGKILL after a grace period; when the worker
+// fences itself, SIGKILL at once. Whatever is left of the group when the program
+// itself ends is killed too. Descendants that left the group are found by their
+// TASKRAFT_RUN when something had to be killed or still holds the output (Linux
+// only, and best effort). On Linux a worker that is killed takes the program with it.
 //
 // Limits bound the memory, processor time, open files and file size of a program
 // and of each of its children. On Linux it is stopped at its start until they are

@@ -48,8 +48,13 @@ func (r *runner) supervise(ctx context.Context, cmd *exec.Cmd, t *worker.Task, m
 		return unconfined
 	case <-ctx.Done():
 	}
-	r.signal(pgid, syscall.SIGTERM)
-	if !endsWithin(ended, r.grace) {
+	grace := r.grace
+	if errors.Is(context.Cause(ctx), worker.ErrSelfFenced) {
+		grace = 0 // the task may be about to start elsewhere
+	} else {
+		r.signal(pgid, syscall.SIGTERM)
+	}
+	if !endsWithin(ended, grace) {
 		r.signal(pgid, syscall.SIGKILL)
 		r.marked(mark)
 		if !endsWithin(ended, r.stuck) {

@@ -148,6 +148,7 @@ func settingsOf(q *taskraftv1.Queue) []string {
 	}
 	add(s != nil && s.MaxTasks != nil, "max tasks", strconv.FormatUint(s.GetMaxTasks(), 10))
 	add(s != nil && s.MaxBytes != nil, "max bytes", fmt.Sprintf("%s, %s in use", settings.FormatSize(int64(s.GetMaxBytes())), settings.FormatSize(int64(q.GetPayloadBytes()))))
+	add(s.GetSelfFence(), "self fence", "attempts stop when their worker hears of no master")
 	add(s.GetAgeing() != nil, "ageing", s.GetAgeing().AsDuration().String()+" for a step of priority")
 	return out
 }

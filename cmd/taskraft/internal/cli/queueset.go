@@ -32,7 +32,7 @@ type queueFlags struct {
 // settingNames are what --unset takes: the flags' names.
 var settingNames = []string{
 	"priority", "timeout", "max-attempts", "backoff", "retain", "retain-count", "retain-bytes",
-	"max-running", "max-running-per-key", "rate", "ageing", "max-tasks", "max-bytes",
+	"max-running", "max-running-per-key", "rate", "ageing", "max-tasks", "max-bytes", "self-fence",
 }
 
 func (f *queueFlags) rows() settings.Table {
@@ -52,6 +52,7 @@ func (f *queueFlags) rows() settings.Table {
 		{Flag: "ageing", Arg: "DURATION", Value: settings.Duration(&f.set.Ageing, time.Millisecond, year), Doc: "so much waiting is worth one step of priority", Example: "1m"},
 		{Flag: "max-tasks", Arg: "N", Value: settings.Int(&f.maxTasks, 0, 1<<40, &f.maxTasksGiven), Doc: "how many tasks that have not ended it may hold; submits beyond are refused"},
 		{Flag: "max-bytes", Arg: "SIZE", Value: givenSize(&f.maxBytes, &f.maxBytesGiven), Doc: "how large their payloads may be in all", Example: "64MiB"},
+		{Flag: "self-fence", Value: settings.Switch(&f.set.SelfFence), Doc: "attempts stop by themselves when their worker hears of no master, before their tasks start elsewhere"},
 		{Flag: "unset", Arg: "NAME,...", List: true, Value: settings.List(&f.unset, settings.OneOf(settingNames...)), Doc: "take the cluster's default again: " + strings.Join(settingNames, ", ")},
 	}
 }
