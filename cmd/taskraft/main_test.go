@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/taskraft/taskraft/internal/proc"
 )
 
 func TestMain(m *testing.M) {
@@ -25,33 +27,22 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(env *testscript.Env) error {
-			ports, err := freePorts(3)
+			// Not of those that the kernel gives to outgoing connections: any process
+			// of the machine may have got one before the master listens.
+			ports, err := proc.FreePorts(3)
 			if err != nil {
 				return err
 			}
-			env.Setenv("GRPC", ports[0])
-			env.Setenv("RAFT", ports[1])
-			env.Setenv("TASKRAFT_HTTP_ADDR", ports[2])
-			env.Setenv("TASKRAFT_MASTERS", ports[0])
+			for i, name := range []string{"GRPC", "RAFT", "TASKRAFT_HTTP_ADDR"} {
+				env.Setenv(name, fmt.Sprintf("127.0.0.1:%d", ports[i]))
+			}
+			env.Setenv("TASKRAFT_MASTERS", env.Getenv("GRPC"))
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "serving": serving, "until": until, "term": term, "devmasters": devMasters,
 		},
 	})
-}
-
-func freePorts(n int) ([]string, error) {
-	var addrs []string
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		defer l.Close()
-		addrs = append(addrs, l.Addr().String())
-	}
-	return addrs, nil
 }
 
 // exits CODE PROGRAM ARG… runs a program and wants that exit code.
