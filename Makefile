@@ -60,6 +60,12 @@ chaos: ## real processes, real faults, a checked history (CHAOSARGS='-for 10m -o
 	@$(GOBUILD) -o bin/chaos ./e2e/chaos
 	$(TIMED) chaos bin/chaos -taskraft bin/taskraft-chaos $(CHAOSARGS)
 
+# What make test plays a part of; see docs/cases.md.
+.PHONY: cases
+cases: build ## the cases of docs/cases.md in their whole size (about half an hour)
+	$(TIMED) cases sh -c 'go test ./fsm -count=1 -timeout 60m -v -full -run "FencesNeverRepeat|ThoughAnswersAreLost|RetentionBounds|CountersEqual" && \
+		E2E_BINARY=$(CURDIR)/$(BIN) go test ./e2e -count=1 -timeout 60m -v -changes 1000 -run ConsumeThroughLeaderChanges'
+
 .PHONY: recheck
 recheck: ## judge a recorded history once more (DIR=.data/chaos/…)
 	$(TIMED) recheck go run ./internal/checker/check $(DIR)

@@ -37,7 +37,7 @@ func TestHundredWorkers(t *testing.T) {
 	t.Logf("%d tasks completed once by a hundred workers, of whom %d were killed", len(l.want), len(killed))
 }
 
-// TestRestartedWorkerIsNew restarts a worker under its id while nothing is known
+// Case 6 (the same, with nothing held): TestRestartedWorkerIsNew restarts a worker under its id while nothing is known
 // of it but that id: it gets new tasks under new fences, like any other.
 func TestRestartedWorkerIsNew(t *testing.T) {
 	c := newCluster(t)

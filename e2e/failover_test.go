@@ -119,7 +119,7 @@ func freeze(t *testing.T, _ *proc.Cluster, leader *proc.Master) {
 	must(t, leader.Process().Signal(syscall.SIGCONT))
 }
 
-// workerKilled kills a worker in the middle of a task. The task must run again:
+// Case 6 (a worker is killed and restarted with its id): workerKilled kills a worker in the middle of a task. The task must run again:
 // at once when the worker comes back under its id, else when its session has
 // expired. It counts as a crash, not as a failure.
 func workerKilled(t *testing.T, c *proc.Cluster, restart bool) {

@@ -13,7 +13,7 @@ import (
 	"github.com/taskraft/taskraft/rpc/taskraftv1"
 )
 
-// TestCancelKillsTheProcessGroup cancels a program that has started others, which
+// Case 23 (children die with their task): TestCancelKillsTheProcessGroup cancels a program that has started others, which
 // ignore SIGTERM: all of them are gone when the task is CANCELLED.
 func TestCancelKillsTheProcessGroup(t *testing.T) {
 	c := newCluster(t)

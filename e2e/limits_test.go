@@ -14,7 +14,7 @@ import (
 	"github.com/taskraft/taskraft/rpc/taskraftv1"
 )
 
-// TestLimitsHoldAcrossLeaderKills runs tasks under a concurrency limit of one and
+// Case 18 (one at a time, through failovers): TestLimitsHoldAcrossLeaderKills runs tasks under a concurrency limit of one and
 // under a rate limit while the leader is killed again and again. The programs
 // themselves tell: one that does not run alone finds the other's directory, and
 // each writes down when it began.

@@ -3,17 +3,19 @@ package e2e
 import (
 	"math/rand/v2"
 	"slices"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/taskraft/taskraft/client"
 )
 
+// Cases 7 and 8 (the leader dies before a schedule's time; two leaders overlap):
 // TestScheduleSurvivesItsLeader kills the leader within the second before a time
-// at which a schedule fires, again and again: each time makes exactly one task
-// (S11).
+// at which a schedule fires, again and again, or freezes it then and lets it go on
+// when another one leads: each time makes exactly one task (S11).
 func TestScheduleSurvivesItsLeader(t *testing.T) {
-	const period, kills = 2 * time.Second, 8
+	const period, faults = 2 * time.Second, 8
 	c := newCluster(t)
 	cl := newClient(t, c.Addrs())
 	startWorker(t, c, "w1", c.Addrs(), "--queue", "ticks", "--slots", "4")
@@ -21,17 +23,23 @@ func TestScheduleSurvivesItsLeader(t *testing.T) {
 		Name: "tick", Cron: "@every 2s", Task: command(t, "ticks", "", "sh", "-c", "echo $TASKRAFT_SCHEDULE $TASKRAFT_FIRE_TIME"),
 	})
 	must(t, err)
-	for range kills {
+	for n := range faults {
 		leader, err := c.Leader(within(t, time.Minute))
 		must(t, err)
 		early := time.Duration(rand.Int64N(int64(time.Second)))
 		tick := time.Now().Add(time.Second).Truncate(period).Add(period)
 		pass(t, time.Until(tick.Add(-early)))
-		must(t, leader.Kill())
+		what, end, back := "killed", leader.Kill, leader.Start
+		if n%4 == 3 {
+			what = "frozen"
+			end = func() error { return leader.Process().Signal(syscall.SIGSTOP) }
+			back = func() error { return leader.Process().Signal(syscall.SIGCONT) }
+		}
+		must(t, end())
 		_, err = c.NextLeader(within(t, time.Minute), leader)
 		must(t, err)
-		t.Logf("killed %v before the time, the next leader served %v after it", early.Round(time.Millisecond), time.Since(tick).Round(time.Millisecond))
-		must(t, leader.Start())
+		t.Logf("%s %v before the time, the next leader served %v after it", what, early.Round(time.Millisecond), time.Since(tick).Round(time.Millisecond))
+		must(t, back())
 		must(t, c.Rejoined(within(t, time.Minute), leader))
 		tasks, _, err := cl.ListPage(within(t, time.Minute), "", 1, "", client.WithLinearizable())
 		must(t, err)
@@ -42,7 +50,7 @@ func TestScheduleSurvivesItsLeader(t *testing.T) {
 	pass(t, period)
 	_, err = cl.PauseSchedule(within(t, time.Minute), "tick")
 	must(t, err)
-	allTimes(t, cl, made.Schedule.GetNextTimes()[0].AsTime(), period, kills)
+	allTimes(t, cl, made.Schedule.GetNextTimes()[0].AsTime(), period, faults)
 	_, _, err = c.Digest(within(t, time.Minute))
 	must(t, err)
 }
