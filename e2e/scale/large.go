@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"slices"
 	"time"
 
@@ -104,6 +105,30 @@ func (b *bench) lists(ctx context.Context, c *proc.Cluster) error {
 			}
 			b.note(fmt.Sprintf("%s page of 100, %s, p50", at.name, name), millis(took[len(took)/2]), "ms")
 		}
+	}
+	return b.httpLists(ctx, leader.HTTP)
+}
+
+// httpLists measures the same as JSON, and as pages of the dashboard.
+func (b *bench) httpLists(ctx context.Context, addr string) error {
+	for _, path := range []string{"/v1/tasks?page_size=100", "/v1/tasks?page_size=100&filter=state%3DREADY", "/ui/tasks", "/ui/"} {
+		var took []time.Duration
+		for range 100 {
+			start := time.Now()
+			body, err := get(ctx, "http://"+addr+path)
+			if err != nil {
+				return err
+			}
+			_, err = io.Copy(io.Discard, body)
+			body.Close()
+			if err != nil {
+				return fmt.Errorf("GET %s: %w", path, err)
+			}
+			took = append(took, time.Since(start))
+		}
+		slices.Sort(took)
+		b.note("GET "+path+", p50", millis(took[len(took)/2]), "ms")
+		b.judge("GET "+path+", p99", millis(took[len(took)*99/100]), "ms", b.million(atMost(20)))
 	}
 	return nil
 }

@@ -25,6 +25,7 @@ var steps = []struct {
 	{"payload", (*bench).payloads},
 	{"masters", (*bench).masters},
 	{"idle", (*bench).idle},
+	{"http", (*bench).http},
 }
 
 // options say what to measure.
