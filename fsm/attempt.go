@@ -29,6 +29,7 @@ func (m *Machine) complete(c *fsmpb.Complete) Result {
 			late := *t
 			late.Result = it.GetResult()
 			m.tasks.Set(t.ID, &late)
+			m.rehash(t, &late)
 		case t != nil:
 			m.refuse(t, r, o, it.GetResult())
 		}

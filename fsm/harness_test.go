@@ -159,6 +159,7 @@ type indexes struct {
 	Late           []dueItem
 	Reserved       map[uint64]int
 	NextDue        int64
+	Hash           uint64
 
 	Batches       map[uint64][Cancelled + 1]int64
 	BatchIDs      map[string]uint64
@@ -186,6 +187,7 @@ func indexesOf(m *Machine) indexes {
 		Batches: map[uint64][Cancelled + 1]int64{}, BatchIDs: m.batchIDs, BatchDue: m.batchDue.tree.Items(), Busy: m.busy.Keys(), Staged: m.staged,
 		Kids: map[uint64][]uint64{}, Telling: map[uint64][]uint64{}, Waits: m.waits, Packed: map[string]int64{}, Dead: map[uint64][]trimItem{}, DeadIDs: m.deadIDs.Keys(),
 		Unique: maps.Clone(m.unique), Named: maps.Clone(m.named), Catalog: catalogOf(m), Sweeping: slices.Clone(m.sweeping),
+		Hash:   m.Hash(),
 		Pinned: map[string][]uint64{}, Targets: map[uint64][]uint64{}, Pursuing: m.pursuing.Keys(), Late: m.late.Items(), Reserved: map[uint64]int{},
 	}
 	ids := func(order *btree.BTreeG[readyItem]) (ids []uint64) {
@@ -209,6 +211,7 @@ func indexesOf(m *Machine) indexes {
 	for name, l := range m.lines {
 		x.Counts[name], x.Bytes[name] = l.counts, l.terminalBytes
 		x.Packed[name] = l.packed
+		x.Packed[name+" targets"], x.Bytes[name+" targets"], x.Packed[name+" beside"] = l.targets.tasks, l.targets.bytes, l.beside
 		x.Counts[name], x.Bytes[name], x.Bytes[name+" live"] = l.counts, l.terminalBytes, l.liveBytes
 		x.Terminal[name], x.Eligible[name], x.Eligible[name+" gated"] = l.terminal.Items(), l.eligible, l.gated
 		pools := map[string]*pool{"": &l.open}

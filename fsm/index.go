@@ -11,12 +11,14 @@ import "github.com/tidwall/btree"
 func (m *Machine) put(l *line, old, t *Task) {
 	m.budget--
 	m.tasks.Set(t.ID, t)
+	m.rehash(old, t)
 	m.reindex(l, old, t)
 }
 
 // drop removes a terminal record.
 func (m *Machine) drop(l *line, t *Task) {
 	m.tasks.Delete(t.ID)
+	m.sum -= t.hash()
 	l.counts[t.State]--
 	if t.Extra != nil {
 		m.dropBroadcast(t)

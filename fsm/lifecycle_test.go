@@ -126,8 +126,10 @@ func lifeParent(well bool) func(*table) (Outcome, bool) {
 // lifeLastFail fails with no attempt left.
 func lifeLastFail(w *table) (Outcome, bool) {
 	for t := range w.m.TasksBefore(0) {
-		last := *t
-		last.MaxAttempts = last.Failures + 1
+		last, options := *t, *t.Options
+		options.MaxAttempts = t.Failures + 1
+		last.Options = &options
+		w.m.sum += last.fixedHash() - t.fixedHash()
 		w.m.put(w.m.lines[t.Queue], t, &last)
 	}
 	return w.do(lifeFail).Outcomes[0], true

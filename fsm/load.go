@@ -24,6 +24,8 @@ type loader struct {
 
 	broadcasts []*Task
 
+	sum hash // of all tasks, as the snapshot has it
+
 	// Every record is read into these: nearly all are tasks, and a message of their
 	// own for each would be most of what a restore allocates. The table keeps what
 	// the fields point to, never the messages.
@@ -111,6 +113,7 @@ func (l *loader) meta(r *fsmpb.Meta) error {
 	m.lastTask, m.lastFence, m.lastSession, m.trimmed = r.LastTask, r.LastFence, r.LastSession, r.TrimmedTotal
 	m.lastVersion, m.lastSweep = r.LastVersion, r.LastSweep
 	m.lastBatch, m.deadRetries = r.LastBatch, r.DeadRetries
+	m.chain, l.sum = hash(r.HashChain), hash(r.HashSum)
 	return must(r.Level > 0 && r.Now >= 0 && len(r.DeadRetries) <= MaxDeadRetries)
 }
 
@@ -194,6 +197,7 @@ func (l *loader) task(r *fsmpb.TaskRecord) error {
 		return nil
 	}
 	l.m.tasks.Set(t.ID, t)
+	l.m.rehash(nil, t)
 	if t.broadcast() != nil {
 		l.broadcasts = append(l.broadcasts, t)
 	}
@@ -289,6 +293,9 @@ func (l *loader) end(counts []byte, r io.Reader) error {
 	}
 	if l.counts[metaKind] != 1 {
 		return fmt.Errorf("snapshot without meta: %w", ErrCorrupt)
+	}
+	if l.m.sum != l.sum {
+		return fmt.Errorf("snapshot's tasks have hash %x, not %x: %w", l.m.sum, l.sum, ErrCorrupt)
 	}
 	slices.SortFunc(l.attempts, func(a, b *Task) int { return cmp.Compare(a.Fence, b.Fence) })
 	last := uint64(0)

@@ -25,6 +25,7 @@ type Machine struct {
 	lastVersion uint64 // of a schedule
 	lastSweep   uint64
 	deadRetries []*fsmpb.DeadRetry // oldest first; replaced or appended to, not changed
+	chain, sum  hash
 
 	// The primary tables: copied in O(1) by Snapshot. Tasks, requests, members,
 	// schedules and releases are frozen; the others may be changed in place by the epoch that made
@@ -160,6 +161,7 @@ func (m *Machine) Apply(index, term uint64, e *Entry) *Applied {
 		m.tellChildren()
 	}
 	a.Events = m.events
+	m.link(a)
 	return a
 }
 

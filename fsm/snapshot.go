@@ -80,6 +80,7 @@ func (m *Machine) Snapshot() *Snapshot {
 			LastTask: m.lastTask, LastFence: m.lastFence, LastSession: m.lastSession, TrimmedTotal: m.trimmed,
 			LastBatch: m.lastBatch, DeadRetries: m.deadRetries,
 			LastVersion: m.lastVersion, LastSweep: m.lastSweep,
+			HashChain: uint64(m.chain), HashSum: uint64(m.sum),
 		},
 		members: m.members.Copy(), queues: m.queues.Copy(), workers: m.workers.Copy(), sessions: m.sessions.Copy(),
 		batches: m.batches.Copy(), releasing: m.releasing.Copy(),

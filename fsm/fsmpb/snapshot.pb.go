@@ -39,6 +39,8 @@ type Meta struct {
 	LastBatch     uint64                 `protobuf:"varint,25,opt,name=last_batch,json=lastBatch,proto3" json:"last_batch,omitempty"`
 	DeadRetries   []*DeadRetry           `protobuf:"bytes,26,rep,name=dead_retries,json=deadRetries,proto3" json:"dead_retries,omitempty"` // being carried out by ticks
 	LastSweep     uint64                 `protobuf:"varint,60,opt,name=last_sweep,json=lastSweep,proto3" json:"last_sweep,omitempty"`
+	HashChain     uint64                 `protobuf:"fixed64,27,opt,name=hash_chain,json=hashChain,proto3" json:"hash_chain,omitempty"`
+	HashSum       uint64                 `protobuf:"fixed64,28,opt,name=hash_sum,json=hashSum,proto3" json:"hash_sum,omitempty"` // of all tasks
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -153,6 +155,20 @@ func (x *Meta) GetDeadRetries() []*DeadRetry {
 func (x *Meta) GetLastSweep() uint64 {
 	if x != nil {
 		return x.LastSweep
+	}
+	return 0
+}
+
+func (x *Meta) GetHashChain() uint64 {
+	if x != nil {
+		return x.HashChain
+	}
+	return 0
+}
+
+func (x *Meta) GetHashSum() uint64 {
+	if x != nil {
+		return x.HashSum
 	}
 	return 0
 }
@@ -2746,7 +2762,7 @@ var File_snapshot_proto protoreflect.FileDescriptor
 
 const file_snapshot_proto_rawDesc = "" +
 	"\n" +
-	"\x0esnapshot.proto\x12\ftaskraft.fsm\x1a\tlog.proto\"\xf9\x02\n" +
+	"\x0esnapshot.proto\x12\ftaskraft.fsm\x1a\tlog.proto\"\xb3\x03\n" +
 	"\x04Meta\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x12\n" +
 	"\x04term\x18\x02 \x01(\x04R\x04term\x12\x10\n" +
@@ -2762,7 +2778,10 @@ const file_snapshot_proto_rawDesc = "" +
 	"last_batch\x18\x19 \x01(\x04R\tlastBatch\x12:\n" +
 	"\fdead_retries\x18\x1a \x03(\v2\x17.taskraft.fsm.DeadRetryR\vdeadRetries\x12\x1d\n" +
 	"\n" +
-	"last_sweep\x18< \x01(\x04R\tlastSweep\"\x98\x01\n" +
+	"last_sweep\x18< \x01(\x04R\tlastSweep\x12\x1d\n" +
+	"\n" +
+	"hash_chain\x18\x1b \x01(\x06R\thashChain\x12\x19\n" +
+	"\bhash_sum\x18\x1c \x01(\x06R\ahashSum\"\x98\x01\n" +
 	"\tDeadRetry\x12+\n" +
 	"\x04what\x18\x01 \x01(\v2\x17.taskraft.fsm.RetryDeadR\x04what\x12\x14\n" +
 	"\x05until\x18\x02 \x01(\x03R\x05until\x12\x16\n" +
