@@ -22,6 +22,7 @@ type applier struct {
 	newTerm func()             // the first entry of a term was applied; must not block
 	fatal   func(*Fault)
 
+	hashes  hashes
 	tap     tap
 	failed  bool
 	decoder fsm.Decoder
@@ -90,6 +91,7 @@ func (a *applier) commit(logs []*raft.Log, entries []*fsm.Entry, out []any) {
 			continue
 		}
 		done := a.table.m.Apply(l.Index, l.Term, entries[i])
+		a.hashes.note(stateHash{l.Index, a.table.m.Hash()})
 		a.applied(done)
 		a.tap.entry(l, done)
 		done.Events = nil // the table uses them again
@@ -154,6 +156,7 @@ func (a *applier) Restore(r io.ReadCloser) error {
 	a.table.mu.Lock()
 	defer a.table.mu.Unlock()
 	a.table.m = m
+	a.hashes.restart(stateHash{index, m.Hash()})
 	a.moved(index, term)
 	a.renewed()
 	a.log.Info("table restored from a snapshot", slog.Uint64("index", index), slog.Uint64("term", term))

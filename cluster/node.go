@@ -182,6 +182,8 @@ func (n *Node) listen() error {
 	transport.Handle(p, transport.Members, methodTerm, n.termAsked)
 	transport.Handle(p, transport.Members, methodDeath, n.deathReported)
 	transport.Handle(p, transport.Members, methodServing, n.servingHeard)
+	transport.Handle(p, transport.Members, methodHash, n.hashAsked)
+	transport.Handle(p, transport.Members, methodDiverged, n.divergenceHeard)
 	if err := p.Listen(); err != nil {
 		return &Fault{Kind: FaultBind, Err: fmt.Errorf("listen for masters on %s: %w", n.cfg.Bind, err)}
 	}
@@ -236,6 +238,7 @@ func (n *Node) run(m *member, fixed bool) {
 	wg.Go(func() { n.recordMembers(n.ctx) })
 	wg.Go(func() { n.herald(n.ctx) })
 	wg.Go(func() { n.promote(n.ctx) })
+	wg.Go(func() { n.audit(n.ctx) })
 	wg.Go(func() { n.takeRoot(n.ctx) })
 	wg.Go(func() { m.kick(n.ctx, n, fixed) })
 	wg.Wait()

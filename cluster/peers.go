@@ -22,6 +22,8 @@ const (
 	methodTerm     = "confirm-term"
 	methodDeath    = "death-report"
 	methodServing  = "serving"
+	methodHash     = "state-hash"
+	methodDiverged = "diverged"
 )
 
 // about is what a master says of itself.
@@ -52,6 +54,7 @@ type pong struct {
 	Term     uint64
 	Serves   uint64 // the term in which its gate is open, 0: it is not
 	Applied  uint64
+	State    stateHash // the state hash after its last entry
 	FsyncP99 time.Duration
 	DiskLow  bool
 	Stranger bool // who asks is no member, as far as this master knows

@@ -17,7 +17,7 @@ import (
 func (n *Node) pinged(_ context.Context, from transport.Caller, _ struct{}) (pong, error) {
 	p := pong{
 		about: n.about(), Wall: time.Now().UnixNano(), Applied: n.applier.index.Load(),
-		FsyncP99: n.store.Stats().FsyncP99, DiskLow: n.disk.low.Load(),
+		State: n.applier.hashes.last(), FsyncP99: n.store.Stats().FsyncP99, DiskLow: n.disk.low.Load(),
 	}
 	if m := n.member.Load(); m != nil {
 		p.Running, p.Term = n.rooted.Load(), m.raft.CurrentTerm()

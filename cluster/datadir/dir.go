@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 )
@@ -16,6 +17,7 @@ const (
 	logName       = "raft.db"
 	walName       = "wal"
 	snapshotsName = "snapshots"
+	condemnedName = "condemned" // why no master may start from this directory
 )
 
 // Options say what Open may do and whom it serves.
@@ -147,8 +149,26 @@ func (d *Dir) load(o Options) error {
 				id.describe())
 		}
 	}
+	if why, err := os.ReadFile(d.file(condemnedName)); err == nil {
+		return diskError(d.file(condemnedName), "the data of %s is not to be used: %s; %s", id.describe(), strings.TrimSpace(string(why)), condemnedRemedy)
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return diskError(d.file(condemnedName), "open data directory: %w", err)
+	}
 	d.id = id
 	return nil
+}
+
+const condemnedRemedy = "keep a copy for whoever looks for the cause, empty the directory and start with --rejoin"
+
+// Condemn makes the directory one that no master starts from, with the reason for
+// it, and returns the reason as an *Error. If that cannot be written, the error says
+// so as well.
+func (d *Dir) Condemn(why error) error {
+	err := diskError(d.path, "%w; %s", why, condemnedRemedy)
+	if failed := replaceFile(d.file(condemnedName), []byte(why.Error()+"\n")); failed != nil {
+		return errors.Join(err, failed)
+	}
+	return err
 }
 
 // first gives an empty directory its identity.

@@ -293,3 +293,19 @@ func TestFileSystems(t *testing.T) {
 		t.Error("file systems are in the wrong class")
 	}
 }
+
+// TestCondemned: data that must not be used is refused with the reason, for good.
+func TestCondemned(t *testing.T) {
+	path := formed(t)
+	d := mustOpen(t, path, Options{})
+	if err := d.Condemn(errors.New("it differs")); err == nil || !strings.Contains(err.Error(), "it differs; keep a copy") {
+		t.Errorf("condemned with %v", err)
+	}
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		_, err := Open(path, Options{})
+		wantError(t, err, Disk, "it differs", "--rejoin")
+	}
+}

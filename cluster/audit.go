@@ -1,0 +1,194 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/taskraft/taskraft/cluster/transport"
+)
+
+// The masters' tables are compared all the time: every pong carries the state hash at
+// an index (C1), and the leader looks at its own hash of that index. If the two differ,
+// it asks all others for theirs. Whoever a majority disagrees with has a table that
+// nobody may rely on: it stops, for good, the leader as any other. Its data stays for
+// whoever wants to find out why.
+
+// stateHash is the table's hash after an entry. Index 0: none.
+type stateHash struct{ Index, Hash uint64 }
+
+// keepHashes is for how many entries back a master knows its hash: some seconds at full
+// load, which is longer than a pong or a question takes.
+const keepHashes = 1 << 15
+
+// hashes remembers the state hash after each of the last entries.
+type hashes struct {
+	mu   sync.Mutex
+	ring [keepHashes]stateHash
+	n    int // noted so far
+}
+
+// note takes the hash after the next entry.
+func (h *hashes) note(m stateHash) {
+	h.mu.Lock()
+	h.ring[h.n%keepHashes] = m
+	h.n++
+	h.mu.Unlock()
+}
+
+// restart takes the hash of a table that came as a whole.
+func (h *hashes) restart(m stateHash) {
+	h.mu.Lock()
+	h.n = 0
+	h.mu.Unlock()
+	h.note(m)
+}
+
+// last returns the newest one.
+func (h *hashes) last() stateHash {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.n == 0 {
+		return stateHash{}
+	}
+	return h.ring[(h.n-1)%keepHashes]
+}
+
+// at returns the hash at an index; zero if that entry is too old, not there yet, or
+// none of the table's.
+func (h *hashes) at(index uint64) stateHash {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	low, high := max(0, h.n-keepHashes), h.n
+	for low < high {
+		if mid := (low + high) / 2; h.ring[mid%keepHashes].Index < index {
+			low = mid + 1
+		} else {
+			high = mid
+		}
+	}
+	if low < h.n && h.ring[low%keepHashes].Index == index {
+		return h.ring[low%keepHashes]
+	}
+	return stateHash{}
+}
+
+// audit compares the others' hashes with this node's while it leads.
+func (n *Node) audit(ctx context.Context) {
+	judged := uint64(0) // the last index at which masters disagreed without a majority
+	for pause(ctx, pingEvery) {
+		if l, _ := n.leader.get(); !l.Self {
+			continue
+		}
+		for _, m := range n.peers.hashes(n.cfg.Version) {
+			if own := n.applier.hashes.at(m.Index); own.Index > judged && own.Hash != m.Hash {
+				judged = m.Index
+				n.judge(ctx, m.Index)
+				break
+			}
+		}
+	}
+}
+
+// judge asks every voter for its hash at an index, and stops whom a majority disagrees
+// with.
+func (n *Node) judge(ctx context.Context, index uint64) {
+	votes := map[uint64][]raft.Server{}
+	voters := 0
+	for _, s := range n.peers.servers() {
+		if s.Suffrage != raft.Voter {
+			continue
+		}
+		voters++
+		own := n.applier.hashes.at(index)
+		if s.ID != n.peers.self {
+			var err error
+			if own, err = n.peers.hashAt(ctx, s, index); err != nil {
+				n.log.Warn("state hash not compared", slog.String("peer", string(s.ID)), slog.Any("err", err))
+				continue
+			}
+		}
+		if own.Index == index {
+			votes[own.Hash] = append(votes[own.Hash], s)
+		}
+	}
+	for sum, agreed := range votes {
+		if len(agreed) <= voters/2 {
+			continue
+		}
+		for other, diverged := range votes {
+			if other != sum {
+				n.expel(ctx, diverged, stateHash{index, sum})
+			}
+		}
+		return
+	}
+	if len(votes) > 1 {
+		n.log.Error("the masters' tables differ, and no majority agrees: compare them with cluster digest", slog.Uint64("index", index), slog.Int("tables", len(votes)))
+	}
+}
+
+// expel stops masters that the majority disagrees with.
+func (n *Node) expel(ctx context.Context, diverged []raft.Server, agreed stateHash) {
+	for _, s := range diverged {
+		n.log.Error("a master's table differs from the majority's", slog.String("peer", string(s.ID)), slog.Uint64("index", agreed.Index))
+		if s.ID == n.peers.self {
+			n.diverged(agreed)
+			continue
+		}
+		if err := n.peers.tellDiverged(ctx, s, agreed); err != nil {
+			n.log.Warn("diverged master not told", slog.String("peer", string(s.ID)), slog.Any("err", err))
+		}
+	}
+}
+
+// diverged stops this node, durably, if its own hash is not the one that the majority
+// agreed on.
+func (n *Node) diverged(agreed stateHash) {
+	own := n.applier.hashes.at(agreed.Index)
+	if own.Index == 0 || own.Hash == agreed.Hash {
+		return
+	}
+	err := fmt.Errorf("the table differs from the other masters' since entry %d at the latest (hash %016x, theirs %016x)", own.Index, own.Hash, agreed.Hash)
+	n.fail(&Fault{Kind: FaultDisk, Err: n.dir.Condemn(err)})
+}
+
+// hashAsked answers with this node's hash at an index.
+func (n *Node) hashAsked(_ context.Context, _ transport.Caller, m stateHash) (stateHash, error) {
+	return n.applier.hashes.at(m.Index), nil
+}
+
+// divergenceHeard takes the leader's word that a majority has another table, which
+// this node's own hash must confirm.
+func (n *Node) divergenceHeard(_ context.Context, _ transport.Caller, agreed stateHash) (struct{}, error) {
+	n.diverged(agreed)
+	return struct{}{}, nil
+}
+
+// hashes returns what the members that answered lately said of their tables. Those of
+// another version may count another hash.
+func (p *peers) hashes(version string) (out []stateHash) {
+	for _, s := range p.others() {
+		if x, ok := p.of(s.ID); ok && x.Version == version && x.State.Index != 0 {
+			out = append(out, x.State)
+		}
+	}
+	return out
+}
+
+// hashAt asks a master for its hash at an index; zero if it has none.
+func (p *peers) hashAt(ctx context.Context, to raft.Server, index uint64) (m stateHash, err error) {
+	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
+	defer cancel()
+	return m, p.port.Call(ctx, peerOf(to), methodHash, stateHash{Index: index}, &m)
+}
+
+// tellDiverged tells a master what the majority's hash is.
+func (p *peers) tellDiverged(ctx context.Context, to raft.Server, agreed stateHash) error {
+	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
+	defer cancel()
+	return p.port.Call(ctx, peerOf(to), methodDiverged, agreed, nil)
+}
