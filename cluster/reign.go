@@ -219,7 +219,7 @@ func (l *reign) event(m *fsm.Machine, ev *fsm.Event) {
 	case fsm.ScheduleChanged:
 		l.fires.ring()
 	case fsm.QueueChanged, fsm.QueueOpened:
-		l.touchLine(ev.Queue)
+		l.touchLine(ev.Name)
 		l.touchWorkers()
 	case fsm.PushChanged:
 		l.pushed.ring()

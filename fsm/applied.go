@@ -41,19 +41,26 @@ const (
 	QueueOpened     // its rate limit has a token again
 	BatchFinished   // Batch: its last task has ended
 	ScheduleChanged // set, paused, resumed or deleted
-	WorkerChanged   // Session: its worker is drained now, or no longer
-	PushChanged     // the list of addresses at which workers serve
+	WorkerChanged   // an operator drained the worker, or no longer, or removed it; Session: its one, if it has one
+	PushChanged     // Name: the address of a worker that was listed, or is no longer
+	ReportRefused   // Outcome: why; Fence: what its worker reported on
+	BatchAccepted   // Batch: its tasks exist from now on; ticks may have to unpack them
+	BatchCancelled  // Batch: ticks may have to carry it on
+	SweepStarted    // the same; the result has its id and how many it means
+	DeadRetried     // the same; the result has how many it means
+	LevelRaised     // the feature level
 )
 
 // Event is what an apply changed, as data. Task is frozen. Fence and Session of
 // TaskReady, TaskScheduled and TaskFinished name the attempt that ended by it, if any.
 type Event struct {
-	Kind     EventKind
-	Cause    Cause
-	Task     *Task
-	Fence    uint64
-	Session  uint64
-	Queue    string // QueueChanged, QueueOpened
-	Batch    uint64 // BatchFinished
-	Schedule string // ScheduleChanged
+	Kind    EventKind
+	Cause   Cause
+	Outcome Outcome // ReportRefused
+	Command int32   // by which command of the entry
+	Task    *Task
+	Fence   uint64
+	Session uint64
+	Batch   uint64 // of the events of batches
+	Name    string // of the queue, schedule, worker or master that the event is about
 }

@@ -143,6 +143,10 @@ func (t *Task) standing() Outcome {
 // that should stop for the word that it has stopped.
 func (m *Machine) refuse(old *Task, r report, o Outcome, result []byte) {
 	l := m.lines[old.Queue]
+	confirms := old.State == Stopping && old.Fence == r.fence
+	if o != Duplicate && (r.verb == VerbComplete || !confirms) {
+		m.emit(Event{Kind: ReportRefused, Outcome: o, Task: old, Fence: r.fence, Name: r.worker})
+	}
 	if o != Duplicate && (r.verb == VerbComplete || len(result) > 0) && !old.keeps(r.fence) {
 		t := *old
 		kept := result[:min(len(result), MaxSuperseded)]
@@ -154,7 +158,7 @@ func (m *Machine) refuse(old *Task, r report, o Outcome, result []byte) {
 		m.setTrimDue(l)
 		old = &t
 	}
-	if old.State == Stopping && old.Fence == r.fence {
+	if confirms {
 		m.stopped(l, old)
 	}
 }

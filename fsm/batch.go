@@ -251,6 +251,7 @@ func (m *Machine) cancelBatch(c *fsmpb.CancelBatch) Result {
 		r.Outcome = NoBatch
 	case b.rec.committedAt == 0:
 		r.Count = b.rec.total
+		m.emit(Event{Kind: BatchCancelled, Batch: b.rec.id})
 		m.dropBatch(b)
 	case b.rec.cancelledAt != 0 && (b.busy() || b.unfinished() == uint64(b.counts[Stopping])):
 		r.Outcome = Duplicate
@@ -265,6 +266,7 @@ func (m *Machine) cancelBatch(c *fsmpb.CancelBatch) Result {
 		}
 		rec.cancelledAt, rec.cancelFrom = m.now, rec.first
 		m.placeBatch(b)
+		m.emit(Event{Kind: BatchCancelled, Batch: rec.id})
 		m.work(b)
 	}
 	return r

@@ -34,7 +34,7 @@ func TestBatchIsWhole(t *testing.T) {
 	}
 	check(t, w.m)
 	a := w.apply(commitCmd(b, n, 1))
-	if r := a.Results[0]; r.Outcome != Accepted || r.IDs[0] != 1 || r.Count != n || len(a.Events) != MaxTransitions {
+	if r := a.Results[0]; r.Outcome != Accepted || r.IDs[0] != 1 || r.Count != n || len(a.Events) != 1+MaxTransitions {
 		t.Fatalf("commit: %v, %d events", r, len(a.Events))
 	}
 	check(t, w.m)

@@ -211,7 +211,7 @@ func (w rateWatch) events(tb reporter, m *Machine, events []Event) {
 	for _, e := range events {
 		switch {
 		case e.Kind == QueueChanged:
-			delete(w, e.Queue)
+			delete(w, e.Name)
 		case e.Kind == TaskAssigned && e.Cause == CauseNone && e.Task.target() == nil && m.lines[e.Task.Queue].rec.settings.Rate != nil:
 			queue := e.Task.Queue
 			w[queue] = append(w[queue], m.now)

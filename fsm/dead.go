@@ -145,6 +145,7 @@ func (m *Machine) retryDead(c *fsmpb.RetryDead) Result {
 		return Result{Outcome: RetriesFull}
 	}
 	m.deadRetries = append(m.deadRetries[:len(m.deadRetries):len(m.deadRetries)], &fsmpb.DeadRetry{What: c, Until: m.now})
+	m.emit(Event{Kind: DeadRetried})
 	m.retryMore()
 	return r
 }

@@ -23,7 +23,7 @@ func (m *Machine) endSession(s *session, cause Cause) {
 	if cause == CauseClosed && s.rec.Push != "" {
 		m.unregister(s.rec.Worker, false)
 	}
-	m.emit(Event{Kind: SessionClosed, Cause: cause, Session: s.rec.ID})
+	m.emit(Event{Kind: SessionClosed, Cause: cause, Session: s.rec.ID, Name: s.rec.Worker})
 }
 
 // returnHeld returns at most n of an ended session's tasks, by fence, and

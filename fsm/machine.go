@@ -79,8 +79,9 @@ type Machine struct {
 	deadIDs *btree.Map[uint64, uint64] // task → group
 
 	// The entry being applied.
-	budget int     // transitions left
-	events []Event // their memory serves the next entry, too
+	budget  int     // transitions left
+	present int32   // which command is carried out
+	events  []Event // their memory serves the next entry, too
 }
 
 // New returns an empty table.
@@ -151,6 +152,7 @@ func (m *Machine) Apply(index, term uint64, e *Entry) *Applied {
 	m.events = slices.Grow(m.events[:0], expectedEvents(e))
 	a.Results = make([]Result, len(e.Commands))
 	for i, c := range e.Commands {
+		m.present = int32(i)
 		a.Results[i] = m.command(c)
 		if m.releasing.Len() > 0 {
 			m.tellChildren()
@@ -264,4 +266,7 @@ func (m *Machine) verb(c *fsmpb.Command) Result {
 	}
 }
 
-func (m *Machine) emit(e Event) { m.events = append(m.events, e) }
+func (m *Machine) emit(e Event) {
+	e.Command = m.present
+	m.events = append(m.events, e)
+}

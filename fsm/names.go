@@ -26,7 +26,7 @@ var (
 		"", "submitted", "assigned", "ready", "scheduled", "stopping", "finished", "void",
 		"session_opened", "session_closed", "queue_changed", "member_changed", "trimmed", "queue_opened", "batch_finished",
 		"schedule_changed",
-		"worker_changed", "push_changed",
+		"worker_changed", "push_changed", "report_refused", "batch_accepted", "batch_cancelled", "sweep_started", "dead_retried", "level_raised",
 	}
 )
 

@@ -34,13 +34,13 @@ func (m *Machine) setPush(c *fsmpb.SetPush) Result {
 		p.Worker, p.AddedAt = old.Worker, old.AddedAt
 	}
 	m.pushes.Set(p.Addr, &p)
-	m.emit(Event{Kind: PushChanged})
+	m.emit(Event{Kind: PushChanged, Name: p.Addr})
 	return Result{Outcome: Accepted}
 }
 
 func (m *Machine) removePush(addr string) {
 	m.pushes.Delete(addr)
-	m.emit(Event{Kind: PushChanged})
+	m.emit(Event{Kind: PushChanged, Name: addr})
 }
 
 // foundAt notes which worker a leader found at an address.

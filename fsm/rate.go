@@ -60,7 +60,7 @@ func (m *Machine) refill(l *line) {
 	m.budget--
 	m.setNameDue(dueToken, l.rec.name, l.rec.rateDry, 0)
 	m.editQueue(l).rateDry = 0
-	m.emit(Event{Kind: QueueOpened, Queue: l.rec.name})
+	m.emit(Event{Kind: QueueOpened, Name: l.rec.name})
 }
 
 // changeRate takes a new limit into use: whatever was ahead before, the bucket

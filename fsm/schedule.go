@@ -137,7 +137,7 @@ func (m *Machine) plan(old, s *Schedule) {
 	s.Version, s.UpdatedAt = m.lastVersion, m.now
 	s.Planned, s.NextFire, s.PlanFrom, s.CaughtUp = false, 0, m.now, 0
 	m.putSchedule(old, s)
-	m.emit(Event{Kind: ScheduleChanged, Schedule: s.Name})
+	m.emit(Event{Kind: ScheduleChanged, Name: s.Name})
 }
 
 // deleteSchedule forgets a schedule; its tasks go on.
@@ -148,7 +148,7 @@ func (m *Machine) deleteSchedule(c *fsmpb.DeleteSchedule) Result {
 	}
 	m.schedules.Delete(old.Name)
 	m.indexSchedule(old, nil)
-	m.emit(Event{Kind: ScheduleChanged, Schedule: old.Name})
+	m.emit(Event{Kind: ScheduleChanged, Name: old.Name})
 	return Result{Outcome: Accepted}
 }
 

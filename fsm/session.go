@@ -131,7 +131,7 @@ func (m *Machine) openSession(c *fsmpb.OpenSession) Result {
 	m.sessions.Set(s.rec.ID, s.rec)
 	m.live[s.rec.ID] = s
 	m.setWorker(w, func(w *worker, rec *workerRecord) { w.session, rec.seenAt = s, m.now })
-	m.emit(Event{Kind: SessionOpened, Session: s.rec.ID})
+	m.emit(Event{Kind: SessionOpened, Session: s.rec.ID, Name: s.rec.Worker})
 	return m.attach(s, c)
 }
 

@@ -28,7 +28,7 @@ func (m *Machine) setQueue(c *fsmpb.SetQueue) Result {
 		}
 		m.setTrimDue(l)
 	}
-	m.emit(Event{Kind: QueueChanged, Queue: name})
+	m.emit(Event{Kind: QueueChanged, Name: name})
 	return Result{Outcome: Accepted}
 }
 
@@ -51,7 +51,7 @@ func changed(old, set *fsmpb.QueueSettings, unset []uint32) *fsmpb.QueueSettings
 // setMember records where a master can be reached and what it supports.
 func (m *Machine) setMember(c *fsmpb.SetMember) Result {
 	m.members.Set(c.GetName(), c)
-	m.emit(Event{Kind: MemberChanged})
+	m.emit(Event{Kind: MemberChanged, Name: c.GetName()})
 	return Result{Outcome: Accepted}
 }
 
@@ -60,7 +60,7 @@ func (m *Machine) setMember(c *fsmpb.SetMember) Result {
 func (m *Machine) removeMember(c *fsmpb.RemoveMember) Result {
 	if r, ok := m.members.Get(c.GetName()); ok && r.GetServerId() == c.GetServerId() {
 		m.members.Delete(c.GetName())
-		m.emit(Event{Kind: MemberChanged})
+		m.emit(Event{Kind: MemberChanged, Name: c.GetName()})
 	}
 	return Result{Outcome: Accepted}
 }
@@ -79,5 +79,6 @@ func (m *Machine) finalize(c *fsmpb.Finalize) Result {
 		return Result{Outcome: LevelRefused}
 	}
 	m.level = uint16(level)
+	m.emit(Event{Kind: LevelRaised})
 	return Result{Outcome: Accepted}
 }

@@ -194,6 +194,7 @@ func (m *Machine) commit(b *lot, digest uint64) {
 	m.lastTask += rec.total
 	m.countPacked(b)
 	m.placeBatch(b)
+	m.emit(Event{Kind: BatchAccepted, Batch: rec.id})
 	m.work(b)
 }
 

@@ -200,11 +200,11 @@ func eventText(e *Event) string {
 	if e.Cause != CauseNone {
 		fmt.Fprintf(&b, " cause=%s", e.Cause)
 	}
-	if e.Schedule != "" {
-		fmt.Fprintf(&b, " schedule=%s", e.Schedule)
+	if e.Outcome != OutcomeNone {
+		fmt.Fprintf(&b, " outcome=%s", e.Outcome)
 	}
-	if e.Queue != "" {
-		fmt.Fprintf(&b, " queue=%s", e.Queue)
+	if e.Name != "" {
+		fmt.Fprintf(&b, " name=%s", e.Name)
 	}
 	if e.Batch != 0 {
 		fmt.Fprintf(&b, " batch=%d", e.Batch)

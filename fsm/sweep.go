@@ -59,6 +59,7 @@ func (m *Machine) sweep(c *fsmpb.Sweep) Result {
 	}
 	m.sweeps.Set(rec.id, rec)
 	m.sweeping = append(m.sweeping, rec.id)
+	m.emit(Event{Kind: SweepStarted})
 	m.sweepMore()
 	return Result{Outcome: Accepted, IDs: []uint64{rec.id}, Count: rec.matched}
 }

@@ -62,7 +62,7 @@ func TestApplyPanics(t *testing.T) {
 // TestNames: every number of the closed sets has a name.
 func TestNames(t *testing.T) {
 	if len(outcomeNames) != int(lastOutcome)+1 || len(causeNames) != int(lastCause)+1 ||
-		len(stateNames) != int(Cancelled)+1 || len(eventNames) != int(PushChanged)+1 ||
+		len(stateNames) != int(Cancelled)+1 || len(eventNames) != int(LevelRaised)+1 ||
 		len(hindranceNames) != int(HeldByRate)+1 {
 		t.Error("a number without a name, or a name without a number")
 	}

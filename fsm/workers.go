@@ -134,14 +134,15 @@ func (m *Machine) drainWorker(c *fsmpb.DrainWorker) Result {
 
 func (m *Machine) setDrained(w *worker, on bool) {
 	m.setWorker(w, func(_ *worker, rec *workerRecord) { rec.drained = on })
-	if w.session == nil {
-		return
+	changed := Event{Kind: WorkerChanged, Name: w.rec.name}
+	if w.session != nil {
+		w.session.drained = on
+		if on {
+			m.setClearing(w.session, false)
+		}
+		changed.Session = w.session.rec.ID
 	}
-	w.session.drained = on
-	if on {
-		m.setClearing(w.session, false)
-	}
-	m.emit(Event{Kind: WorkerChanged, Session: w.session.rec.ID})
+	m.emit(changed)
 }
 
 // removeWorker ends a worker's session, takes the address at which it serves off
@@ -163,6 +164,7 @@ func (m *Machine) removeWorker(c *fsmpb.RemoveWorker) Result {
 		rec.retire(rec.boot)
 		rec.drained = false
 	})
+	m.emit(Event{Kind: WorkerChanged, Name: w.rec.name})
 	if s != nil {
 		m.endSession(s, CauseRemoved)
 		m.returnHeld(s, MaxSlots)
