@@ -23,6 +23,7 @@ type applier struct {
 	fatal   func(*Fault)
 
 	hashes  hashes
+	record  recorder
 	tap     tap
 	failed  bool
 	decoder fsm.Decoder
@@ -86,6 +87,7 @@ func (a *applier) commit(logs []*raft.Log, entries []*fsm.Entry, out []any) {
 	for i, l := range logs {
 		if entries[i] == nil {
 			a.table.m.SetApplied(l.Index, l.Term)
+			a.record.ring.Reached(l.Index)
 			a.tap.entry(l, nil)
 			a.applied(&fsm.Applied{Index: l.Index, Term: l.Term}) // readers may wait for this index
 			continue
@@ -93,10 +95,13 @@ func (a *applier) commit(logs []*raft.Log, entries []*fsm.Entry, out []any) {
 		done := a.table.m.Apply(l.Index, l.Term, entries[i])
 		a.hashes.note(stateHash{l.Index, a.table.m.Hash()})
 		a.applied(done)
+		_, _, now := a.table.m.Position()
+		a.record.entry(done, entries[i].Commands, now)
 		a.tap.entry(l, done)
 		done.Events = nil // the table uses them again
 		out[i] = done
 	}
+	a.record.ring.Publish()
 	a.tap.flush()
 	last := logs[len(logs)-1]
 	a.idle = 0
@@ -157,6 +162,7 @@ func (a *applier) Restore(r io.ReadCloser) error {
 	defer a.table.mu.Unlock()
 	a.table.m = m
 	a.hashes.restart(stateHash{index, m.Hash()})
+	a.record.ring.Jump(index)
 	a.moved(index, term)
 	a.renewed()
 	a.log.Info("table restored from a snapshot", slog.Uint64("index", index), slog.Uint64("term", term))
@@ -170,5 +176,5 @@ func (a *applier) Snapshot() (raft.FSMSnapshot, error) {
 	}
 	a.table.mu.Lock()
 	defer a.table.mu.Unlock()
-	return frozen{a.table.m.Snapshot()}, nil
+	return frozen{a.table.m.Snapshot(), a.record.ring}, nil
 }

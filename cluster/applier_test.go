@@ -10,6 +10,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/taskraft/taskraft/cluster/events"
 	"github.com/taskraft/taskraft/fsm"
 	"github.com/taskraft/taskraft/fsm/fsmpb"
 )
@@ -43,12 +44,18 @@ func wantFault(t *testing.T, err error, kind FaultKind) {
 	}
 }
 
+// memoryRing returns a ring of events that needs no closing.
+func memoryRing() *events.Ring {
+	return events.Open(events.Config{MemoryEvents: 1000, MemoryBytes: 1 << 20, Logger: discard})
+}
+
 // testApplier returns an applier of an empty table and what it reports.
 func testApplier() (a *applier, applied *[]*fsm.Applied, faults *[]*Fault) {
 	applied, faults = new([]*fsm.Applied), new([]*Fault)
 	return &applier{
 		table: &table{m: fsm.New()}, log: discard, renewed: func() {}, newTerm: func() {},
 		applied: func(x *fsm.Applied) { *applied = append(*applied, x) },
+		record:  recorder{ring: memoryRing()},
 		fatal:   func(f *Fault) { *faults = append(*faults, f) },
 	}, applied, faults
 }
@@ -135,7 +142,7 @@ func TestRestoreKeepsTheOldTableOnErrors(t *testing.T) {
 	a.ApplyBatch([]*raft.Log{entryLog(t, 2, 2, fsm.Entry{Header: fsm.Header{Term: 2, Now: 5}, Commands: []*fsmpb.Command{oneTask("a")}})})
 	before := a.table.m
 	var good bytes.Buffer
-	if err := (frozen{before.Snapshot()}).write(&good); err != nil {
+	if err := (frozen{s: before.Snapshot()}).write(&good); err != nil {
 		t.Fatal(err)
 	}
 	cut := good.Bytes()[:good.Len()-5]
@@ -165,7 +172,7 @@ func TestSnapshotsWithoutProgressEndTheNode(t *testing.T) {
 	a, _, faults := testApplier()
 	a.ApplyBatch([]*raft.Log{entryLog(t, 2, 2, fsm.Entry{Header: fsm.Header{Term: 2, Now: 5}})})
 	var b bytes.Buffer
-	if err := (frozen{a.table.m.Snapshot()}).write(&b); err != nil {
+	if err := (frozen{s: a.table.m.Snapshot()}).write(&b); err != nil {
 		t.Fatal(err)
 	}
 	for i := range maxIdleRestores {

@@ -120,7 +120,7 @@ func (n *Node) replaceTable(ctx context.Context, table *fsm.Machine) error {
 		return err
 	}
 	defer discardFile(f)
-	if err := (frozen{table.Snapshot()}).write(f); err != nil {
+	if err := (frozen{s: table.Snapshot()}).write(f); err != nil {
 		return err
 	}
 	size, err := f.Seek(0, io.SeekCurrent)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/taskraft/taskraft/cluster/datadir"
+	"github.com/taskraft/taskraft/cluster/events"
 	"github.com/taskraft/taskraft/cluster/logstore"
 )
 
@@ -63,6 +64,9 @@ type Config struct {
 	// TailBytes of log are kept behind a snapshot, so that a follower that was
 	// away for a moment needs no snapshot.
 	TailBytes int64
+	// EventBytes of segments with events are kept on disk, besides those in memory; 0
+	// keeps none there.
+	EventBytes int64
 	// QueueDepth bounds the proposals waiting; more is ErrOverloaded.
 	QueueDepth int
 	// PushDialer reaches the workers that serve; nil: they are not called.
@@ -83,6 +87,7 @@ type hooks struct {
 	space         func() (datadir.Space, error)
 	probe         func(dir string) (fs string, fsyncP50 time.Duration, err error)
 	dial          func(ctx context.Context, addr string) (net.Conn, error)
+	events        func(*events.Config)
 }
 
 // DefaultConfig returns the settings that a master uses unless told otherwise.
@@ -94,6 +99,7 @@ func DefaultConfig() Config {
 		SnapshotBytes: 256 << 20,
 		SnapshotAge:   time.Hour,
 		TailBytes:     64 << 20,
+		EventBytes:    events.DefaultConfig().DiskBytes,
 		QueueDepth:    16384,
 		Logger:        slog.Default(),
 	}
@@ -136,6 +142,9 @@ func (c *Config) validate() error {
 	}
 	if c.TailBytes < 0 {
 		bad("tail bytes: got %d, want 0 or more", c.TailBytes)
+	}
+	if c.EventBytes < 0 {
+		bad("event bytes: got %d, want 0 or more", c.EventBytes)
 	}
 	if c.QueueDepth < 1 {
 		bad("queue depth: got %d, want at least 1", c.QueueDepth)

@@ -9,13 +9,14 @@
 //	 ├ gatekeeper   Raft's notices → the gate opens, closes    leader.go
 //	 ├ replica      entries and read confirmations through Raft  replica.go
 //	 ├ applier      the table as Raft's state machine          applier.go, snapshots.go, snapstore.go
+//	 │  └ recorder  what entries did, for the ring of events   recorder.go, trail.go
 //	 ├ failover     acts on the seen death of the leader       failover.go
 //	 ├ formation    one cluster from identical lists of peers  formation.go
 //	 ├ peers        what masters say to each other             peers.go, services.go, members.go
 //	 └ disk         low, slow and hung disks                   disk.go, isolate.go
 //
 // Package datadir owns the directory, logstore the log on disk, transport the
-// Raft port; package cron says when a rule fires.
+// Raft port, events the ring of what happened; package cron says when a rule fires.
 //
 // # Order of start and stop
 //

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/taskraft/taskraft/cluster/datadir"
+	"github.com/taskraft/taskraft/cluster/events"
 	"github.com/taskraft/taskraft/cluster/logstore"
 	"github.com/taskraft/taskraft/cluster/transport"
 	"github.com/taskraft/taskraft/fsm"
@@ -33,7 +34,8 @@ type Node struct {
 	isolated *signal[bool]
 	disk     *diskWatch
 	ahead    *forerunner
-	census   bell // member records may be due
+	ring     atomic.Pointer[events.Ring] // nil before there is a cluster
+	census   bell                        // member records may be due
 	member   atomic.Pointer[member]
 
 	ctx     context.Context // ends when the node begins to stop

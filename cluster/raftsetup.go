@@ -63,6 +63,7 @@ func (n *Node) startRaft() (*member, error) {
 	if err := n.port.Adopt(own.ClusterID, own.ServerID()); err != nil {
 		return nil, fault(err)
 	}
+	n.openRing(own.Owner())
 	log := newRaftLog(n.log)
 	snaps, err := openSnapshots(n.dir.SnapshotPath(), n.store.RaiseFloor, log)
 	if err != nil {

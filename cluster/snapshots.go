@@ -13,19 +13,27 @@ import (
 	"github.com/hashicorp/raft"
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/taskraft/taskraft/cluster/events"
 	"github.com/taskraft/taskraft/cluster/logstore"
 	"github.com/taskraft/taskraft/fsm"
 )
 
 // frozen writes one snapshot of the table, compressed, while entries go on
 // being applied.
-type frozen struct{ s *fsm.Snapshot }
+type frozen struct {
+	s    *fsm.Snapshot
+	ring *events.Ring // nil: nothing to do with it
+}
 
 // Persist implements raft.FSMSnapshot. One encoder goroutine: a snapshot must
-// not take the cores from the work.
+// not take the cores from the work. After a restart the log brings events from the
+// snapshot on: those before it are handed to the kernel first.
 func (f frozen) Persist(sink raft.SnapshotSink) error {
 	if err := f.write(sink); err != nil {
 		return errors.Join(fmt.Errorf("write snapshot: %w", err), sink.Cancel())
+	}
+	if f.ring != nil {
+		f.ring.Flush()
 	}
 	return sink.Close()
 }

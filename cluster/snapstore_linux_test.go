@@ -50,7 +50,7 @@ func TestB14SnapshotOnAFullDiskLeavesNothing(t *testing.T) {
 	t.Run("taken", func(t *testing.T) {
 		sink := createSnapshot(t, s, 7)
 		fill(t, dir)
-		if err := (frozen{fsm.New().Snapshot()}).Persist(sink); !errors.Is(err, unix.ENOSPC) {
+		if err := (frozen{s: fsm.New().Snapshot()}).Persist(sink); !errors.Is(err, unix.ENOSPC) {
 			t.Errorf("got %v, want %v", err, unix.ENOSPC)
 		}
 	})

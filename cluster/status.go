@@ -86,6 +86,10 @@ func (n *Node) Status() Status {
 		s.Counters["elections"] = m.gate.elected.Load()
 		s.Counters["observed_death_failovers"] = m.failover.acted.Load()
 		s.Counters["snapshots"] = m.snapshots.taken.Load()
+		st := n.EventStats()
+		s.Counters["events"] = st.Appended
+		s.Counters["event_reads_compacted"] = st.Compacted
+		s.Counters["event_segments_dropped"] = st.SegmentsFailed
 	}
 	if isolated, _ := n.isolated.get(); isolated {
 		s.Role = "isolated"

@@ -107,9 +107,12 @@ func (n *Node) engineStop() {
 	}
 }
 
-// closeStores closes port, log and directory, in this order.
+// closeStores closes the ring of events, port, log and directory, in this order.
 func (n *Node) closeStores() error {
 	var errs []error
+	if r := n.ring.Load(); r != nil {
+		r.Close()
+	}
 	if n.port != nil {
 		errs = append(errs, n.port.Close())
 	}

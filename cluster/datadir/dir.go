@@ -18,6 +18,7 @@ const (
 	walName       = "wal"
 	snapshotsName = "snapshots"
 	condemnedName = "condemned" // why no master may start from this directory
+	eventsName    = "events"
 )
 
 // Options say what Open may do and whom it serves.
@@ -217,6 +218,10 @@ func (d *Dir) LogPath() string { return d.file(logName) }
 // SnapshotPath returns the directory that is to be the parent of Raft's
 // snapshots folder, which Raft names "snapshots" itself.
 func (d *Dir) SnapshotPath() string { return d.path }
+
+// EventsPath returns the directory of the segments with events: a cache, which may be
+// missing beside the rest.
+func (d *Dir) EventsPath() string { return d.file(eventsName) }
 
 // FileSystem names the type of the file system, as Probe does.
 func (d *Dir) FileSystem() string { return d.fs }

@@ -42,7 +42,7 @@ var layers = []layer{
 	},
 	{dir: "fsm/fsmpb", foreign: []string{"google.golang.org/protobuf"}, why: "log and snapshot messages stand alone"},
 	{dir: "cluster", mine: []string{"fsm", "fsm/fsmpb", "cluster/…"}, why: "the cluster orders commands; it knows nothing of its users"},
-	{dir: "rpc", mine: []string{"cluster", "cluster/backup", "cluster/cron", "fsm", "fsm/fsmpb", "internal/tracing", "rpc/…"}, why: "the edge validates, calls the cluster once and converts back"},
+	{dir: "rpc", mine: []string{"cluster", "cluster/backup", "cluster/cron", "cluster/events", "fsm", "fsm/fsmpb", "internal/tracing", "rpc/…"}, why: "the edge validates, calls the cluster once and converts back"},
 	{dir: "rpc/taskraftv1", foreign: grpcModules, why: "the API's messages stand alone"},
 	{dir: "rpc/reason", foreign: []string{}, why: "SDKs and the command line import the reasons without our servers"},
 	{dir: "rpc/inproc", foreign: grpcModules, why: "a transport knows nothing of what it carries"},
