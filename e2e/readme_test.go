@@ -33,6 +33,9 @@ func TestFeaturesPage(t *testing.T) { runPage(t, "docs/features.md") }
 // TestBatchesPage runs the example of docs/batches.md.
 func TestBatchesPage(t *testing.T) { runPage(t, "docs/batches.md") }
 
+// TestEventsPage runs the example of docs/events.md.
+func TestEventsPage(t *testing.T) { runPage(t, "docs/events.md") }
+
 // TestHTTPPage runs the example of docs/http.md.
 func TestHTTPPage(t *testing.T) { runPage(t, "docs/http.md") }
 

@@ -9,7 +9,7 @@
 //	convert.go    table records to API
 //	relation.go   what tasks wait for and what follows them
 //	tasks.go, list.go, watch.go, follow.go, queues.go, batches.go, submitbatch.go, dead.go,
-//	workers.go, stream.go, cluster.go   the services
+//	workers.go, stream.go, events.go, cluster.go   the services
 //
 // Mutations, linearizable reads and worker streams are served by the leader;
 // another master answers NOT_LEADER with the leader's addresses, and the SDKs

@@ -67,6 +67,7 @@ type Server struct {
 	taskraftv1.UnimplementedBatchServiceServer
 	taskraftv1.UnimplementedDeadServiceServer
 	taskraftv1.UnimplementedScheduleServiceServer
+	taskraftv1.UnimplementedEventServiceServer
 	taskraftv1.UnimplementedClusterServiceServer
 
 	node   *cluster.Node
@@ -112,6 +113,7 @@ func (s *Server) register(r grpc.ServiceRegistrar) {
 	taskraftv1.RegisterBatchServiceServer(r, s)
 	taskraftv1.RegisterDeadServiceServer(r, s)
 	taskraftv1.RegisterScheduleServiceServer(r, s)
+	taskraftv1.RegisterEventServiceServer(r, s)
 	taskraftv1.RegisterClusterServiceServer(r, s)
 }
 

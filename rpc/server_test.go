@@ -29,6 +29,7 @@ type master struct {
 	taskraftv1.BatchServiceClient
 	taskraftv1.DeadServiceClient
 	taskraftv1.ClusterServiceClient
+	taskraftv1.EventServiceClient
 	conn *grpc.ClientConn
 	node *cluster.Node
 }
@@ -89,6 +90,7 @@ func startMasterWith(t *testing.T, traces *rpc.Tracing) *master {
 	return &master{
 		TaskServiceClient: taskraftv1.NewTaskServiceClient(conn), WorkerServiceClient: taskraftv1.NewWorkerServiceClient(conn),
 		QueueServiceClient: taskraftv1.NewQueueServiceClient(conn), ClusterServiceClient: taskraftv1.NewClusterServiceClient(conn),
+		EventServiceClient: taskraftv1.NewEventServiceClient(conn),
 		BatchServiceClient: taskraftv1.NewBatchServiceClient(conn), DeadServiceClient: taskraftv1.NewDeadServiceClient(conn),
 		conn: conn, node: node,
 	}

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/taskraft/taskraft/cluster"
+	"github.com/taskraft/taskraft/cluster/events"
 	"github.com/taskraft/taskraft/fsm"
 	"github.com/taskraft/taskraft/rpc/reason"
 )
@@ -41,6 +42,9 @@ func (s *Server) statusOf(err error) error {
 	}
 	if refused, ok := errors.AsType[*cluster.RefusedError](err); ok {
 		return refusal(refused.Outcome, nil)
+	}
+	if gone, ok := errors.AsType[*events.CompactedError](err); ok {
+		return statusError(codes.OutOfRange, reason.Compacted, gone.Error(), map[string]string{reason.MetaOldest: strconv.FormatUint(gone.Oldest, 10)})
 	}
 	switch {
 	case errors.Is(err, cluster.ErrUncertain):

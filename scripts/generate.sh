@@ -8,7 +8,7 @@ export PATH="$PWD/.tools:$PATH"
 mkdir -p "$out/fsm/fsmpb" "$out/rpc/taskraftv1" "$out/web/gateway" "$out/web/api"
 protoc -I fsm/fsmpb --go_out="$out/fsm/fsmpb" --go_opt=paths=source_relative log.proto snapshot.proto
 
-api=(task worker queue cluster batch dead schedule)
+api=(task worker queue cluster batch dead schedule event)
 api=("${api[@]/%/.proto}")
 protoc -I rpc/taskraftv1 --go_out="$out/rpc/taskraftv1" --go_opt=paths=source_relative \
 	--go-grpc_out="$out/rpc/taskraftv1" --go-grpc_opt=paths=source_relative "${api[@]}" executor.proto

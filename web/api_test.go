@@ -15,7 +15,14 @@ import (
 // watchLeader reads the first line of the stream of leaders.
 func (m *master) watchLeader() {
 	m.t.Helper()
-	const path = "/v1/cluster/leader:watch"
+	if a := m.firstLine("/v1/cluster/leader:watch"); a.text("result", "name") != "n1" {
+		m.t.Errorf("got %s, want n1", a.raw)
+	}
+}
+
+// firstLine reads the first line of a stream.
+func (m *master) firstLine(path string) *answer {
+	m.t.Helper()
 	ctx, cancel := context.WithTimeout(m.t.Context(), 10*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, "GET", "http://"+m.addr+path, nil)
@@ -36,9 +43,10 @@ func (m *master) watchLeader() {
 		m.t.Fatal(err)
 	}
 	m.saw("GET", path, a)
-	if a.text("result", "name") != "n1" || a.header.Get("Content-Type") != "application/x-ndjson" {
-		m.t.Errorf("got %s %s, want n1", a.header.Get("Content-Type"), line)
+	if got := a.header.Get("Content-Type"); got != "application/x-ndjson" {
+		m.t.Errorf("%s is %s", path, got)
 	}
+	return a
 }
 
 func TestCommandLine(t *testing.T) {

@@ -26,6 +26,7 @@ func TestContract(t *testing.T) {
 	callBatches(m)
 	callSchedules(m)
 	callWorkers(m)
+	callEvents(m)
 	callCluster(m)
 
 	for op := range doc.paths {
@@ -148,6 +149,24 @@ func callWorkers(m *master) {
 	m.want(200, "POST", "/v1/workers/w1:drain", `{"undo": true}`)
 	m.want(200, "DELETE", "/v1/workers/w1", "")
 	m.refused(m.call("GET", "/v1/workers/w9", ""), 404, "WORKER_NOT_FOUND", "w9")
+}
+
+func callEvents(m *master) {
+	page := m.want(200, "GET", "/v1/events?page_size=3", "")
+	if len(page.body["events"].([]any)) != 3 || page.text("oldest_index") != "1" {
+		m.t.Errorf("the first page: %s", page.raw)
+	}
+	dead := m.want(200, "GET", "/v1/events?since="+page.text("next")+"&types=dead,completed&queue=w", "")
+	for _, want := range []string{`"type":"dead"`, `"type":"completed"`, `"principal":"worker:w1"`, `"error":"no"`} {
+		if !strings.Contains(string(dead.raw), want) {
+			m.t.Errorf("no %s in %s", want, dead.raw)
+		}
+	}
+	if got := m.want(200, "GET", "/v1/events?since=now&wait=0.01s", ""); got.body["events"] != nil {
+		m.t.Errorf("nothing happens: %s", got.raw)
+	}
+	m.refused(m.call("GET", "/v1/events?since=x&types=died", ""), 400, "INVALID_FIELD", "since")
+	m.watchEvents()
 }
 
 func callCluster(m *master) {

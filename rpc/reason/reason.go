@@ -139,6 +139,11 @@ const (
 	// a newer version; nothing was changed.
 	BadBackup = "BAD_BACKUP"
 
+	// Compacted: OUT_OF_RANGE. This master does not keep the events behind that cursor
+	// any more: the metadata has the oldest entry whose events it keeps. Another master
+	// may have more; otherwise read the present state, and go on from its index.
+	Compacted = "COMPACTED"
+
 	// WorkerIDInUse: ALREADY_EXISTS. Another live process has this worker id.
 	WorkerIDInUse = "WORKER_ID_IN_USE"
 	// BootReplaced: FAILED_PRECONDITION. A newer process took this worker's place
@@ -181,6 +186,9 @@ const (
 	// CrossOrigin: 403. A browser's page of another origin asked.
 	CrossOrigin = "CROSS_ORIGIN"
 )
+
+// MetaOldest is the metadata key of Compacted: an entry's index, decimal.
+const MetaOldest = "oldest"
 
 // The metadata keys of NotLeader.
 const (

@@ -64,6 +64,9 @@ func complete(ctx context.Context, m any) error {
 	if m, ok := m.(*taskraftv1.UpdateQueueRequest); ok {
 		m.UpdateMask = settingsOf(m.GetUpdateMask())
 	}
+	if m, ok := m.(*taskraftv1.WatchEventsRequest); ok && headersOf(ctx).last != "" {
+		m.Since = headersOf(ctx).last // the same URL again, from where it broke off
+	}
 	key := headersOf(ctx).key
 	if key == "" {
 		return nil

@@ -64,6 +64,7 @@ func New(cfg Config) *Handler {
 		service(gateway.RegisterQueueServiceHandlerClient, taskraftv1.NewQueueServiceClient),
 		service(gateway.RegisterBatchServiceHandlerClient, taskraftv1.NewBatchServiceClient),
 		service(gateway.RegisterDeadServiceHandlerClient, taskraftv1.NewDeadServiceClient),
+		service(gateway.RegisterEventServiceHandlerClient, taskraftv1.NewEventServiceClient),
 		service(gateway.RegisterScheduleServiceHandlerClient, taskraftv1.NewScheduleServiceClient),
 		service(gateway.RegisterClusterServiceHandlerClient, taskraftv1.NewClusterServiceClient),
 	} {

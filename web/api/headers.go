@@ -15,6 +15,7 @@ import (
 type headers struct {
 	key  string        // Idempotency-Key
 	wait time.Duration // Prefer: wait=N
+	last string        // Last-Event-ID
 }
 
 type headersKey struct{}
@@ -42,6 +43,7 @@ func (req *request) readHeaders() *problem.Problem {
 		}
 		req.headers.key = key
 	}
+	req.headers.last = req.Header.Get("Last-Event-ID")
 	for _, v := range req.Header.Values("Prefer") {
 		for p := range strings.SplitSeq(v, ",") {
 			n, ok := strings.CutPrefix(strings.TrimSpace(p), "wait=")

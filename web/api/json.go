@@ -11,6 +11,8 @@ import (
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/taskraft/taskraft/rpc/taskraftv1"
 )
 
 // format is how messages are written and read: snake case, what is empty left out,
@@ -46,11 +48,30 @@ func (f *format) StreamContentType(any) string {
 
 // Marshal implements runtime.Marshaler.
 func (f *format) Marshal(v any) ([]byte, error) {
+	if m, ok := v.(map[string]any); ok && f.media == mimeEvents {
+		if m, ok := m["result"].(*taskraftv1.WatchEventsResponse); ok {
+			return f.happened(m)
+		}
+	}
 	b, err := f.JSONPb.Marshal(v)
 	if err != nil || f.prefix == "" {
 		return b, err
 	}
 	return append([]byte(f.prefix), b...), nil
+}
+
+// happened makes a server-sent event of each event, under its cursor. A last one without
+// data moves a browser's Last-Event-ID on behind what did not match.
+func (f *format) happened(m *taskraftv1.WatchEventsResponse) ([]byte, error) {
+	var out []byte
+	for _, e := range m.GetEvents() {
+		b, err := f.JSONPb.Marshal(e)
+		if err != nil {
+			return nil, err
+		}
+		out = fmt.Appendf(out, "id: %s\n%s%s%s", e.GetCursor(), f.prefix, b, f.delimiter)
+	}
+	return fmt.Appendf(out, "id: %s", m.GetCursor()), nil
 }
 
 // NewDecoder implements runtime.Marshaler.

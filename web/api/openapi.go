@@ -69,6 +69,9 @@ func complement(path, method string, op object) {
 	if method == "post" && strings.HasSuffix(path, "/tasks") || method == "get" && strings.HasSuffix(path, "/{id}") {
 		parameters = append(parameters, header("Prefer", "wait=N waits up to N (at most 60) seconds for the end, and answers with the task or batch."))
 	}
+	if path == "/v1/events:watch" {
+		parameters = append(parameters, header("Last-Event-ID", "The cursor to go on from, as a browser's EventSource sends it: it takes the place of since."))
+	}
 	parameters = append(parameters, object{
 		"name": redirectParam, "in": "query", "type": "boolean", "required": false,
 		"description": "answer 307 with the leader's address instead of sending the request on",

@@ -24,6 +24,7 @@ type Node interface {
 	Worked(func(*cluster.Worked))
 	Commits() cluster.Histogram
 	Now() int64
+	EventStats() cluster.EventStats
 }
 
 // Handler answers /metrics for one node.
@@ -110,10 +111,21 @@ func (c *collector) raft(s sink, st *cluster.Status) {
 	for name, n := range st.Counters {
 		s.counter(name+"_total", "How often: "+strings.ReplaceAll(name, "_", " ")+", since the start (node).", float64(n))
 	}
+	c.events(s)
 	if st.Serving {
 		c.members(s)
 	}
 	s.histogram("commit_seconds", "From proposing an entry to its being applied (leader).", c.node.Commits())
+}
+
+// events tells what this master keeps of what happened.
+func (c *collector) events(s sink) {
+	st := c.node.EventStats()
+	s.gauge("event_oldest_index", "Oldest entry whose events this master keeps (node).", float64(st.Oldest))
+	s.gauge("event_newest_index", "Newest entry whose events this master knows (node).", float64(st.Last))
+	s.gauge("event_memory_bytes", "Events in memory (node).", float64(st.MemoryBytes))
+	s.gauge("event_segment_bytes", "Segment files with events (node).", float64(st.SegmentBytes))
+	s.gauge("event_watchers", "Readers of events (node).", float64(st.Streams))
 }
 
 // members tells how the leader sees the others.

@@ -88,6 +88,8 @@ func statusOf(c codes.Code, why string) int {
 		return http.StatusServiceUnavailable
 	case reason.OutcomeUnknown:
 		return http.StatusGatewayTimeout
+	case reason.Compacted:
+		return http.StatusGone
 	case reason.InvalidField:
 		if c == codes.ResourceExhausted { // a result over the limit
 			return http.StatusRequestEntityTooLarge

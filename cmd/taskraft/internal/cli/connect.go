@@ -111,6 +111,7 @@ var reasonExits = map[string]struct {
 	reason.QuorumAtRisk:      {exitConflict, "taskraft cluster health; bring masters back or add one first"},
 	reason.NotEmpty:          {exitConflict, "a cluster that was formed for the restore"},
 	reason.BadBackup:         {exitData, "taskraft snapshot verify FILE"},
+	reason.Compacted:         {exitConflict, "taskraft events --since oldest"},
 	reason.NoSuccessor:       {exitConflict, "taskraft cluster health"},
 	reason.WorkerIDInUse:     {exitConflict, "another --id, or stop the worker that has it"},
 	reason.BootReplaced:      {exitConflict, "another --id: a newer process has this one, or it was removed"},

@@ -26,12 +26,7 @@ from the leader's memory, or the output in its result. With -f go on until the t
 has ended, across changes of the leader; Ctrl-C leaves the task running.`,
 		example: "  taskraft task logs 1042\n  taskraft task logs -f 1042",
 		rows:    concat(rows, a.config.clientRows()),
-		args: func(cmd *cobra.Command, args []string) []settings.Problem {
-			if len(args) > 1 {
-				return []settings.Problem{{Where: "argument ID", Problem: "given more than once", Got: fmt.Sprintf("%q", args), Want: "one task", Do: "see taskraft task list"}}
-			}
-			return idArgs(&ids, "taskraft task logs -f 1042")(cmd, args)
-		},
+		args:    oneTask(&ids, "taskraft task logs -f 1042"),
 		run: func(ctx context.Context, _ []string) error {
 			return a.withClient(ctx, func(ctx context.Context, c *client.Client) error {
 				if follow {

@@ -15,22 +15,22 @@ import (
 
 // masterConfig is the settings of `taskraft master`.
 type masterConfig struct {
-	name, dataDir            string
-	peers, join              []string
-	rejoin                   bool
-	grpcAddr, raftAddr       string
-	httpAddr                 string
-	httpHosts                []string
-	advertiseGRPC            string
-	advertiseHTTP            string
-	advertiseRaft            string
-	raftTiming               string
-	logStore                 string
-	observedDeath            bool
-	sessionTTL               time.Duration
-	snapshotBytes, tailBytes int64
-	maxPayload, maxResult    int64
-	insecure, allowTwoNodes  bool
+	name, dataDir                        string
+	peers, join                          []string
+	rejoin                               bool
+	grpcAddr, raftAddr                   string
+	httpAddr                             string
+	httpHosts                            []string
+	advertiseGRPC                        string
+	advertiseHTTP                        string
+	advertiseRaft                        string
+	raftTiming                           string
+	logStore                             string
+	observedDeath                        bool
+	sessionTTL                           time.Duration
+	snapshotBytes, tailBytes, eventBytes int64
+	maxPayload, maxResult                int64
+	insecure, allowTwoNodes              bool
 
 	// Rows that problems of several settings name.
 	grpcRow, raftRow, httpRow, peersRow, joinRow *settings.Row
@@ -134,6 +134,10 @@ func (m *masterConfig) tuningRows() settings.Table {
 			Flag: "tail-bytes", Arg: "SIZE", Default: settings.FormatSize(defaults.TailBytes), Value: settings.Size(&m.tailBytes, 1<<20, 64<<30),
 			Doc: "how much log is kept behind a snapshot for masters that were away",
 		}),
+		setting("master.event_bytes", settings.Row{
+			Flag: "event-bytes", Arg: "SIZE", Default: settings.FormatSize(defaults.EventBytes), Value: settings.Size(&m.eventBytes, 0, 64<<30),
+			Doc: "how much is kept on disk of what happened, for taskraft events; 0B: only the newest, in memory",
+		}),
 		setting("master.max_payload", settings.Row{
 			Flag: "max-payload", Arg: "SIZE", Default: "64KiB", Value: settings.Size(&m.maxPayload, 1<<10, 1<<20),
 			Doc: "the largest payload of a task; the same on every master",
@@ -231,7 +235,7 @@ func (m *masterConfig) clusterConfig(version string) cluster.Config {
 	cfg.AllowTwo = m.allowTwoNodes
 	cfg.Rejoin = m.rejoin
 	cfg.SessionTTL = m.sessionTTL
-	cfg.SnapshotBytes, cfg.TailBytes = m.snapshotBytes, m.tailBytes
+	cfg.SnapshotBytes, cfg.TailBytes, cfg.EventBytes = m.snapshotBytes, m.tailBytes, m.eventBytes
 	return cfg
 }
 

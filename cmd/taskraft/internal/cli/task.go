@@ -19,7 +19,7 @@ var taskStates = []string{"SCHEDULED", "READY", "RUNNING", "STOPPING", "SUCCEEDE
 
 func (a *app) taskCommand() *cobra.Command {
 	return a.group("task", "Look at tasks, wait for them, cancel, retry or delete them",
-		a.taskListCommand(), a.taskGetCommand(), a.taskWaitCommand(), a.taskLogsCommand(),
+		a.taskListCommand(), a.taskGetCommand(), a.taskWaitCommand(), a.taskLogsCommand(), a.taskHistoryCommand(),
 		a.taskCancelCommand(), a.taskRetryCommand(), a.taskDeleteCommand())
 }
 
@@ -116,6 +116,16 @@ func idArgs(ids *[]uint64, example string) func(*cobra.Command, []string) []sett
 		var bad []settings.Problem
 		*ids, bad = parseIDs(args)
 		return bad
+	}
+}
+
+// oneTask is idArgs for commands about a single task.
+func oneTask(ids *[]uint64, example string) func(*cobra.Command, []string) []settings.Problem {
+	return func(cmd *cobra.Command, args []string) []settings.Problem {
+		if len(args) > 1 {
+			return []settings.Problem{{Where: "argument ID", Problem: "given more than once", Got: fmt.Sprintf("%q", args), Want: "one task", Do: "see taskraft task list"}}
+		}
+		return idArgs(ids, example)(cmd, args)
 	}
 }
 
