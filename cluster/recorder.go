@@ -224,7 +224,7 @@ func ofQueue(c *fsmpb.SetQueue) (events.Type, string) {
 	}
 	detail := capped(strings.Join(slices.Sorted(slices.Values(words)), ", "))
 	switch {
-	case c.Paused == nil || detail != "":
+	case c == nil || c.Paused == nil || detail != "":
 		return events.QueueSet, detail
 	case c.GetPaused():
 		return events.QueuePaused, ""
