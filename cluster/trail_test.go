@@ -134,12 +134,23 @@ func TestEventsAreTheSameEverywhere(t *testing.T) {
 			t.Errorf("n%d tells something else (-want +got):\n%s", i+1, diff)
 		}
 	}
-	counted(t, c.nodes[c.leader()], wholeHistory(t, c.nodes[other], last), last)
+	counted(t, c.nodes[c.leader()], c.nodes[other], last)
 }
 
-// counted compares what events say with what the table counts.
-func counted(t *testing.T, n *Node, all []events.Event, last uint64) {
+// counted compares what the events of one master say with what the table of another
+// counts, at the same index: time goes on, and tasks become ready with it.
+func counted(t *testing.T, n, other *Node, last uint64) {
 	t.Helper()
+	var want [fsm.Cancelled + 1]int64
+	at, err := n.Read(t.Context(), ReadOptions{Level: Stale, MinIndex: last}, func(m *fsm.Machine) {
+		for s, k := range m.Queue("default").Counts {
+			want[s] += k
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := wholeHistory(t, other, at.Index)
 	states := make(map[uint64]fsm.State)
 	types := make(map[events.Type]int)
 	for _, e := range all {
@@ -151,16 +162,9 @@ func counted(t *testing.T, n *Node, all []events.Event, last uint64) {
 			t.Errorf("nobody did it, or never: %+v", e)
 		}
 	}
-	var want, got [fsm.Cancelled + 1]int64
+	var got [fsm.Cancelled + 1]int64
 	for _, s := range states {
 		got[s]++
-	}
-	if _, err := n.Read(t.Context(), ReadOptions{Level: Stale, MinIndex: last}, func(m *fsm.Machine) {
-		for s, k := range m.Queue("default").Counts {
-			want[s] += k
-		}
-	}); err != nil {
-		t.Fatal(err)
 	}
 	if got != want {
 		t.Errorf("by the events there are %v tasks, by the table %v", got, want)
