@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -152,8 +153,9 @@ func (n *Node) diverged(agreed stateHash) {
 	if own.Index == 0 || own.Hash == agreed.Hash {
 		return
 	}
-	err := fmt.Errorf("the table differs from the other masters' since entry %d at the latest (hash %016x, theirs %016x)", own.Index, own.Hash, agreed.Hash)
-	n.fail(&Fault{Kind: FaultDisk, Err: n.dir.Condemn(err)})
+	err := fmt.Errorf("the table differs from the other masters' since entry %d at the latest (hash %016x, theirs %016x): "+
+		"keep a copy of the data directory for whoever looks for the cause, empty it and start with --rejoin", own.Index, own.Hash, agreed.Hash)
+	n.fail(&Fault{Kind: FaultDisk, Err: errors.Join(err, n.dir.Condemn(err.Error()))})
 }
 
 // hashAsked answers with this node's hash at an index.

@@ -151,7 +151,7 @@ func (d *Dir) load(o Options) error {
 		}
 	}
 	if why, err := os.ReadFile(d.file(condemnedName)); err == nil {
-		return diskError(d.file(condemnedName), "the data of %s is not to be used: %s; %s", id.describe(), strings.TrimSpace(string(why)), condemnedRemedy)
+		return diskError(d.file(condemnedName), "the data of %s is not to be used: %s", id.describe(), strings.TrimSpace(string(why)))
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return diskError(d.file(condemnedName), "open data directory: %w", err)
 	}
@@ -159,17 +159,13 @@ func (d *Dir) load(o Options) error {
 	return nil
 }
 
-const condemnedRemedy = "keep a copy for whoever looks for the cause, empty the directory and start with --rejoin"
-
-// Condemn makes the directory one that no master starts from, with the reason for
-// it, and returns the reason as an *Error. If that cannot be written, the error says
-// so as well.
-func (d *Dir) Condemn(why error) error {
-	err := diskError(d.path, "%w; %s", why, condemnedRemedy)
-	if failed := replaceFile(d.file(condemnedName), []byte(why.Error()+"\n")); failed != nil {
-		return errors.Join(err, failed)
+// Condemn makes the directory one that no master starts from; why says the reason,
+// and what to do instead. Errors wrap an *Error.
+func (d *Dir) Condemn(why string) error {
+	if err := replaceFile(d.file(condemnedName), []byte(why+"\n")); err != nil {
+		return diskError(d.path, "condemn the data directory: %w", err)
 	}
-	return err
+	return nil
 }
 
 // first gives an empty directory its identity.

@@ -74,8 +74,13 @@ everything that the leader holds now.`,
 	})
 }
 
-// save writes to a temporary name, checks what came, and gives it its name.
+// save has a master write its table to a file.
 func (a *app) save(ctx context.Context, c *client.Client, from string, minIndex uint64, name string) (*backupView, error) {
+	return newBackup(name, func(f *os.File) error { return c.SaveSnapshot(ctx, from, minIndex, f) })
+}
+
+// newBackup has a backup written to a temporary name, checks it, and gives it its name.
+func newBackup(name string, write func(*os.File) error) (*backupView, error) {
 	if _, err := os.Lstat(name); err == nil {
 		return nil, fail(exitConflict, "another name", "%s exists", name)
 	}
@@ -87,7 +92,7 @@ func (a *app) save(ctx context.Context, c *client.Client, from string, minIndex 
 		_ = f.Close()
 		_ = os.Remove(f.Name())
 	}()
-	if err := c.SaveSnapshot(ctx, from, minIndex, f); err != nil {
+	if err := write(f); err != nil {
 		return nil, err
 	}
 	archive, err := backup.Open(f)
