@@ -64,6 +64,12 @@ const (
 	AlarmSlowDisk  = "SLOW_DISK"  // writes take too long for the heartbeat
 )
 
+// The counters that stand for Commits.
+const (
+	CounterCommits    = "commits"
+	CounterCommitTime = "commit_ns"
+)
+
 // Status returns the node's own view.
 func (n *Node) Status() Status {
 	store := n.store.Stats()
@@ -75,7 +81,7 @@ func (n *Node) Status() Status {
 		Counters: n.engine.counters(),
 	}
 	commits := n.Commits()
-	s.Counters["commits"], s.Counters["commit_ns"] = commits.Count, uint64(commits.Sum*1e9)
+	s.Counters[CounterCommits], s.Counters[CounterCommitTime] = commits.Count, uint64(commits.Sum*1e9)
 	n.table.mu.RLock()
 	s.Tasks, s.Sessions, s.Queues = n.table.m.Counts()
 	n.table.mu.RUnlock()

@@ -109,6 +109,9 @@ func (c *collector) raft(s sink, st *cluster.Status) {
 		s.gauge("alarm", "1 while the alarm is on (node).", truth(on), "alarm", strings.ToLower(a))
 	}
 	for name, n := range st.Counters {
+		if name == cluster.CounterCommits || name == cluster.CounterCommitTime {
+			continue // commit_seconds has them
+		}
 		s.counter(name+"_total", "How often: "+strings.ReplaceAll(name, "_", " ")+", since the start (node).", float64(n))
 	}
 	c.events(s)
