@@ -194,9 +194,9 @@ func (l *reign) addReports(b *building) {
 
 func (l *reign) addTick(b *building) {
 	l.ticking = true
-	cmd := &fsmpb.Command{Kind: &fsmpb.Command_Tick{Tick: &fsmpb.Tick{SpareBefore: l.spares}}}
+	cmd := &fsmpb.Command{Principal: l.principal, Kind: &fsmpb.Command_Tick{Tick: &fsmpb.Tick{SpareBefore: l.spares}}}
 	l.byClass[classTick] = append(l.byClass[classTick], part{cmd: cmd, tick: true})
-	b.add(24, 1)
+	b.add(len(l.principal)+24, 1)
 	l.e.count.ticks.Add(1)
 }
 
