@@ -3,12 +3,14 @@ package cluster
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
 	"time"
 
 	"github.com/hashicorp/raft"
 
 	"github.com/taskraft/taskraft/cluster/datadir"
+	"github.com/taskraft/taskraft/cluster/logstore"
 	"github.com/taskraft/taskraft/cluster/transport"
 )
 
@@ -98,37 +100,9 @@ func (n *Node) openRaft(cfg *raft.Config, snaps raft.SnapshotStore, tr raft.Tran
 			return nil, fault(err)
 		}
 	}
-	list, err := snaps.List()
-	if err != nil {
-		return nil, &Fault{Kind: FaultDisk, Err: fmt.Errorf("list snapshots: %w", err)}
-	}
-	newest := uint64(0)
-	if len(list) > 0 {
-		newest = list[0].Index
-	}
-	if err := n.store.CheckFloor(newest, len(begin.Servers) == 0); err != nil {
-		return nil, fault(err)
-	}
-	if len(list) > 0 {
-		dropped, err := n.store.DropSuperseded(list[0].Index, list[0].Term)
-		if err != nil {
-			return nil, fault(err)
-		}
-		if dropped {
-			n.log.Warn("log dropped, the newest snapshot replaces it")
-		}
-	}
-	first, err := n.store.FirstIndex()
-	if err != nil {
-		return nil, fault(err)
-	}
-	switch {
-	case first == 0:
-		n.applier.oldest = newest
-	case newest < first-1:
-		return nil, &Fault{Kind: FaultDisk, Err: fmt.Errorf("the log begins at entry %d and no snapshot reaches it: remove this member and re-add it", first)}
-	default:
-		n.applier.oldest = first - 1
+	var err error
+	if _, n.applier.oldest, err = fitSnapshots(snaps, n.store, len(begin.Servers) == 0, n.log); err != nil {
+		return nil, err
 	}
 	r, err := raft.NewRaft(cfg, n.applier, n.store, n.store, snaps, tr)
 	n.applier.oldest = 0
@@ -136,6 +110,42 @@ func (n *Node) openRaft(cfg *raft.Config, snaps raft.SnapshotStore, tr raft.Tran
 		return nil, &Fault{Kind: FaultDisk, Err: fmt.Errorf("open raft: %w", err)}
 	}
 	return r, nil
+}
+
+// fitSnapshots checks that snapshots and log fit together, and drops a log that the
+// newest snapshot replaces. It returns the snapshots, newest first, and the lowest
+// index of one that leaves no hole before the log. Only a master that has joined may
+// begin with nothing: fresh.
+func fitSnapshots(snaps raft.SnapshotStore, store *logstore.Store, fresh bool, log *slog.Logger) (list []*raft.SnapshotMeta, oldest uint64, err error) {
+	if list, err = snaps.List(); err != nil {
+		return nil, 0, &Fault{Kind: FaultDisk, Err: fmt.Errorf("list snapshots: %w", err)}
+	}
+	newest := uint64(0)
+	if len(list) > 0 {
+		newest = list[0].Index
+	}
+	if err := store.CheckFloor(newest, fresh); err != nil {
+		return nil, 0, fault(err)
+	}
+	if len(list) > 0 {
+		dropped, err := store.DropSuperseded(list[0].Index, list[0].Term)
+		if err != nil {
+			return nil, 0, fault(err)
+		}
+		if dropped {
+			log.Warn("log dropped, the newest snapshot replaces it")
+		}
+	}
+	first, err := store.FirstIndex()
+	switch {
+	case err != nil:
+		return nil, 0, fault(err)
+	case first == 0:
+		return list, newest, nil
+	case newest < first-1:
+		return nil, 0, &Fault{Kind: FaultDisk, Err: fmt.Errorf("the log begins at entry %d and no snapshot reaches it: remove this member and re-add it", first)}
+	}
+	return list, first - 1, nil
 }
 
 // fault gives an error of the data directory its kind.

@@ -60,26 +60,29 @@ func (s *Salvage) read(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	s.table, err = newestTable(s.dir.SnapshotPath(), store, newRaftLog(log))
+	s.table, err = newestTable(s.dir.SnapshotPath(), store, own.Joined, log)
 	if err == nil {
 		err = replay(ctx, s.table, store)
 	}
 	return errors.Join(err, store.Close())
 }
 
-// newestTable restores the newest snapshot that can be read; without one the table
-// is empty.
-func newestTable(path string, store *logstore.Store, log *raftLog) (*fsm.Machine, error) {
-	snaps, err := openSnapshots(path, store.RaiseFloor, log)
+// newestTable restores, as a start does, the newest snapshot that can be read and
+// that leaves no hole before the log; a table that never had one is empty.
+func newestTable(path string, store *logstore.Store, fresh bool, log *slog.Logger) (*fsm.Machine, error) {
+	snaps, err := openSnapshots(path, store.RaiseFloor, newRaftLog(log))
 	if err != nil {
 		return nil, &Fault{Kind: FaultDisk, Err: err}
 	}
-	list, err := snaps.List()
+	list, oldest, err := fitSnapshots(snaps, store, fresh, log)
 	if err != nil {
-		return nil, &Fault{Kind: FaultDisk, Err: fmt.Errorf("list snapshots: %w", err)}
+		return nil, err
 	}
 	var failed error
 	for _, meta := range list {
+		if meta.Index < oldest {
+			break
+		}
 		_, r, err := snaps.Open(meta.ID)
 		if err == nil {
 			var m *fsm.Machine
@@ -90,26 +93,19 @@ func newestTable(path string, store *logstore.Store, log *raftLog) (*fsm.Machine
 		}
 		failed = errors.Join(failed, fmt.Errorf("read snapshot %s: %w", meta.ID, err))
 	}
-	if failed != nil {
+	if failed != nil && oldest > 0 {
 		return nil, &Fault{Kind: FaultDisk, Err: failed}
 	}
-	return fsm.New(), nil
+	return fsm.New(), nil // the log has it all
 }
 
-// replay applies the entries behind the table's. They must begin right there.
+// replay applies the entries behind the table's.
 func replay(ctx context.Context, table *fsm.Machine, store *logstore.Store) error {
-	first, err := store.FirstIndex()
-	if err != nil {
-		return err
-	}
 	last, err := store.LastIndex()
 	if err != nil {
 		return err
 	}
 	at, _, _ := table.Position()
-	if last > at && first > at+1 {
-		return &Fault{Kind: FaultDisk, Err: fmt.Errorf("entries %d to %d are missing between snapshot and log", at+1, first-1)}
-	}
 	var decoder fsm.Decoder
 	for i := at + 1; i <= last; i++ {
 		if err := ctx.Err(); err != nil {
