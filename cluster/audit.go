@@ -79,24 +79,33 @@ func (h *hashes) at(index uint64) stateHash {
 
 // audit compares the others' hashes with this node's while it leads.
 func (n *Node) audit(ctx context.Context) {
-	judged := uint64(0) // the last index at which masters disagreed without a majority
+	open := false // masters differ and no majority agrees: it was said
 	for pause(ctx, pingEvery) {
 		if l, _ := n.leader.get(); !l.Self {
 			continue
 		}
-		for _, m := range n.peers.hashes(n.cfg.Version) {
-			if own := n.applier.hashes.at(m.Index); own.Index > judged && own.Hash != m.Hash {
-				judged = m.Index
-				n.judge(ctx, m.Index)
-				break
-			}
+		index, differ := n.dispute()
+		undecided := differ && !n.judge(ctx, index)
+		if undecided && !open {
+			n.log.Error("the masters' tables differ, and no majority agrees: compare them with cluster digest", slog.Uint64("index", index))
 		}
+		open = undecided
 	}
 }
 
+// dispute returns an index at which another master has another hash than this one.
+func (n *Node) dispute() (index uint64, differ bool) {
+	for _, theirs := range n.peers.hashes(n.cfg.Version) {
+		if own := n.applier.hashes.at(theirs.Index); own.Index != 0 && own.Hash != theirs.Hash {
+			return theirs.Index, true
+		}
+	}
+	return 0, false
+}
+
 // judge asks every voter for its hash at an index, and stops whom a majority disagrees
-// with.
-func (n *Node) judge(ctx context.Context, index uint64) {
+// with. It reports whether there is such a majority.
+func (n *Node) judge(ctx context.Context, index uint64) bool {
 	votes := map[uint64][]raft.Server{}
 	voters := 0
 	for _, s := range n.peers.servers() {
@@ -104,16 +113,15 @@ func (n *Node) judge(ctx context.Context, index uint64) {
 			continue
 		}
 		voters++
-		own := n.applier.hashes.at(index)
+		vote, err := n.applier.hashes.at(index), error(nil)
 		if s.ID != n.peers.self {
-			var err error
-			if own, err = n.peers.hashAt(ctx, s, index); err != nil {
-				n.log.Warn("state hash not compared", slog.String("peer", string(s.ID)), slog.Any("err", err))
-				continue
-			}
+			vote, err = n.peers.hashAt(ctx, s, index)
 		}
-		if own.Index == index {
-			votes[own.Hash] = append(votes[own.Hash], s)
+		switch {
+		case err != nil:
+			n.log.Debug("state hash not compared", slog.String("peer", string(s.ID)), slog.Any("err", err))
+		case vote.Index == index:
+			votes[vote.Hash] = append(votes[vote.Hash], s)
 		}
 	}
 	for sum, agreed := range votes {
@@ -125,11 +133,9 @@ func (n *Node) judge(ctx context.Context, index uint64) {
 				n.expel(ctx, diverged, stateHash{index, sum})
 			}
 		}
-		return
+		return true
 	}
-	if len(votes) > 1 {
-		n.log.Error("the masters' tables differ, and no majority agrees: compare them with cluster digest", slog.Uint64("index", index), slog.Int("tables", len(votes)))
-	}
+	return false
 }
 
 // expel stops masters that the majority disagrees with.
@@ -174,7 +180,7 @@ func (n *Node) divergenceHeard(_ context.Context, _ transport.Caller, agreed sta
 // another version may count another hash.
 func (p *peers) hashes(version string) (out []stateHash) {
 	for _, s := range p.others() {
-		if x, ok := p.of(s.ID); ok && x.Version == version && x.State.Index != 0 {
+		if x, ok := p.fresh(s.ID); ok && x.Version == version && x.State.Index != 0 {
 			out = append(out, x.State)
 		}
 	}

@@ -209,7 +209,6 @@ func indexesOf(m *Machine) indexes {
 		return out
 	}
 	for name, l := range m.lines {
-		x.Counts[name], x.Bytes[name] = l.counts, l.terminalBytes
 		x.Packed[name] = l.packed
 		x.Packed[name+" targets"], x.Bytes[name+" targets"], x.Packed[name+" beside"] = l.targets.tasks, l.targets.bytes, l.beside
 		x.Counts[name], x.Bytes[name], x.Bytes[name+" live"] = l.counts, l.terminalBytes, l.liveBytes
