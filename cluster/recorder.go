@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 
@@ -253,9 +252,5 @@ func capped(s string) string {
 	if len(s) <= events.MaxError {
 		return s
 	}
-	n := events.MaxError - len("…")
-	for n > 0 && !utf8.RuneStart(s[n]) {
-		n--
-	}
-	return s[:n] + "…"
+	return fsm.Clip(s, events.MaxError-len("…")) + "…"
 }

@@ -47,7 +47,7 @@ func (m *Machine) failed(c *fsmpb.Fail) Result {
 		switch {
 		case o == Accepted:
 			m.fail(m.lines[t.Queue], t, failure{
-				digest: r.digest, err: clip(it.GetError(), MaxError),
+				digest: r.digest, err: Clip(it.GetError(), MaxError),
 				permanent: it.GetPermanent(), snooze: it.GetSnooze(), retryAfter: it.GetRetryAfter(),
 				result: it.GetResult(), contentType: it.GetContentType(),
 			})
@@ -185,8 +185,8 @@ func (m *Machine) find(id uint64) (*Task, Outcome) {
 	return nil, Forgotten
 }
 
-// clip shortens s to at most n bytes, between two characters.
-func clip(s string, n int) string {
+// Clip shortens s to at most n bytes, between two characters.
+func Clip(s string, n int) string {
 	if len(s) <= n {
 		return s
 	}

@@ -260,7 +260,7 @@ func (m *Machine) cancelBatch(c *fsmpb.CancelBatch) Result {
 	default:
 		r.Count = b.unfinished()
 		rec := m.editBatch(b)
-		rec.reason = clip(c.GetReason(), MaxError)
+		rec.reason = Clip(c.GetReason(), MaxError)
 		if rec.reason == "" {
 			rec.reason = ReasonCancelled
 		}

@@ -5,7 +5,7 @@ import "github.com/taskraft/taskraft/fsm/fsmpb"
 // cancel ends tasks that nobody wants any more (S14): waiting ones at once,
 // running ones once they have stopped.
 func (m *Machine) cancel(c *fsmpb.Cancel) Result {
-	reason := clip(c.GetReason(), MaxError)
+	reason := Clip(c.GetReason(), MaxError)
 	if reason == "" {
 		reason = ReasonCancelled
 	}

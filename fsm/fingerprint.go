@@ -9,7 +9,7 @@ const maxFingerprint = 256
 // of eight digits or more and quoted parts become "#", white space one blank. It
 // looks at the first bytes only and costs one pass over them.
 func Fingerprint(text string) string {
-	text = clip(text, maxFingerprint)
+	text = Clip(text, maxFingerprint)
 	var b strings.Builder
 	b.Grow(len(text))
 	for i := 0; i < len(text); {

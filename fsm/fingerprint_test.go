@@ -41,7 +41,7 @@ func FuzzFingerprint(f *testing.F) {
 				return -1
 			}
 			return r
-		}, clip(text, 100))
+		}, Clip(text, 100))
 		a, b := plain+" "+strings.Repeat("1", 1+int(n%3)), plain+" "+strings.Repeat("9", 1+int(n/64))
 		if Fingerprint(a) != Fingerprint(b) {
 			t.Fatalf("%q and %q differ: %q, %q", a, b, Fingerprint(a), Fingerprint(b))

@@ -51,7 +51,7 @@ func (m *Machine) sweep(c *fsmpb.Sweep) Result {
 	left := s.set()
 	m.lastSweep++
 	rec := &sweepRecord{
-		epoch: m.epoch, id: m.lastSweep, what: c.GetWhat(), reason: clip(c.GetReason(), MaxError),
+		epoch: m.epoch, id: m.lastSweep, what: c.GetWhat(), reason: Clip(c.GetReason(), MaxError),
 		startedAt: m.now, matched: uint64(left.len()), left: left,
 	}
 	if rec.reason == "" {

@@ -119,7 +119,7 @@ func (w *pushWorker) report(t *fsm.Task, resp *taskraftv1.DoTaskResponse) (r clu
 	}
 	if err != nil {
 		r.Failed, err = w.edge.failure(&taskraftv1.Failure{
-			Error: truncate("the master refused the report: "+status.Convert(err).Message(), fsm.MaxError), Permanent: true,
+			Error: fsm.Clip("the master refused the report: "+status.Convert(err).Message(), fsm.MaxError), Permanent: true,
 		})
 	}
 	switch { // whatever it says, it is about this attempt

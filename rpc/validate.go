@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/taskraft/taskraft/fsm"
 	"github.com/taskraft/taskraft/rpc/reason"
 )
 
@@ -115,7 +116,7 @@ func (v *violations) duration(field string, d *durationpb.Duration, least, most 
 func quoted(s string) string {
 	const most = 80
 	if len(s) > most {
-		s = truncate(s, most) + "…"
+		s = fsm.Clip(s, most) + "…"
 	}
 	return fmt.Sprintf("%+q", s)
 }

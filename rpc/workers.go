@@ -3,7 +3,6 @@ package rpc
 import (
 	"context"
 	"time"
-	"unicode/utf8"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -198,10 +197,7 @@ func (s *Server) failure(f *taskraftv1.Failure) (*fsmpb.Failure, error) {
 	if f.GetSnooze() {
 		flags[0] |= 2
 	}
-	text := f.GetError()
-	if len(text) > fsm.MaxError {
-		text = truncate(text, fsm.MaxError)
-	}
+	text := fsm.Clip(f.GetError(), fsm.MaxError)
 	return &fsmpb.Failure{
 		Task: f.GetTask(), Fence: f.GetFence(), Error: text, Permanent: f.GetPermanent(), RetryAfter: after,
 		Snooze: f.GetSnooze(), Result: f.GetResult(), ContentType: f.GetContentType(),
@@ -223,12 +219,4 @@ func violated(field, what string) error {
 	var v violations
 	v.add(field, "%s", what)
 	return v.err()
-}
-
-// truncate cuts s to at most n bytes at a rune's start.
-func truncate(s string, n int) string {
-	for n > 0 && !utf8.RuneStart(s[n]) {
-		n--
-	}
-	return s[:n]
 }
