@@ -3,7 +3,6 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -48,11 +47,7 @@ func TestBroadcastWithFaults(t *testing.T) {
 	task.Broadcast = &client.Broadcast{Selector: map[string]string{"role": "web"}, Deadline: time.Minute}
 	r, err := cl.Submit(ctx, task)
 	must(t, err)
-	executions := func() int {
-		lines, _ := os.ReadFile(ran)
-		return strings.Count(string(lines), "\n")
-	}
-	must(t, proc.Poll(ctx, 5*time.Millisecond, "all three run it", func() bool { return executions() == 3 }))
+	must(t, proc.Poll(ctx, 5*time.Millisecond, "all three run it", func() bool { return executions(t, ran) == 3 }))
 	must(t, workers[0].Kill())
 	leader, err := c.Leader(ctx)
 	must(t, err)
@@ -76,7 +71,7 @@ func TestBroadcastWithFaults(t *testing.T) {
 	if all["w1"].GetAttempts() != 2 || all["w2"].GetAttempts() != 1 || all["w3"].GetAttempts() != 1 {
 		t.Errorf("attempts %d, %d, %d, want 2, 1, 1", all["w1"].GetAttempts(), all["w2"].GetAttempts(), all["w3"].GetAttempts())
 	}
-	if n := executions(); n != 4 { // w1 twice: its first execution was killed with it
+	if n := executions(t, ran); n != 4 { // w1 twice: its first execution was killed with it
 		t.Errorf("it was executed %d times, want 4", n)
 	}
 }
