@@ -69,6 +69,7 @@ func (t *Task) fixedHash() hash {
 // fixedHash covers what of an extra stays as it was submitted.
 func (x *Extra) fixedHash() hash {
 	h := hash(0).word(x.Batch).word(x.Follows).word(x.FollowsBatch).word(uint64(x.FireTime)).
+		word(bit(x.UntilStart) | bit(x.AfterRun)<<1).
 		text(x.ConcurrencyKey).text(x.UniqueKey).text(x.Schedule).text(x.pool)
 	for _, l := range x.Labels {
 		h = h.text(l.Key).text(l.Value)
@@ -86,7 +87,7 @@ func (t *Task) movingHash() hash {
 		word(uint64(t.EligibleAt)).word(uint64(t.FinishedAt)).word(uint64(t.ExpiresAt))
 	if a := t.Attempt; a != &noAttempt && *a != noAttempt {
 		h = h.word(a.Fence).word(a.Session).word(uint64(a.StartedAt)).word(uint64(a.Deadline)).
-			word(uint64(a.StopCause) | bit(a.Solo)<<8 | bit(a.Redeemable)<<9)
+			word(uint64(a.StopCause) | bit(a.Solo)<<8 | bit(a.Redeemable)<<9 | bit(a.SelfFence)<<10)
 	}
 	if len(t.Result)+len(t.Error)+len(t.Reason) > 0 {
 		h = h.bytes(t.Result).text(t.Error).text(t.Reason).text(t.ResultContentType)
@@ -96,7 +97,8 @@ func (t *Task) movingHash() hash {
 		h = h.word(e.Fence).word(e.Digest).word(uint64(e.At)).word(uint64(e.Cause) | uint64(e.Verb)<<8)
 	}
 	if x := t.Extra; x != nil {
-		if w := uint64(len(x.After)) | bit(x.Waiting)<<32 | uint64(len(x.Superseded))<<33; w != 0 {
+		w := uint64(len(x.After)) | bit(x.Waiting)<<32 | uint64(len(x.Superseded))<<33
+		if w |= uint64(len(x.OnSuccess))<<40 | uint64(len(x.OnDead))<<52; w != 0 {
 			h = h.word(w)
 		}
 		if b := x.Broadcast; b != nil {

@@ -43,8 +43,8 @@ type QueueWeight struct {
 }
 
 // sessionRecord is what the table keeps of a session: Session without Held,
-// which is counted, and Drained, which its worker's record says. It may be changed in place by the epoch that made it; its
-// slices and maps are replaced, not changed.
+// which is counted, and Drained, which its worker's record says. It may be changed
+// in place by the epoch that made it; its slices and maps are replaced, not changed.
 type sessionRecord struct {
 	Session
 	epoch uint64

@@ -4,8 +4,8 @@ package fsm
 const maxShared = 256
 
 // shared has the options of a queue's tasks that are alike stand in memory once:
-// a backlog usually has few kinds. The same goes for traces. It is no part of the table: forgetting it
-// changes nothing but memory.
+// a backlog usually has few kinds. The same goes for traces. It is no part of the
+// table: forgetting it changes nothing but memory.
 type shared struct {
 	last *Options
 	all  map[Options]*Options // from the second on
