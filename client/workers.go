@@ -77,9 +77,10 @@ func (c *Client) AddPushWorker(ctx context.Context, addr string) error {
 	return err
 }
 
-// RemoveWorker ends a worker's session, takes its address off the list of push
-// workers and refuses its process for ever; another may come under the id. A worker that holds tasks is refused with
-// reason.WorkerBusy, unless force is set: its tasks return to their places.
+// RemoveWorker ends a worker's session, takes its address off the list of push workers
+// and refuses its process for ever; another may come under the id. A worker that holds
+// tasks is refused with reason.WorkerBusy, unless force is set: its tasks return to
+// their places.
 func (c *Client) RemoveWorker(ctx context.Context, id string, force bool) error {
 	const op = "remove worker"
 	if bad := checkText(nil, "worker_id", id); bad != nil {

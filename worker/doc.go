@@ -35,7 +35,8 @@
 // A handler's context ends with the attempt's time limit, and with a cause when
 // the execution is void: ErrTimedOut, ErrCancelled, ErrLost, or ErrDraining when
 // Run must end. In a queue with self_fence it ends, too, before the task can start
-// elsewhere because no master hears this worker: ErrSelfFenced. TaskOf(ctx) is the task, wherever the context was passed.
+// elsewhere because no master hears this worker: ErrSelfFenced. TaskOf(ctx) is the
+// task, wherever the context was passed.
 // Middleware (Recover, Log, Timeout, your own) stands around every handler. Typed
 // handlers are in package task. Execution is at least once: a handler that has side effects
 // passes Task.Fence on, so that an older execution can be told from a newer one.
