@@ -37,6 +37,7 @@ type Model struct {
 	offset        [pages]int  // rows scrolled away
 	paused, help  bool
 	reading       bool
+	ticks         int // of which the newest leads to a refresh
 
 	history history
 	look    *Look // shown; nil before the first
@@ -55,7 +56,8 @@ type looked struct {
 	took time.Duration
 }
 
-type refresh struct{}
+// refresh is a tick, by its number.
+type refresh struct{ tick int }
 
 // Init implements tea.Model.
 func (m *Model) Init() tea.Cmd { return m.refresh() }
@@ -79,9 +81,11 @@ func (m *Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	case looked:
 		m.reading = false
 		m.took(msg)
-		return m, tea.Tick(max(every-msg.took, 4*msg.took), func(time.Time) tea.Msg { return refresh{} })
+		m.ticks++
+		next := refresh{m.ticks}
+		return m, tea.Tick(max(every-msg.took, 4*msg.took), func(time.Time) tea.Msg { return next })
 	case refresh:
-		if m.reading { // a key asked for one meanwhile
+		if m.reading || msg.tick != m.ticks { // a key asked for one meanwhile, whose tick counts
 			return m, nil
 		}
 		return m, m.refresh()

@@ -41,7 +41,7 @@ func nonzero(n uint64) string {
 	return count(n)
 }
 
-// perSecond is a rate in at most three digits and a unit.
+// perSecond is a rate, with a decimal while it is small.
 func perSecond(r float64) string {
 	switch {
 	case r <= 0:

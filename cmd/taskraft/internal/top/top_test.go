@@ -243,3 +243,20 @@ func TestCharts(t *testing.T) {
 		}
 	}
 }
+
+// TestTicksDoNotMultiply: a page that is read at once has a tick of its own; the one
+// that was under way leads to nothing any more.
+func TestTicksDoNotMultiply(t *testing.T) {
+	m := New(t.Context(), func(context.Context, bool) (*Look, error) { return at(2), nil })
+	m.Update(looked{look: at(0)})
+	if m.key("4") == nil {
+		t.Fatal("running tasks are not read at once")
+	}
+	m.Update(looked{look: at(1)})
+	if _, cmd := m.Update(refresh{1}); cmd != nil {
+		t.Error("the tick from before refreshes, too")
+	}
+	if _, cmd := m.Update(refresh{2}); cmd == nil {
+		t.Error("no tick refreshes")
+	}
+}
