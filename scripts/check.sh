@@ -41,11 +41,13 @@ generated() {
 }
 
 gate vet go vet ./...
+gate 'bench vet' go -C bench vet ./...
 gate staticcheck staticcheck ./...
 gate gofumpt quiet gofumpt -l bench cmd client cluster e2e examples fsm internal rpc task tasktest web worker
 gate style go test -count=1 ./internal/tidy
 gate generated generated
 gate 'go mod tidy' go mod tidy -diff
+gate 'bench tidy' go -C bench mod tidy -diff
 gate 'tools tidy' go -C tools mod tidy -diff
 if go fix -diff ./internal/tidy >/dev/null 2>&1; then
 	gate 'go fix' quiet go fix -diff ./...
