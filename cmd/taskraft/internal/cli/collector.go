@@ -4,6 +4,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
+	"sync"
 )
 
 const (
@@ -17,6 +18,11 @@ const (
 	// leastPercent bounds what collecting may cost: the larger the heap, the longer
 	// it takes.
 	leastPercent = 25
+	// hugeStep is how much address space the heap gets at a time for huge pages
+	// (layOut). Under a memory limit of less than hugeLimit it gets none: there
+	// collecting early matters more.
+	hugeStep  = 256 << 20
+	hugeLimit = 4 * hugeStep
 )
 
 // percentFor is the GOGC for a heap of which live bytes were no garbage.
@@ -24,10 +30,31 @@ func percentFor(live uint64) int {
 	return int(min(max(garbageRoom*100/max(live, 1), leastPercent), gcPercent))
 }
 
-// paceCollector sets GOGC now and after every collection, for the next one.
+// paceCollector sets GOGC now and after every collection, for the next one, and
+// sees that the heap has room for what it may grow by.
 func paceCollector() {
 	debug.SetGCPercent(gcPercent)
+	makeRoom()
 	repace(gcPercent)
+}
+
+// layingOut keeps the collections that layOut causes from causing another.
+var layingOut sync.Mutex
+
+// makeRoom lays out more of the heap when it may outgrow its address space before
+// the next collection.
+func makeRoom() {
+	if !layingOut.TryLock() {
+		return
+	}
+	defer layingOut.Unlock()
+	var mapped uint64
+	for _, class := range []string{"objects", "unused", "free", "released"} {
+		mapped += metric("/memory/classes/heap/" + class + ":bytes")
+	}
+	if mapped < metric("/gc/heap/goal:bytes")+hugeStep/4 && debug.SetMemoryLimit(-1) >= hugeLimit {
+		layOut()
+	}
 }
 
 // repace waits for the next collection, by an object that it finds to be garbage.
@@ -40,6 +67,7 @@ func repace(percent int) {
 			percent = p
 		}
 		repace(percent)
+		makeRoom()
 	}, percent)
 }
 

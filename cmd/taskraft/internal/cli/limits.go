@@ -64,13 +64,13 @@ func lookupEnv(env []string, name string) (string, bool) {
 // tuneMemory sets the collector where the operator did not, and returns the
 // values in effect.
 func tuneMemory(env []string) (gogc, limit string) {
-	if _, set := lookupEnv(env, "GOGC"); !set {
-		paceCollector()
-	}
 	if _, set := lookupEnv(env, "GOMEMLIMIT"); !set {
 		if most := containerMemory(); most > 0 {
 			debug.SetMemoryLimit(int64(float64(most) * memoryShare))
 		}
+	}
+	if _, set := lookupEnv(env, "GOGC"); !set {
+		paceCollector()
 	}
 	gogc, limit = strconv.Itoa(gcPercentNow()), "none"
 	if n := debug.SetMemoryLimit(-1); n < math.MaxInt64 {

@@ -1,0 +1,6 @@
+//go:build !linux
+
+package cli
+
+// layOut is for Linux.
+func layOut() {}
