@@ -16,9 +16,16 @@ import (
 // keeps the addresses, and what it allocates next lies there. Nothing of the block
 // is touched, so it is no memory in use until then.
 func layOut() {
+	adviseBlock()
+	runtime.GC() // until it is collected the block counts as live, and lets garbage grow in proportion
+}
+
+// adviseBlock is a function of its own so that no frame holds the block any more
+// when it is collected.
+//
+//go:noinline
+func adviseBlock() {
 	block := make([]byte, hugeStep)
 	_ = unix.Madvise(block, unix.MADV_HUGEPAGE) // a kernel without them keeps to small ones
 	runtime.KeepAlive(block)
-	block = nil
-	runtime.GC() // until it is collected the block counts as live, and lets garbage grow in proportion
 }
