@@ -101,6 +101,12 @@ bench-scale: build ## how cost grows with backlog, workers, queues, payloads, ma
 	@$(GOBUILD) -o bin/scale ./e2e/scale
 	$(TIMED) bench-scale bin/scale -taskraft $(BIN) $(SCALEARGS)
 
+# With its symbols, which perf needs.
+.PHONY: bench-budget
+bench-budget: ## microseconds of CPU per lifecycle, stage by stage; needs perf (BENCHARGS='--batch 500 …')
+	@env CGO_ENABLED=0 go build -o bin/symbols/taskraft ./cmd/taskraft
+	$(TIMED) bench-budget go run ./e2e/budget bin/symbols/taskraft $(or $(BENCHARGS),--producers 64 --batch 1 --slots 64)
+
 .PHONY: bench-idle
 bench-idle: build ## what an idle cluster with 100 workers uses: 20 s of CPU, and memory
 	@$(GOBUILD) -o bin/scale ./e2e/scale

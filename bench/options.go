@@ -29,7 +29,7 @@ func parse(args []string) (options, error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.IntVar(&o.rounds, "rounds", 3, "how often everything is measured")
 	flags.DurationVar(&o.measure, "measure", 10*time.Second, "how long a run is measured")
-	flags.DurationVar(&o.warmup, "warmup", 2*time.Second, "how long it runs before that")
+	flags.DurationVar(&o.warmup, "warmup", 10*time.Second, "how long it runs before that: until heaps and page cache have their size")
 	flags.StringVar(&systems, "systems", "", "which systems, by comma (default all): "+strings.Join(systemNames(), ","))
 	flags.StringVar(&names, "cells", "", "which loads, by comma (default all but backlog): "+strings.Join(cellNames(), ","))
 	flags.IntVar(&o.kills, "kills", 3, "kills of the leader in a run of the cell kill")
