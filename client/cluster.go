@@ -104,6 +104,18 @@ func (c *Client) RemoveMember(ctx context.Context, name string) error {
 	return wrap(op, err, true)
 }
 
+// Finalize raises the table's feature level, for good; with validateOnly it only asks
+// whether that could be. It returns the table's level.
+func (c *Client) Finalize(ctx context.Context, level uint32, validateOnly bool) (uint32, error) {
+	var out *taskraftv1.FinalizeResponse
+	err := c.follow.Do(ctx, func(ctx context.Context, conn grpc.ClientConnInterface) error {
+		resp, err := taskraftv1.NewClusterServiceClient(conn).Finalize(ctx, &taskraftv1.FinalizeRequest{Level: level, ValidateOnly: validateOnly})
+		out = resp
+		return err
+	})
+	return out.GetFeatureLevel(), wrap("finalize", err, true)
+}
+
 // Transfer moves leadership to the named master, or to the best follower when to
 // is empty, and returns the new leader. It is not repeated once the leader may
 // have begun.

@@ -61,6 +61,14 @@ func (a *applier) ApplyBatch(logs []*raft.Log) []any {
 	return out
 }
 
+// stopAbove stops the node when an entry has raised the feature level above what this
+// binary knows: it could not read its own next snapshot. With table.mu held.
+func (a *applier) stopAbove(index uint64) {
+	if level := a.table.m.FeatureLevel(); level > fsm.Level && !a.failed {
+		a.fail(index, fmt.Errorf("the feature level was raised to %d, this version knows %d: %w", level, fsm.Level, fsm.ErrNewer))
+	}
+}
+
 // decode decodes up to the first entry that cannot be; configuration entries are
 // nil.
 func (a *applier) decode(logs []*raft.Log) ([]*fsm.Entry, error) {
@@ -106,6 +114,7 @@ func (a *applier) commit(logs []*raft.Log, entries []*fsm.Entry, out []any) {
 	last := logs[len(logs)-1]
 	a.idle = 0
 	a.moved(last.Index, last.Term)
+	a.stopAbove(last.Index)
 }
 
 // moved publishes the applied position; with table.mu held for writing.

@@ -48,7 +48,8 @@ const (
 
 // Restore makes a backup the table of this cluster, which must be untouched: it gets
 // a life of its own (fsm.Machine.Refound). Errors: *NotLeaderError, ErrNotEmpty,
-// ErrUncertain (repeat it on a cluster that is formed anew), those of package backup.
+// ErrUncertain (repeat it on a cluster that is formed anew), ErrLevel, those of package
+// backup.
 func (n *Node) Restore(ctx context.Context, r io.Reader) (backup.Info, error) {
 	if l, _ := n.leader.get(); !l.Self {
 		return backup.Info{}, n.replica.notLeader()
@@ -65,6 +66,11 @@ func (n *Node) Restore(ctx context.Context, r io.Reader) (backup.Info, error) {
 	table, err := a.Table()
 	if err != nil {
 		return a.Info, fmt.Errorf("restore a backup: %w", err)
+	}
+	if level := uint32(table.FeatureLevel()); level > n.FeatureLevel() {
+		if err := n.supported(ctx, level); err != nil {
+			return a.Info, fmt.Errorf("restore a backup: %w", err)
+		}
 	}
 	if err := n.replaceTable(ctx, table); err != nil {
 		return a.Info, fmt.Errorf("restore a backup: %w", err)

@@ -37,6 +37,8 @@ var (
 	ErrUnreachable = errors.New("the leader does not reach the master")
 	// ErrForeign: the master has data, another name, or too old a version.
 	ErrForeign = errors.New("the master cannot be taken in")
+	// ErrLevel: the feature level stays where it is; nothing was changed.
+	ErrLevel = errors.New("the feature level cannot be raised")
 	// ErrNotEmpty: a backup is restored only where nothing was ever kept.
 	ErrNotEmpty = errors.New("the cluster is not empty: restore into one that was formed for it")
 	// ErrStopped: this node has stopped.

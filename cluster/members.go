@@ -22,6 +22,7 @@ type Member struct {
 	AppliedIndex     uint64
 	ClockOffset      time.Duration
 	Version          string
+	Level            uint32 // the newest feature level that its version knows; 0: never heard
 }
 
 // Members asks every master how it is; ctx bounds the wait for slow ones, as
@@ -41,10 +42,10 @@ func (n *Node) Members(ctx context.Context) []Member {
 		x.Leader = x.Name == leader.Name
 		x.GRPC, x.HTTP = n.locate(s.ID)
 		if s.ID == n.peers.self {
-			x.Reachable, x.AppliedIndex, x.Version = true, n.applier.index.Load(), n.cfg.Version
+			x.Reachable, x.AppliedIndex, x.Version, x.Level = true, n.applier.index.Load(), n.cfg.Version, fsm.Level
 		} else if seen, ok := n.peers.of(s.ID); ok {
 			x.Reachable = time.Since(seen.at) < freshFor
-			x.AppliedIndex, x.ClockOffset, x.Version = seen.Applied, seen.offset, seen.Version
+			x.AppliedIndex, x.ClockOffset, x.Version, x.Level = seen.Applied, seen.offset, seen.Version, seen.Level
 		}
 		out = append(out, x)
 	}
@@ -88,6 +89,7 @@ func (n *Node) recordMembers(ctx context.Context) {
 	for {
 		if l, _ := n.leader.get(); l.Self {
 			n.recordAll(ctx)
+			n.noteLed(ctx)
 		}
 		select {
 		case <-n.census:
@@ -150,8 +152,10 @@ func (n *Node) wanted(s raft.Server) (*fsmpb.SetMember, bool) {
 		}
 		about = seen.about
 	}
-	return &fsmpb.SetMember{
+	m := &fsmpb.SetMember{
 		Name: memberName(s.ID), ServerId: string(s.ID), Raft: string(s.Address),
 		Grpc: about.GRPC, Http: about.HTTP, Level: about.Level,
-	}, true
+	}
+	n.describe(m, about)
+	return m, true
 }

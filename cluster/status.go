@@ -53,6 +53,7 @@ type Status struct {
 	FsyncP50, FsyncP99                time.Duration
 	Tasks, Sessions, Queues           int
 	Started                           time.Time
+	Level                             uint32 // the table's feature level; fsm.Level is the binary's
 	Alarms                            []string
 	Counters                          map[string]uint64
 }
@@ -84,6 +85,7 @@ func (n *Node) Status() Status {
 	s.Counters[CounterCommits], s.Counters[CounterCommitTime] = commits.Count, uint64(commits.Sum*1e9)
 	n.table.mu.RLock()
 	s.Tasks, s.Sessions, s.Queues = n.table.m.Counts()
+	s.Level = uint32(n.table.m.FeatureLevel())
 	n.table.mu.RUnlock()
 	if m := n.member.Load(); m != nil {
 		s.Role = roles[m.raft.State()]

@@ -10,12 +10,9 @@ import (
 	"github.com/taskraft/taskraft/fsm/fsmpb"
 )
 
-// Format is the version of the entry header and Level the newest feature level
-// that this binary understands.
-const (
-	Format = 1
-	Level  = 1
-)
+// Format is the version of the entry header. Level, the newest feature level that
+// this binary understands, is in level.go.
+const Format = 1
 
 // headerSize is the length of the encoded Header; frozen.
 const headerSize = 1 + 2 + 8 + 8

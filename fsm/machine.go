@@ -262,7 +262,7 @@ func (m *Machine) verb(c *fsmpb.Command) Result {
 	case *fsmpb.Command_SetPush:
 		return m.setPush(k.SetPush)
 	default:
-		panic(fmt.Sprintf("command of kind %T", c.Kind))
+		return m.next(c)
 	}
 }
 

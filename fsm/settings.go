@@ -66,8 +66,8 @@ func (m *Machine) removeMember(c *fsmpb.RemoveMember) Result {
 }
 
 // finalize raises the feature level once every member has reported support. It
-// never goes down. The level may be above this binary's own: then the next
-// entry or snapshot stops it, as it must.
+// never goes down. The level may be above this binary's own: then its master stops
+// with this entry, as it must.
 func (m *Machine) finalize(c *fsmpb.Finalize) Result {
 	level := c.GetLevel()
 	ok := level >= uint32(m.level) && level <= 1<<16-1 && m.members.Len() > 0

@@ -50,7 +50,10 @@ func TestStories(t *testing.T) {
 }
 
 // playStory returns the transcript as the code would write it.
-func playStory(t *testing.T, in string) string {
+func playStory(t *testing.T, in string) string { return tellStory(t, in).out.String() }
+
+// tellStory carries out all inputs.
+func tellStory(t *testing.T, in string) *story {
 	s := &story{table: newTable(t)}
 	answering := false
 	for line := range strings.Lines(in) {
@@ -66,7 +69,7 @@ func playStory(t *testing.T, in string) string {
 		}
 		s.out.WriteString(line + "\n")
 	}
-	return s.out.String()
+	return s
 }
 
 // story is a table with a transcript.

@@ -106,7 +106,7 @@ func unknownInKind(c *fsmpb.Command) bool {
 	case *fsmpb.Command_SetPush:
 		return unknown(k.SetPush)
 	}
-	return false
+	return unknownInNext(c)
 }
 
 func unknownInBroadcast(s *fsmpb.BroadcastSpec) bool { return unknown(s) || anyUnknown(s.Selector) }

@@ -299,6 +299,18 @@ func TestBadCalls(t *testing.T) {
 			_, err := m.TransferLeadership(ctx, &taskraftv1.TransferLeadershipRequest{})
 			return err
 		}, codes.FailedPrecondition, reason.NoSuccessor, ""},
+		{"finalize", "no level", func(ctx context.Context) error {
+			_, err := m.Finalize(ctx, &taskraftv1.FinalizeRequest{})
+			return err
+		}, codes.InvalidArgument, reason.InvalidField, "level"},
+		{"finalize", "level beyond 16 bits", func(ctx context.Context) error {
+			_, err := m.Finalize(ctx, &taskraftv1.FinalizeRequest{Level: 1 << 16})
+			return err
+		}, codes.InvalidArgument, reason.InvalidField, "level"},
+		{"D07", "a level that nobody knows", func(ctx context.Context) error {
+			_, err := m.Finalize(ctx, &taskraftv1.FinalizeRequest{Level: 2, ValidateOnly: true})
+			return err
+		}, codes.FailedPrecondition, reason.LevelRefused, ""},
 		{"E19", "max 0", func(ctx context.Context) error {
 			_, err := m.RequestTask(ctx, &taskraftv1.RequestTaskRequest{WorkerId: "w", BootId: "b", Queues: queues, PollSeq: 1})
 			return err

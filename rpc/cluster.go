@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"encoding/hex"
+	"math"
 
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -25,7 +26,7 @@ func (s *Server) GetStatus(context.Context, *taskraftv1.GetStatusRequest) (*task
 		FsyncP50: durationpb.New(st.FsyncP50), FsyncP99: durationpb.New(st.FsyncP99),
 		Tasks: uint64(st.Tasks), Sessions: uint64(st.Sessions), Queues: uint64(st.Queues),
 		StartTime: timestamppb.New(st.Started), Version: st.Version, Alarms: st.Alarms, Counters: st.Counters,
-		Position: s.position(s.node.Position()),
+		Position: s.position(s.node.Position()), FeatureLevel: st.Level, NewestFeatureLevel: fsm.Level,
 	}, nil
 }
 
@@ -36,6 +37,7 @@ func (s *Server) ListMembers(ctx context.Context, _ *taskraftv1.ListMembersReque
 		out.Members = append(out.Members, &taskraftv1.Member{
 			Name: m.Name, ServerId: m.ServerID, Raft: m.Raft, Grpc: m.GRPC, Http: m.HTTP, Voter: m.Voter, Leader: m.Leader,
 			Reachable: m.Reachable, AppliedIndex: m.AppliedIndex, ClockOffset: durationpb.New(m.ClockOffset), Version: m.Version,
+			FeatureLevel: m.Level,
 		})
 	}
 	return out, nil
@@ -89,6 +91,21 @@ func (s *Server) RemoveMember(ctx context.Context, req *taskraftv1.RemoveMemberR
 	}
 	leader, _ := s.node.Leader()
 	return &taskraftv1.RemoveMemberResponse{Leader: s.leaderInfo(leader)}, nil
+}
+
+// Finalize raises the table's feature level.
+func (s *Server) Finalize(ctx context.Context, req *taskraftv1.FinalizeRequest) (*taskraftv1.FinalizeResponse, error) {
+	var v violations
+	if l := req.GetLevel(); l == 0 || l > math.MaxUint16 {
+		v.add("level", "want a feature level from 1 to 65535")
+	}
+	if err := v.err(); err != nil {
+		return nil, err
+	}
+	if err := s.node.Finalize(ctx, req.GetLevel(), req.GetValidateOnly()); err != nil {
+		return nil, s.statusOf(err)
+	}
+	return &taskraftv1.FinalizeResponse{FeatureLevel: s.node.FeatureLevel()}, nil
 }
 
 // WatchLeader sends the leader now and at every change.

@@ -69,6 +69,8 @@ func (s *Server) statusOf(err error) error {
 		return statusError(codes.FailedPrecondition, reason.MemberUnreachable, err.Error(), nil)
 	case errors.Is(err, cluster.ErrForeign):
 		return statusError(codes.FailedPrecondition, reason.MemberRefused, err.Error(), nil)
+	case errors.Is(err, cluster.ErrLevel):
+		return statusError(codes.FailedPrecondition, reason.LevelRefused, err.Error(), nil)
 	case errors.Is(err, cluster.ErrNoSuccessor):
 		return statusError(codes.FailedPrecondition, reason.NoSuccessor, err.Error(), nil)
 	case errors.Is(err, cluster.ErrStopped):

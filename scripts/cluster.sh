@@ -8,6 +8,8 @@
 #   logs           follow the masters' logs until Ctrl-C
 #   down           stop all (SIGTERM); the data stays
 #
+# CLUSTER_BIN=FILE starts another version than bin/taskraft.
+#
 # Data, logs and pid files lie in CLUSTER_DIR (default .data/cluster). The masters
 # n1, n2, n3 listen from CLUSTER_PORT (default 7400) on: gRPC on 7400, 7410, 7420,
 # Raft on the next port, HTTP on the one after. Only processes that this script
@@ -16,7 +18,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 dir=${CLUSTER_DIR:-.data/cluster}
 port=${CLUSTER_PORT:-7400}
-bin=bin/taskraft
+bin=${CLUSTER_BIN:-bin/taskraft}
 names=(n1 n2 n3)
 
 # offset NAME: the distance of its ports from the first master's.

@@ -8,6 +8,14 @@ export PATH="$PWD/.tools:$PATH"
 mkdir -p "$out/fsm/fsmpb" "$out/rpc/taskraftv1" "$out/web/gateway" "$out/web/api"
 protoc -I fsm/fsmpb --go_out="$out/fsm/fsmpb" --go_opt=paths=source_relative log.proto snapshot.proto
 
+# The log of the imagined next version, for tests of upgrades (docs/upgrade.md).
+next=$(mktemp -d)
+trap 'rm -rf "$next"' EXIT
+sed -f fsm/fsmpb/vnext.sed fsm/fsmpb/log.proto >"$next/log.proto"
+protoc -I "$next" --go_out="$next" --go_opt=paths=source_relative log.proto
+(echo '//go:build vnext' && echo && cat "$next/log.pb.go") >"$out/fsm/fsmpb/log_vnext.pb.go"
+sed -i '1i //go:build !vnext\n' "$out/fsm/fsmpb/log.pb.go"
+
 api=(task worker queue cluster batch dead schedule event)
 api=("${api[@]/%/.proto}")
 protoc -I rpc/taskraftv1 --go_out="$out/rpc/taskraftv1" --go_opt=paths=source_relative \

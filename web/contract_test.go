@@ -175,6 +175,8 @@ func callCluster(m *master) {
 	m.want(200, "GET", "/v1/cluster/digest", "")
 	m.refused(m.call("POST", "/v1/cluster/members", `{"name": "n9", "raft": "127.0.0.1:1"}`), 409, "MEMBER_UNREACHABLE", "n9")
 	m.refused(m.call("DELETE", "/v1/cluster/members/n9", ""), 404, "MEMBER_NOT_FOUND", "n9")
+	m.want(200, "POST", "/v1/cluster:finalize", `{"level": 1}`)
+	m.refused(m.call("POST", "/v1/cluster:finalize", `{"level": 99}`), 409, "LEVEL_REFUSED", "upgrade first")
 	m.refused(m.call("POST", "/v1/cluster:transfer", `{"to": "n9"}`), 404, "MEMBER_NOT_FOUND", "n9")
 	m.watchLeader()
 }

@@ -1,3 +1,5 @@
+//go:build !vnext
+
 // The messages of the replicated log. They are not the API's: the API may grow
 // while these stay readable for ever. A field number or a kind number is
 // appended and never reused; the decoder refuses what it does not know.

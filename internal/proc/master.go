@@ -1,6 +1,7 @@
 package proc
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"path/filepath"
@@ -27,6 +28,9 @@ type Master struct {
 	// they dial it: a proxy stands between. Set before the first Start.
 	Bind string
 	HTTP string
+	// Binary is the program of the next Start if it is not the cluster's: another
+	// version.
+	Binary string
 
 	cluster *Cluster
 	guest   bool       // it is not among those that formed the cluster
@@ -53,7 +57,7 @@ func (m *Master) Start() error {
 		args = append(args, "--raft-addr", m.Bind, "--advertise-raft", m.Raft)
 	}
 	p, err := Start(Spec{
-		Name: m.Name, Path: m.cluster.binary, Args: args,
+		Name: m.Name, Path: cmp.Or(m.Binary, m.cluster.binary), Args: args,
 		Log: filepath.Join(m.cluster.dir, m.Name+".log"),
 	})
 	if err != nil {

@@ -132,6 +132,10 @@ const (
 	// answer to go on.
 	QuorumAtRisk = "QUORUM_AT_RISK"
 
+	// LevelRefused: FAILED_PRECONDITION. The feature level stays where it is: a member is
+	// too old for it or does not answer, or it would go down. Nothing was changed.
+	LevelRefused = "LEVEL_REFUSED"
+
 	// NotEmpty: FAILED_PRECONDITION. A backup is restored only into a cluster in which
 	// nothing was ever submitted or set.
 	NotEmpty = "NOT_EMPTY"

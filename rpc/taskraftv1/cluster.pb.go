@@ -38,6 +38,7 @@ type Member struct {
 	AppliedIndex  uint64                 `protobuf:"varint,9,opt,name=applied_index,json=appliedIndex,proto3" json:"applied_index,omitempty"` // when reachable
 	ClockOffset   *durationpb.Duration   `protobuf:"bytes,10,opt,name=clock_offset,json=clockOffset,proto3" json:"clock_offset,omitempty"`    // its wall clock minus the answering master's
 	Version       string                 `protobuf:"bytes,11,opt,name=version,proto3" json:"version,omitempty"`
+	FeatureLevel  uint32                 `protobuf:"varint,12,opt,name=feature_level,json=featureLevel,proto3" json:"feature_level,omitempty"` // the newest that its version knows; 0: it was never heard
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -149,6 +150,13 @@ func (x *Member) GetVersion() string {
 	return ""
 }
 
+func (x *Member) GetFeatureLevel() uint32 {
+	if x != nil {
+		return x.FeatureLevel
+	}
+	return 0
+}
+
 type GetStatusRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -186,29 +194,31 @@ func (*GetStatusRequest) Descriptor() ([]byte, []int) {
 }
 
 type GetStatusResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	ClusterId     string                 `protobuf:"bytes,1,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"`
-	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	Role          string                 `protobuf:"bytes,3,opt,name=role,proto3" json:"role,omitempty"` // leader, follower, candidate, isolated, forming, joining
-	Term          uint64                 `protobuf:"varint,4,opt,name=term,proto3" json:"term,omitempty"`
-	Leader        *LeaderInfo            `protobuf:"bytes,5,opt,name=leader,proto3" json:"leader,omitempty"`
-	CommitIndex   uint64                 `protobuf:"varint,6,opt,name=commit_index,json=commitIndex,proto3" json:"commit_index,omitempty"`
-	AppliedIndex  uint64                 `protobuf:"varint,7,opt,name=applied_index,json=appliedIndex,proto3" json:"applied_index,omitempty"`
-	LastIndex     uint64                 `protobuf:"varint,8,opt,name=last_index,json=lastIndex,proto3" json:"last_index,omitempty"`
-	SnapshotIndex uint64                 `protobuf:"varint,9,opt,name=snapshot_index,json=snapshotIndex,proto3" json:"snapshot_index,omitempty"`
-	Serving       bool                   `protobuf:"varint,10,opt,name=serving,proto3" json:"serving,omitempty"` // leader whose first entry of the term has applied
-	FsyncP50      *durationpb.Duration   `protobuf:"bytes,11,opt,name=fsync_p50,json=fsyncP50,proto3" json:"fsync_p50,omitempty"`
-	FsyncP99      *durationpb.Duration   `protobuf:"bytes,12,opt,name=fsync_p99,json=fsyncP99,proto3" json:"fsync_p99,omitempty"`
-	Tasks         uint64                 `protobuf:"varint,13,opt,name=tasks,proto3" json:"tasks,omitempty"` // records in the table
-	Sessions      uint64                 `protobuf:"varint,14,opt,name=sessions,proto3" json:"sessions,omitempty"`
-	Queues        uint64                 `protobuf:"varint,15,opt,name=queues,proto3" json:"queues,omitempty"`
-	StartTime     *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
-	Version       string                 `protobuf:"bytes,17,opt,name=version,proto3" json:"version,omitempty"`
-	Alarms        []string               `protobuf:"bytes,18,rep,name=alarms,proto3" json:"alarms,omitempty"`                                                                                // CLOCK_SKEW, DISK_LOW, SLOW_DISK
-	Counters      map[string]uint64      `protobuf:"bytes,19,rep,name=counters,proto3" json:"counters,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"` // entries, commands, elections, observed_death_failovers, …
-	Position      *Position              `protobuf:"bytes,20,opt,name=position,proto3" json:"position,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	ClusterId          string                 `protobuf:"bytes,1,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"`
+	Name               string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Role               string                 `protobuf:"bytes,3,opt,name=role,proto3" json:"role,omitempty"` // leader, follower, candidate, isolated, forming, joining
+	Term               uint64                 `protobuf:"varint,4,opt,name=term,proto3" json:"term,omitempty"`
+	Leader             *LeaderInfo            `protobuf:"bytes,5,opt,name=leader,proto3" json:"leader,omitempty"`
+	CommitIndex        uint64                 `protobuf:"varint,6,opt,name=commit_index,json=commitIndex,proto3" json:"commit_index,omitempty"`
+	AppliedIndex       uint64                 `protobuf:"varint,7,opt,name=applied_index,json=appliedIndex,proto3" json:"applied_index,omitempty"`
+	LastIndex          uint64                 `protobuf:"varint,8,opt,name=last_index,json=lastIndex,proto3" json:"last_index,omitempty"`
+	SnapshotIndex      uint64                 `protobuf:"varint,9,opt,name=snapshot_index,json=snapshotIndex,proto3" json:"snapshot_index,omitempty"`
+	Serving            bool                   `protobuf:"varint,10,opt,name=serving,proto3" json:"serving,omitempty"` // leader whose first entry of the term has applied
+	FsyncP50           *durationpb.Duration   `protobuf:"bytes,11,opt,name=fsync_p50,json=fsyncP50,proto3" json:"fsync_p50,omitempty"`
+	FsyncP99           *durationpb.Duration   `protobuf:"bytes,12,opt,name=fsync_p99,json=fsyncP99,proto3" json:"fsync_p99,omitempty"`
+	Tasks              uint64                 `protobuf:"varint,13,opt,name=tasks,proto3" json:"tasks,omitempty"` // records in the table
+	Sessions           uint64                 `protobuf:"varint,14,opt,name=sessions,proto3" json:"sessions,omitempty"`
+	Queues             uint64                 `protobuf:"varint,15,opt,name=queues,proto3" json:"queues,omitempty"`
+	StartTime          *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
+	Version            string                 `protobuf:"bytes,17,opt,name=version,proto3" json:"version,omitempty"`
+	Alarms             []string               `protobuf:"bytes,18,rep,name=alarms,proto3" json:"alarms,omitempty"`                                                                                // CLOCK_SKEW, DISK_LOW, SLOW_DISK
+	Counters           map[string]uint64      `protobuf:"bytes,19,rep,name=counters,proto3" json:"counters,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"` // entries, commands, elections, observed_death_failovers, …
+	Position           *Position              `protobuf:"bytes,20,opt,name=position,proto3" json:"position,omitempty"`
+	FeatureLevel       uint32                 `protobuf:"varint,21,opt,name=feature_level,json=featureLevel,proto3" json:"feature_level,omitempty"`                     // of the table: nothing above it is written
+	NewestFeatureLevel uint32                 `protobuf:"varint,22,opt,name=newest_feature_level,json=newestFeatureLevel,proto3" json:"newest_feature_level,omitempty"` // that this master's version knows
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *GetStatusResponse) Reset() {
@@ -379,6 +389,20 @@ func (x *GetStatusResponse) GetPosition() *Position {
 		return x.Position
 	}
 	return nil
+}
+
+func (x *GetStatusResponse) GetFeatureLevel() uint32 {
+	if x != nil {
+		return x.FeatureLevel
+	}
+	return 0
+}
+
+func (x *GetStatusResponse) GetNewestFeatureLevel() uint32 {
+	if x != nil {
+		return x.NewestFeatureLevel
+	}
+	return 0
 }
 
 type ListMembersRequest struct {
@@ -773,6 +797,102 @@ func (x *RemoveMemberResponse) GetLeader() *LeaderInfo {
 	return nil
 }
 
+type FinalizeRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Level         uint32                 `protobuf:"varint,1,opt,name=level,proto3" json:"level,omitempty"`
+	ValidateOnly  bool                   `protobuf:"varint,2,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"` // only say whether it could be raised
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FinalizeRequest) Reset() {
+	*x = FinalizeRequest{}
+	mi := &file_cluster_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FinalizeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FinalizeRequest) ProtoMessage() {}
+
+func (x *FinalizeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cluster_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FinalizeRequest.ProtoReflect.Descriptor instead.
+func (*FinalizeRequest) Descriptor() ([]byte, []int) {
+	return file_cluster_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *FinalizeRequest) GetLevel() uint32 {
+	if x != nil {
+		return x.Level
+	}
+	return 0
+}
+
+func (x *FinalizeRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+type FinalizeResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	FeatureLevel  uint32                 `protobuf:"varint,1,opt,name=feature_level,json=featureLevel,proto3" json:"feature_level,omitempty"` // the table's now
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FinalizeResponse) Reset() {
+	*x = FinalizeResponse{}
+	mi := &file_cluster_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FinalizeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FinalizeResponse) ProtoMessage() {}
+
+func (x *FinalizeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cluster_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FinalizeResponse.ProtoReflect.Descriptor instead.
+func (*FinalizeResponse) Descriptor() ([]byte, []int) {
+	return file_cluster_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *FinalizeResponse) GetFeatureLevel() uint32 {
+	if x != nil {
+		return x.FeatureLevel
+	}
+	return 0
+}
+
 type SaveSnapshotRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Not 0: any master answers once it holds that entry. 0: only the leader.
@@ -783,7 +903,7 @@ type SaveSnapshotRequest struct {
 
 func (x *SaveSnapshotRequest) Reset() {
 	*x = SaveSnapshotRequest{}
-	mi := &file_cluster_proto_msgTypes[11]
+	mi := &file_cluster_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -795,7 +915,7 @@ func (x *SaveSnapshotRequest) String() string {
 func (*SaveSnapshotRequest) ProtoMessage() {}
 
 func (x *SaveSnapshotRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_proto_msgTypes[11]
+	mi := &file_cluster_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -808,7 +928,7 @@ func (x *SaveSnapshotRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SaveSnapshotRequest.ProtoReflect.Descriptor instead.
 func (*SaveSnapshotRequest) Descriptor() ([]byte, []int) {
-	return file_cluster_proto_rawDescGZIP(), []int{11}
+	return file_cluster_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *SaveSnapshotRequest) GetMinIndex() uint64 {
@@ -827,7 +947,7 @@ type SnapshotChunk struct {
 
 func (x *SnapshotChunk) Reset() {
 	*x = SnapshotChunk{}
-	mi := &file_cluster_proto_msgTypes[12]
+	mi := &file_cluster_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -839,7 +959,7 @@ func (x *SnapshotChunk) String() string {
 func (*SnapshotChunk) ProtoMessage() {}
 
 func (x *SnapshotChunk) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_proto_msgTypes[12]
+	mi := &file_cluster_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -852,7 +972,7 @@ func (x *SnapshotChunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotChunk.ProtoReflect.Descriptor instead.
 func (*SnapshotChunk) Descriptor() ([]byte, []int) {
-	return file_cluster_proto_rawDescGZIP(), []int{12}
+	return file_cluster_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *SnapshotChunk) GetData() []byte {
@@ -874,7 +994,7 @@ type RestoreSnapshotResponse struct {
 
 func (x *RestoreSnapshotResponse) Reset() {
 	*x = RestoreSnapshotResponse{}
-	mi := &file_cluster_proto_msgTypes[13]
+	mi := &file_cluster_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -886,7 +1006,7 @@ func (x *RestoreSnapshotResponse) String() string {
 func (*RestoreSnapshotResponse) ProtoMessage() {}
 
 func (x *RestoreSnapshotResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_proto_msgTypes[13]
+	mi := &file_cluster_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -899,7 +1019,7 @@ func (x *RestoreSnapshotResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreSnapshotResponse.ProtoReflect.Descriptor instead.
 func (*RestoreSnapshotResponse) Descriptor() ([]byte, []int) {
-	return file_cluster_proto_rawDescGZIP(), []int{13}
+	return file_cluster_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *RestoreSnapshotResponse) GetClusterId() string {
@@ -938,7 +1058,7 @@ type WatchLeaderRequest struct {
 
 func (x *WatchLeaderRequest) Reset() {
 	*x = WatchLeaderRequest{}
-	mi := &file_cluster_proto_msgTypes[14]
+	mi := &file_cluster_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -950,7 +1070,7 @@ func (x *WatchLeaderRequest) String() string {
 func (*WatchLeaderRequest) ProtoMessage() {}
 
 func (x *WatchLeaderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_proto_msgTypes[14]
+	mi := &file_cluster_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -963,7 +1083,7 @@ func (x *WatchLeaderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchLeaderRequest.ProtoReflect.Descriptor instead.
 func (*WatchLeaderRequest) Descriptor() ([]byte, []int) {
-	return file_cluster_proto_rawDescGZIP(), []int{14}
+	return file_cluster_proto_rawDescGZIP(), []int{16}
 }
 
 type GetStateDigestRequest struct {
@@ -974,7 +1094,7 @@ type GetStateDigestRequest struct {
 
 func (x *GetStateDigestRequest) Reset() {
 	*x = GetStateDigestRequest{}
-	mi := &file_cluster_proto_msgTypes[15]
+	mi := &file_cluster_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -986,7 +1106,7 @@ func (x *GetStateDigestRequest) String() string {
 func (*GetStateDigestRequest) ProtoMessage() {}
 
 func (x *GetStateDigestRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_proto_msgTypes[15]
+	mi := &file_cluster_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -999,7 +1119,7 @@ func (x *GetStateDigestRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStateDigestRequest.ProtoReflect.Descriptor instead.
 func (*GetStateDigestRequest) Descriptor() ([]byte, []int) {
-	return file_cluster_proto_rawDescGZIP(), []int{15}
+	return file_cluster_proto_rawDescGZIP(), []int{17}
 }
 
 type GetStateDigestResponse struct {
@@ -1013,7 +1133,7 @@ type GetStateDigestResponse struct {
 
 func (x *GetStateDigestResponse) Reset() {
 	*x = GetStateDigestResponse{}
-	mi := &file_cluster_proto_msgTypes[16]
+	mi := &file_cluster_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1025,7 +1145,7 @@ func (x *GetStateDigestResponse) String() string {
 func (*GetStateDigestResponse) ProtoMessage() {}
 
 func (x *GetStateDigestResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_proto_msgTypes[16]
+	mi := &file_cluster_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1038,7 +1158,7 @@ func (x *GetStateDigestResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStateDigestResponse.ProtoReflect.Descriptor instead.
 func (*GetStateDigestResponse) Descriptor() ([]byte, []int) {
-	return file_cluster_proto_rawDescGZIP(), []int{16}
+	return file_cluster_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *GetStateDigestResponse) GetIndex() uint64 {
@@ -1067,7 +1187,7 @@ var File_cluster_proto protoreflect.FileDescriptor
 const file_cluster_proto_rawDesc = "" +
 	"\n" +
 	"\rcluster.proto\x12\vtaskraft.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\n" +
-	"task.proto\x1a\fworker.proto\"\xbe\x02\n" +
+	"task.proto\x1a\fworker.proto\"\xe3\x02\n" +
 	"\x06Member\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1b\n" +
 	"\tserver_id\x18\x02 \x01(\tR\bserverId\x12\x12\n" +
@@ -1080,8 +1200,9 @@ const file_cluster_proto_rawDesc = "" +
 	"\rapplied_index\x18\t \x01(\x04R\fappliedIndex\x12<\n" +
 	"\fclock_offset\x18\n" +
 	" \x01(\v2\x19.google.protobuf.DurationR\vclockOffset\x12\x18\n" +
-	"\aversion\x18\v \x01(\tR\aversion\"\x12\n" +
-	"\x10GetStatusRequest\"\xa8\x06\n" +
+	"\aversion\x18\v \x01(\tR\aversion\x12#\n" +
+	"\rfeature_level\x18\f \x01(\rR\ffeatureLevel\"\x12\n" +
+	"\x10GetStatusRequest\"\xff\x06\n" +
 	"\x11GetStatusResponse\x12\x1d\n" +
 	"\n" +
 	"cluster_id\x18\x01 \x01(\tR\tclusterId\x12\x12\n" +
@@ -1106,7 +1227,9 @@ const file_cluster_proto_rawDesc = "" +
 	"\aversion\x18\x11 \x01(\tR\aversion\x12\x16\n" +
 	"\x06alarms\x18\x12 \x03(\tR\x06alarms\x12H\n" +
 	"\bcounters\x18\x13 \x03(\v2,.taskraft.v1.GetStatusResponse.CountersEntryR\bcounters\x121\n" +
-	"\bposition\x18\x14 \x01(\v2\x15.taskraft.v1.PositionR\bposition\x1a;\n" +
+	"\bposition\x18\x14 \x01(\v2\x15.taskraft.v1.PositionR\bposition\x12#\n" +
+	"\rfeature_level\x18\x15 \x01(\rR\ffeatureLevel\x120\n" +
+	"\x14newest_feature_level\x18\x16 \x01(\rR\x12newestFeatureLevel\x1a;\n" +
 	"\rCountersEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\x14\n" +
@@ -1131,7 +1254,12 @@ const file_cluster_proto_rawDesc = "" +
 	"\x13RemoveMemberRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"G\n" +
 	"\x14RemoveMemberResponse\x12/\n" +
-	"\x06leader\x18\x01 \x01(\v2\x17.taskraft.v1.LeaderInfoR\x06leader\"2\n" +
+	"\x06leader\x18\x01 \x01(\v2\x17.taskraft.v1.LeaderInfoR\x06leader\"L\n" +
+	"\x0fFinalizeRequest\x12\x14\n" +
+	"\x05level\x18\x01 \x01(\rR\x05level\x12#\n" +
+	"\rvalidate_only\x18\x02 \x01(\bR\fvalidateOnly\"7\n" +
+	"\x10FinalizeResponse\x12#\n" +
+	"\rfeature_level\x18\x01 \x01(\rR\ffeatureLevel\"2\n" +
 	"\x13SaveSnapshotRequest\x12\x1b\n" +
 	"\tmin_index\x18\x01 \x01(\x04R\bminIndex\"#\n" +
 	"\rSnapshotChunk\x12\x12\n" +
@@ -1147,13 +1275,14 @@ const file_cluster_proto_rawDesc = "" +
 	"\x16GetStateDigestResponse\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x16\n" +
 	"\x06sha256\x18\x02 \x01(\tR\x06sha256\x121\n" +
-	"\bposition\x18\x03 \x01(\v2\x15.taskraft.v1.PositionR\bposition2\x83\x06\n" +
+	"\bposition\x18\x03 \x01(\v2\x15.taskraft.v1.PositionR\bposition2\xcc\x06\n" +
 	"\x0eClusterService\x12J\n" +
 	"\tGetStatus\x12\x1d.taskraft.v1.GetStatusRequest\x1a\x1e.taskraft.v1.GetStatusResponse\x12P\n" +
 	"\vListMembers\x12\x1f.taskraft.v1.ListMembersRequest\x1a .taskraft.v1.ListMembersResponse\x12e\n" +
 	"\x12TransferLeadership\x12&.taskraft.v1.TransferLeadershipRequest\x1a'.taskraft.v1.TransferLeadershipResponse\x12J\n" +
 	"\tAddMember\x12\x1d.taskraft.v1.AddMemberRequest\x1a\x1e.taskraft.v1.AddMemberResponse\x12S\n" +
-	"\fRemoveMember\x12 .taskraft.v1.RemoveMemberRequest\x1a!.taskraft.v1.RemoveMemberResponse\x12N\n" +
+	"\fRemoveMember\x12 .taskraft.v1.RemoveMemberRequest\x1a!.taskraft.v1.RemoveMemberResponse\x12G\n" +
+	"\bFinalize\x12\x1c.taskraft.v1.FinalizeRequest\x1a\x1d.taskraft.v1.FinalizeResponse\x12N\n" +
 	"\fSaveSnapshot\x12 .taskraft.v1.SaveSnapshotRequest\x1a\x1a.taskraft.v1.SnapshotChunk0\x01\x12U\n" +
 	"\x0fRestoreSnapshot\x12\x1a.taskraft.v1.SnapshotChunk\x1a$.taskraft.v1.RestoreSnapshotResponse(\x01\x12I\n" +
 	"\vWatchLeader\x12\x1f.taskraft.v1.WatchLeaderRequest\x1a\x17.taskraft.v1.LeaderInfo0\x01\x12Y\n" +
@@ -1171,7 +1300,7 @@ func file_cluster_proto_rawDescGZIP() []byte {
 	return file_cluster_proto_rawDescData
 }
 
-var file_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
 var file_cluster_proto_goTypes = []any{
 	(*Member)(nil),                     // 0: taskraft.v1.Member
 	(*GetStatusRequest)(nil),           // 1: taskraft.v1.GetStatusRequest
@@ -1184,52 +1313,56 @@ var file_cluster_proto_goTypes = []any{
 	(*AddMemberResponse)(nil),          // 8: taskraft.v1.AddMemberResponse
 	(*RemoveMemberRequest)(nil),        // 9: taskraft.v1.RemoveMemberRequest
 	(*RemoveMemberResponse)(nil),       // 10: taskraft.v1.RemoveMemberResponse
-	(*SaveSnapshotRequest)(nil),        // 11: taskraft.v1.SaveSnapshotRequest
-	(*SnapshotChunk)(nil),              // 12: taskraft.v1.SnapshotChunk
-	(*RestoreSnapshotResponse)(nil),    // 13: taskraft.v1.RestoreSnapshotResponse
-	(*WatchLeaderRequest)(nil),         // 14: taskraft.v1.WatchLeaderRequest
-	(*GetStateDigestRequest)(nil),      // 15: taskraft.v1.GetStateDigestRequest
-	(*GetStateDigestResponse)(nil),     // 16: taskraft.v1.GetStateDigestResponse
-	nil,                                // 17: taskraft.v1.GetStatusResponse.CountersEntry
-	(*durationpb.Duration)(nil),        // 18: google.protobuf.Duration
-	(*LeaderInfo)(nil),                 // 19: taskraft.v1.LeaderInfo
-	(*timestamppb.Timestamp)(nil),      // 20: google.protobuf.Timestamp
-	(*Position)(nil),                   // 21: taskraft.v1.Position
+	(*FinalizeRequest)(nil),            // 11: taskraft.v1.FinalizeRequest
+	(*FinalizeResponse)(nil),           // 12: taskraft.v1.FinalizeResponse
+	(*SaveSnapshotRequest)(nil),        // 13: taskraft.v1.SaveSnapshotRequest
+	(*SnapshotChunk)(nil),              // 14: taskraft.v1.SnapshotChunk
+	(*RestoreSnapshotResponse)(nil),    // 15: taskraft.v1.RestoreSnapshotResponse
+	(*WatchLeaderRequest)(nil),         // 16: taskraft.v1.WatchLeaderRequest
+	(*GetStateDigestRequest)(nil),      // 17: taskraft.v1.GetStateDigestRequest
+	(*GetStateDigestResponse)(nil),     // 18: taskraft.v1.GetStateDigestResponse
+	nil,                                // 19: taskraft.v1.GetStatusResponse.CountersEntry
+	(*durationpb.Duration)(nil),        // 20: google.protobuf.Duration
+	(*LeaderInfo)(nil),                 // 21: taskraft.v1.LeaderInfo
+	(*timestamppb.Timestamp)(nil),      // 22: google.protobuf.Timestamp
+	(*Position)(nil),                   // 23: taskraft.v1.Position
 }
 var file_cluster_proto_depIdxs = []int32{
-	18, // 0: taskraft.v1.Member.clock_offset:type_name -> google.protobuf.Duration
-	19, // 1: taskraft.v1.GetStatusResponse.leader:type_name -> taskraft.v1.LeaderInfo
-	18, // 2: taskraft.v1.GetStatusResponse.fsync_p50:type_name -> google.protobuf.Duration
-	18, // 3: taskraft.v1.GetStatusResponse.fsync_p99:type_name -> google.protobuf.Duration
-	20, // 4: taskraft.v1.GetStatusResponse.start_time:type_name -> google.protobuf.Timestamp
-	17, // 5: taskraft.v1.GetStatusResponse.counters:type_name -> taskraft.v1.GetStatusResponse.CountersEntry
-	21, // 6: taskraft.v1.GetStatusResponse.position:type_name -> taskraft.v1.Position
+	20, // 0: taskraft.v1.Member.clock_offset:type_name -> google.protobuf.Duration
+	21, // 1: taskraft.v1.GetStatusResponse.leader:type_name -> taskraft.v1.LeaderInfo
+	20, // 2: taskraft.v1.GetStatusResponse.fsync_p50:type_name -> google.protobuf.Duration
+	20, // 3: taskraft.v1.GetStatusResponse.fsync_p99:type_name -> google.protobuf.Duration
+	22, // 4: taskraft.v1.GetStatusResponse.start_time:type_name -> google.protobuf.Timestamp
+	19, // 5: taskraft.v1.GetStatusResponse.counters:type_name -> taskraft.v1.GetStatusResponse.CountersEntry
+	23, // 6: taskraft.v1.GetStatusResponse.position:type_name -> taskraft.v1.Position
 	0,  // 7: taskraft.v1.ListMembersResponse.members:type_name -> taskraft.v1.Member
-	21, // 8: taskraft.v1.ListMembersResponse.position:type_name -> taskraft.v1.Position
-	19, // 9: taskraft.v1.TransferLeadershipResponse.leader:type_name -> taskraft.v1.LeaderInfo
+	23, // 8: taskraft.v1.ListMembersResponse.position:type_name -> taskraft.v1.Position
+	21, // 9: taskraft.v1.TransferLeadershipResponse.leader:type_name -> taskraft.v1.LeaderInfo
 	0,  // 10: taskraft.v1.AddMemberResponse.members:type_name -> taskraft.v1.Member
-	19, // 11: taskraft.v1.RemoveMemberResponse.leader:type_name -> taskraft.v1.LeaderInfo
-	21, // 12: taskraft.v1.GetStateDigestResponse.position:type_name -> taskraft.v1.Position
+	21, // 11: taskraft.v1.RemoveMemberResponse.leader:type_name -> taskraft.v1.LeaderInfo
+	23, // 12: taskraft.v1.GetStateDigestResponse.position:type_name -> taskraft.v1.Position
 	1,  // 13: taskraft.v1.ClusterService.GetStatus:input_type -> taskraft.v1.GetStatusRequest
 	3,  // 14: taskraft.v1.ClusterService.ListMembers:input_type -> taskraft.v1.ListMembersRequest
 	5,  // 15: taskraft.v1.ClusterService.TransferLeadership:input_type -> taskraft.v1.TransferLeadershipRequest
 	7,  // 16: taskraft.v1.ClusterService.AddMember:input_type -> taskraft.v1.AddMemberRequest
 	9,  // 17: taskraft.v1.ClusterService.RemoveMember:input_type -> taskraft.v1.RemoveMemberRequest
-	11, // 18: taskraft.v1.ClusterService.SaveSnapshot:input_type -> taskraft.v1.SaveSnapshotRequest
-	12, // 19: taskraft.v1.ClusterService.RestoreSnapshot:input_type -> taskraft.v1.SnapshotChunk
-	14, // 20: taskraft.v1.ClusterService.WatchLeader:input_type -> taskraft.v1.WatchLeaderRequest
-	15, // 21: taskraft.v1.ClusterService.GetStateDigest:input_type -> taskraft.v1.GetStateDigestRequest
-	2,  // 22: taskraft.v1.ClusterService.GetStatus:output_type -> taskraft.v1.GetStatusResponse
-	4,  // 23: taskraft.v1.ClusterService.ListMembers:output_type -> taskraft.v1.ListMembersResponse
-	6,  // 24: taskraft.v1.ClusterService.TransferLeadership:output_type -> taskraft.v1.TransferLeadershipResponse
-	8,  // 25: taskraft.v1.ClusterService.AddMember:output_type -> taskraft.v1.AddMemberResponse
-	10, // 26: taskraft.v1.ClusterService.RemoveMember:output_type -> taskraft.v1.RemoveMemberResponse
-	12, // 27: taskraft.v1.ClusterService.SaveSnapshot:output_type -> taskraft.v1.SnapshotChunk
-	13, // 28: taskraft.v1.ClusterService.RestoreSnapshot:output_type -> taskraft.v1.RestoreSnapshotResponse
-	19, // 29: taskraft.v1.ClusterService.WatchLeader:output_type -> taskraft.v1.LeaderInfo
-	16, // 30: taskraft.v1.ClusterService.GetStateDigest:output_type -> taskraft.v1.GetStateDigestResponse
-	22, // [22:31] is the sub-list for method output_type
-	13, // [13:22] is the sub-list for method input_type
+	11, // 18: taskraft.v1.ClusterService.Finalize:input_type -> taskraft.v1.FinalizeRequest
+	13, // 19: taskraft.v1.ClusterService.SaveSnapshot:input_type -> taskraft.v1.SaveSnapshotRequest
+	14, // 20: taskraft.v1.ClusterService.RestoreSnapshot:input_type -> taskraft.v1.SnapshotChunk
+	16, // 21: taskraft.v1.ClusterService.WatchLeader:input_type -> taskraft.v1.WatchLeaderRequest
+	17, // 22: taskraft.v1.ClusterService.GetStateDigest:input_type -> taskraft.v1.GetStateDigestRequest
+	2,  // 23: taskraft.v1.ClusterService.GetStatus:output_type -> taskraft.v1.GetStatusResponse
+	4,  // 24: taskraft.v1.ClusterService.ListMembers:output_type -> taskraft.v1.ListMembersResponse
+	6,  // 25: taskraft.v1.ClusterService.TransferLeadership:output_type -> taskraft.v1.TransferLeadershipResponse
+	8,  // 26: taskraft.v1.ClusterService.AddMember:output_type -> taskraft.v1.AddMemberResponse
+	10, // 27: taskraft.v1.ClusterService.RemoveMember:output_type -> taskraft.v1.RemoveMemberResponse
+	12, // 28: taskraft.v1.ClusterService.Finalize:output_type -> taskraft.v1.FinalizeResponse
+	14, // 29: taskraft.v1.ClusterService.SaveSnapshot:output_type -> taskraft.v1.SnapshotChunk
+	15, // 30: taskraft.v1.ClusterService.RestoreSnapshot:output_type -> taskraft.v1.RestoreSnapshotResponse
+	21, // 31: taskraft.v1.ClusterService.WatchLeader:output_type -> taskraft.v1.LeaderInfo
+	18, // 32: taskraft.v1.ClusterService.GetStateDigest:output_type -> taskraft.v1.GetStateDigestResponse
+	23, // [23:33] is the sub-list for method output_type
+	13, // [13:23] is the sub-list for method input_type
 	13, // [13:13] is the sub-list for extension type_name
 	13, // [13:13] is the sub-list for extension extendee
 	0,  // [0:13] is the sub-list for field type_name
@@ -1248,7 +1381,7 @@ func file_cluster_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cluster_proto_rawDesc), len(file_cluster_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   18,
+			NumMessages:   20,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -26,6 +26,7 @@ const (
 	ClusterService_TransferLeadership_FullMethodName = "/taskraft.v1.ClusterService/TransferLeadership"
 	ClusterService_AddMember_FullMethodName          = "/taskraft.v1.ClusterService/AddMember"
 	ClusterService_RemoveMember_FullMethodName       = "/taskraft.v1.ClusterService/RemoveMember"
+	ClusterService_Finalize_FullMethodName           = "/taskraft.v1.ClusterService/Finalize"
 	ClusterService_SaveSnapshot_FullMethodName       = "/taskraft.v1.ClusterService/SaveSnapshot"
 	ClusterService_RestoreSnapshot_FullMethodName    = "/taskraft.v1.ClusterService/RestoreSnapshot"
 	ClusterService_WatchLeader_FullMethodName        = "/taskraft.v1.ClusterService/WatchLeader"
@@ -37,7 +38,7 @@ const (
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
 // ClusterService is answered by every master from what it knows, except
-// TransferLeadership, AddMember and RemoveMember, which the leader serves.
+// TransferLeadership, AddMember, RemoveMember and Finalize, which the leader serves.
 type ClusterServiceClient interface {
 	GetStatus(ctx context.Context, in *GetStatusRequest, opts ...grpc.CallOption) (*GetStatusResponse, error)
 	ListMembers(ctx context.Context, in *ListMembersRequest, opts ...grpc.CallOption) (*ListMembersResponse, error)
@@ -48,6 +49,9 @@ type ClusterServiceClient interface {
 	// RemoveMember removes a member, unless the voters left would have no majority. A
 	// leader that is to go hands leadership over first.
 	RemoveMember(ctx context.Context, in *RemoveMemberRequest, opts ...grpc.CallOption) (*RemoveMemberResponse, error)
+	// Finalize raises the table's feature level once every member's version knows it. It
+	// never goes down again: afterwards no older version can take part.
+	Finalize(ctx context.Context, in *FinalizeRequest, opts ...grpc.CallOption) (*FinalizeResponse, error)
 	// SaveSnapshot streams a backup of the answering master's table: the bytes of one
 	// file, with a checksum at its end.
 	SaveSnapshot(ctx context.Context, in *SaveSnapshotRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[SnapshotChunk], error)
@@ -113,6 +117,16 @@ func (c *clusterServiceClient) RemoveMember(ctx context.Context, in *RemoveMembe
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(RemoveMemberResponse)
 	err := c.cc.Invoke(ctx, ClusterService_RemoveMember_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *clusterServiceClient) Finalize(ctx context.Context, in *FinalizeRequest, opts ...grpc.CallOption) (*FinalizeResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(FinalizeResponse)
+	err := c.cc.Invoke(ctx, ClusterService_Finalize_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -185,7 +199,7 @@ func (c *clusterServiceClient) GetStateDigest(ctx context.Context, in *GetStateD
 // for forward compatibility.
 //
 // ClusterService is answered by every master from what it knows, except
-// TransferLeadership, AddMember and RemoveMember, which the leader serves.
+// TransferLeadership, AddMember, RemoveMember and Finalize, which the leader serves.
 type ClusterServiceServer interface {
 	GetStatus(context.Context, *GetStatusRequest) (*GetStatusResponse, error)
 	ListMembers(context.Context, *ListMembersRequest) (*ListMembersResponse, error)
@@ -196,6 +210,9 @@ type ClusterServiceServer interface {
 	// RemoveMember removes a member, unless the voters left would have no majority. A
 	// leader that is to go hands leadership over first.
 	RemoveMember(context.Context, *RemoveMemberRequest) (*RemoveMemberResponse, error)
+	// Finalize raises the table's feature level once every member's version knows it. It
+	// never goes down again: afterwards no older version can take part.
+	Finalize(context.Context, *FinalizeRequest) (*FinalizeResponse, error)
 	// SaveSnapshot streams a backup of the answering master's table: the bytes of one
 	// file, with a checksum at its end.
 	SaveSnapshot(*SaveSnapshotRequest, grpc.ServerStreamingServer[SnapshotChunk]) error
@@ -231,6 +248,9 @@ func (UnimplementedClusterServiceServer) AddMember(context.Context, *AddMemberRe
 }
 func (UnimplementedClusterServiceServer) RemoveMember(context.Context, *RemoveMemberRequest) (*RemoveMemberResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RemoveMember not implemented")
+}
+func (UnimplementedClusterServiceServer) Finalize(context.Context, *FinalizeRequest) (*FinalizeResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Finalize not implemented")
 }
 func (UnimplementedClusterServiceServer) SaveSnapshot(*SaveSnapshotRequest, grpc.ServerStreamingServer[SnapshotChunk]) error {
 	return status.Error(codes.Unimplemented, "method SaveSnapshot not implemented")
@@ -355,6 +375,24 @@ func _ClusterService_RemoveMember_Handler(srv interface{}, ctx context.Context, 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ClusterService_Finalize_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(FinalizeRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ClusterServiceServer).Finalize(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ClusterService_Finalize_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ClusterServiceServer).Finalize(ctx, req.(*FinalizeRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _ClusterService_SaveSnapshot_Handler(srv interface{}, stream grpc.ServerStream) error {
 	m := new(SaveSnapshotRequest)
 	if err := stream.RecvMsg(m); err != nil {
@@ -428,6 +466,10 @@ var ClusterService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "RemoveMember",
 			Handler:    _ClusterService_RemoveMember_Handler,
+		},
+		{
+			MethodName: "Finalize",
+			Handler:    _ClusterService_Finalize_Handler,
 		},
 		{
 			MethodName: "GetStateDigest",

@@ -22,7 +22,7 @@ const askTimeout = 2 * time.Second
 func (a *app) clusterCommand() *cobra.Command {
 	return a.group("cluster", "Look at the masters, change them, move leadership",
 		a.clusterStatusCommand(), a.clusterMembersCommand(), a.clusterAddCommand(), a.clusterRemoveCommand(),
-		a.clusterTransferCommand(), a.clusterDigestCommand(), a.clusterRecoverCommand())
+		a.clusterTransferCommand(), a.clusterFinalizeCommand(), a.clusterDigestCommand(), a.clusterRecoverCommand())
 }
 
 func (a *app) clusterStatusCommand() *cobra.Command {
@@ -67,6 +67,7 @@ func (a *app) clusterMembersCommand() *cobra.Command {
 					{Head: "GRPC", Cell: M.GetGrpc},
 					{Head: "RAFT", Cell: M.GetRaft},
 					{Head: "VERSION", Cell: M.GetVersion},
+					{Head: "LEVEL", Right: true, Wide: true, Cell: func(m M) string { return nonZero(uint64(m.GetFeatureLevel())) }},
 					{Head: "SERVER ID", Wide: true, Cell: M.GetServerId},
 				})
 				for _, m := range members {

@@ -109,6 +109,7 @@ var reasonExits = map[string]struct {
 	reason.MemberRefused:     {exitConflict, "an empty data directory for the new master"},
 	reason.ChangeUnderWay:    {exitConflict, "the same when taskraft cluster members shows every master as a voter"},
 	reason.QuorumAtRisk:      {exitConflict, "taskraft cluster health; bring masters back or add one first"},
+	reason.LevelRefused:      {exitConflict, "taskraft cluster finalize, which shows what each master knows"},
 	reason.NotEmpty:          {exitConflict, "a cluster that was formed for the restore"},
 	reason.BadBackup:         {exitData, "taskraft snapshot verify FILE"},
 	reason.Compacted:         {exitConflict, "taskraft events --since oldest"},
