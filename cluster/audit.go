@@ -82,15 +82,34 @@ func (n *Node) audit(ctx context.Context) {
 	open := false // masters differ and no majority agrees: it was said
 	for pause(ctx, pingEvery) {
 		if l, _ := n.leader.get(); !l.Self {
+			open = false
+			n.undecided.Store(false)
 			continue
 		}
 		index, differ := n.dispute()
 		undecided := differ && !n.judge(ctx, index)
+		n.undecided.Store(undecided)
 		if undecided && !open {
 			n.log.Error("the masters' tables differ, and no majority agrees: compare them with cluster digest", slog.Uint64("index", index))
 		}
 		open = undecided
 	}
+}
+
+// tablesDiffer reports whether this node as the leader, or the leader as it last said,
+// sees tables that differ and no majority that agrees (DIVERGED).
+func (n *Node) tablesDiffer() bool {
+	l, _ := n.leader.get()
+	if l.Self || l.Name == "" {
+		return n.undecided.Load()
+	}
+	for _, s := range n.peers.others() {
+		if memberName(s.ID) == l.Name {
+			said, ok := n.peers.fresh(s.ID)
+			return ok && said.Undecided
+		}
+	}
+	return false
 }
 
 // dispute returns an index at which another master has another hash than this one.

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -112,9 +113,19 @@ func TestDivergenceWithoutMajority(t *testing.T) {
 		return false
 	})
 	c.submit("they go on")
+	for _, n := range c.nodes {
+		if n != nil {
+			eventually(t, n.cfg.Name+" raises the alarm", func() bool { return slices.Contains(n.Status().Alarms, AlarmDiverged) })
+		}
+	}
 	c.start(down)
 	eventually(t, "the third has caught up", func() bool { return has(c.nodes[down], id) })
 	c.submit("now there is a majority")
 	c.condemned(at)
 	c.sameDigest()
+	for _, n := range c.nodes {
+		if n != nil {
+			eventually(t, n.cfg.Name+" takes the alarm back", func() bool { return !slices.Contains(n.Status().Alarms, AlarmDiverged) })
+		}
+	}
 }

@@ -16,9 +16,11 @@ import (
 type diskWatch struct {
 	engine   *engine
 	log      *slog.Logger
-	space    func() (datadir.Space, error)
+	measure  func() (datadir.Space, error)
 	fsyncP99 func() time.Duration
 	limit    time.Duration // of fsyncP99; beyond it leadership becomes unstable
+
+	space atomic.Pointer[datadir.Space] // at the last look; never nil
 
 	low  atomic.Bool
 	slow atomic.Bool
@@ -54,11 +56,12 @@ func (d *diskWatch) run(ctx context.Context, handOver func(context.Context)) {
 
 // look measures once and returns how long there has been enough space.
 func (d *diskWatch) look(calm int) int {
-	s, err := d.space()
+	s, err := d.measure()
 	if err != nil {
 		d.log.Debug("free space unknown", slog.Any("err", err))
 		return calm
 	}
+	d.space.Store(&s)
 	if s.Low() {
 		if !d.low.Swap(true) {
 			d.log.Warn("disk is low, refusing submits", slog.Uint64("free", s.Free), slog.Uint64("total", s.Total))

@@ -45,6 +45,7 @@ type Node struct {
 
 	changing sync.Mutex // one change of the members at a time
 
+	undecided atomic.Bool // this node leads, and tables differ without a majority
 	rooted    atomic.Bool // what it has is remembered, so that its loss would be seen
 	storeDead atomic.Bool // the log store has failed: whoever writes to it blocks
 	stuck     bool        // Raft hangs in a write and is left behind; set once nothing else runs
@@ -108,13 +109,14 @@ func (n *Node) open(ctx context.Context) error {
 		engine: n.engine, log: n.log, fsyncP99: n.fsyncP99,
 		limit: time.Duration(slowDisk * float64(n.cfg.Heartbeat)),
 	}
+	n.disk.space.Store(new(datadir.Space))
 	var err error
 	if n.dir, err = datadir.Open(n.cfg.DataDir, datadir.Options{Create: true, Name: n.cfg.Name}); err != nil {
 		return fault(err)
 	}
-	n.disk.space = n.dir.Space
+	n.disk.measure = n.dir.Space
 	if n.cfg.hooks.space != nil {
-		n.disk.space = n.cfg.hooks.space
+		n.disk.measure = n.cfg.hooks.space
 	}
 	if err := n.checkPace(); err != nil {
 		return err

@@ -57,7 +57,9 @@ type pong struct {
 	State    stateHash // the state hash after its last entry
 	FsyncP99 time.Duration
 	DiskLow  bool
-	Stranger bool // who asks is no member, as far as this master knows
+	// Undecided: this master leads and sees tables that differ, and no majority.
+	Undecided bool
+	Stranger  bool // who asks is no member, as far as this master knows
 }
 
 // serving says that the caller's gate is open in a term.

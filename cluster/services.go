@@ -18,6 +18,7 @@ func (n *Node) pinged(_ context.Context, from transport.Caller, _ struct{}) (pon
 	p := pong{
 		about: n.about(), Wall: time.Now().UnixNano(), Applied: n.applier.index.Load(),
 		State: n.applier.hashes.last(), FsyncP99: n.store.Stats().FsyncP99, DiskLow: n.disk.low.Load(),
+		Undecided: n.undecided.Load(),
 	}
 	if m := n.member.Load(); m != nil {
 		p.Running, p.Term = n.rooted.Load(), m.raft.CurrentTerm()

@@ -51,6 +51,7 @@ type Status struct {
 	Term, Commit, Applied, Last, Snap uint64
 	Serving                           bool
 	FsyncP50, FsyncP99                time.Duration
+	DiskFree, DiskTotal               uint64 // bytes of the data directory's file system; 0: unknown
 	Tasks, Sessions, Queues           int
 	Started                           time.Time
 	Level                             uint32 // the table's feature level; fsm.Level is the binary's
@@ -63,7 +64,13 @@ const (
 	AlarmClockSkew = "CLOCK_SKEW" // the wall clock is off the masters' median
 	AlarmDiskLow   = "DISK_LOW"   // submits are refused
 	AlarmSlowDisk  = "SLOW_DISK"  // writes take too long for the heartbeat
+	AlarmDiverged  = "DIVERGED"   // masters' tables differ, and no majority agrees
 )
+
+// AllAlarms returns every alarm that there is.
+func AllAlarms() []string {
+	return []string{AlarmClockSkew, AlarmDiskLow, AlarmSlowDisk, AlarmDiverged}
+}
 
 // The counters that stand for Commits.
 const (
@@ -102,6 +109,8 @@ func (n *Node) Status() Status {
 	if isolated, _ := n.isolated.get(); isolated {
 		s.Role = "isolated"
 	}
+	space := n.disk.space.Load()
+	s.DiskFree, s.DiskTotal = space.Free, space.Total
 	s.Alarms = n.alarms()
 	return s
 }
@@ -120,6 +129,9 @@ func (n *Node) alarms() []string {
 	}
 	if n.disk.slow.Load() {
 		out = append(out, AlarmSlowDisk)
+	}
+	if n.tablesDiffer() {
+		out = append(out, AlarmDiverged)
 	}
 	return out
 }

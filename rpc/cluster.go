@@ -27,6 +27,7 @@ func (s *Server) GetStatus(context.Context, *taskraftv1.GetStatusRequest) (*task
 		Tasks: uint64(st.Tasks), Sessions: uint64(st.Sessions), Queues: uint64(st.Queues),
 		StartTime: timestamppb.New(st.Started), Version: st.Version, Alarms: st.Alarms, Counters: st.Counters,
 		Position: s.position(s.node.Position()), FeatureLevel: st.Level, NewestFeatureLevel: fsm.Level,
+		DiskFree: st.DiskFree, DiskTotal: st.DiskTotal,
 	}, nil
 }
 

@@ -159,6 +159,13 @@ func (d *Dir) load(o Options) error {
 	return nil
 }
 
+// Condemned returns why no master may start from the data in path, "" if one may. It
+// needs no lock: a master may run there.
+func Condemned(path string) string {
+	why, _ := os.ReadFile(filepath.Join(path, condemnedName))
+	return strings.TrimSpace(string(why))
+}
+
 // Condemn makes the directory one that no master starts from; why says the reason,
 // and what to do instead. Errors wrap an *Error.
 func (d *Dir) Condemn(why string) error {

@@ -212,11 +212,13 @@ type GetStatusResponse struct {
 	Queues             uint64                 `protobuf:"varint,15,opt,name=queues,proto3" json:"queues,omitempty"`
 	StartTime          *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
 	Version            string                 `protobuf:"bytes,17,opt,name=version,proto3" json:"version,omitempty"`
-	Alarms             []string               `protobuf:"bytes,18,rep,name=alarms,proto3" json:"alarms,omitempty"`                                                                                // CLOCK_SKEW, DISK_LOW, SLOW_DISK
+	Alarms             []string               `protobuf:"bytes,18,rep,name=alarms,proto3" json:"alarms,omitempty"`                                                                                // CLOCK_SKEW, DISK_LOW, SLOW_DISK, DIVERGED
 	Counters           map[string]uint64      `protobuf:"bytes,19,rep,name=counters,proto3" json:"counters,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"` // entries, commands, elections, observed_death_failovers, …
 	Position           *Position              `protobuf:"bytes,20,opt,name=position,proto3" json:"position,omitempty"`
 	FeatureLevel       uint32                 `protobuf:"varint,21,opt,name=feature_level,json=featureLevel,proto3" json:"feature_level,omitempty"`                     // of the table: nothing above it is written
 	NewestFeatureLevel uint32                 `protobuf:"varint,22,opt,name=newest_feature_level,json=newestFeatureLevel,proto3" json:"newest_feature_level,omitempty"` // that this master's version knows
+	DiskFree           uint64                 `protobuf:"varint,23,opt,name=disk_free,json=diskFree,proto3" json:"disk_free,omitempty"`                                 // bytes of the data directory's file system; 0: unknown
+	DiskTotal          uint64                 `protobuf:"varint,24,opt,name=disk_total,json=diskTotal,proto3" json:"disk_total,omitempty"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
 }
@@ -401,6 +403,20 @@ func (x *GetStatusResponse) GetFeatureLevel() uint32 {
 func (x *GetStatusResponse) GetNewestFeatureLevel() uint32 {
 	if x != nil {
 		return x.NewestFeatureLevel
+	}
+	return 0
+}
+
+func (x *GetStatusResponse) GetDiskFree() uint64 {
+	if x != nil {
+		return x.DiskFree
+	}
+	return 0
+}
+
+func (x *GetStatusResponse) GetDiskTotal() uint64 {
+	if x != nil {
+		return x.DiskTotal
 	}
 	return 0
 }
@@ -1202,7 +1218,7 @@ const file_cluster_proto_rawDesc = "" +
 	" \x01(\v2\x19.google.protobuf.DurationR\vclockOffset\x12\x18\n" +
 	"\aversion\x18\v \x01(\tR\aversion\x12#\n" +
 	"\rfeature_level\x18\f \x01(\rR\ffeatureLevel\"\x12\n" +
-	"\x10GetStatusRequest\"\xff\x06\n" +
+	"\x10GetStatusRequest\"\xbb\a\n" +
 	"\x11GetStatusResponse\x12\x1d\n" +
 	"\n" +
 	"cluster_id\x18\x01 \x01(\tR\tclusterId\x12\x12\n" +
@@ -1229,7 +1245,10 @@ const file_cluster_proto_rawDesc = "" +
 	"\bcounters\x18\x13 \x03(\v2,.taskraft.v1.GetStatusResponse.CountersEntryR\bcounters\x121\n" +
 	"\bposition\x18\x14 \x01(\v2\x15.taskraft.v1.PositionR\bposition\x12#\n" +
 	"\rfeature_level\x18\x15 \x01(\rR\ffeatureLevel\x120\n" +
-	"\x14newest_feature_level\x18\x16 \x01(\rR\x12newestFeatureLevel\x1a;\n" +
+	"\x14newest_feature_level\x18\x16 \x01(\rR\x12newestFeatureLevel\x12\x1b\n" +
+	"\tdisk_free\x18\x17 \x01(\x04R\bdiskFree\x12\x1d\n" +
+	"\n" +
+	"disk_total\x18\x18 \x01(\x04R\tdiskTotal\x1a;\n" +
 	"\rCountersEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\x14\n" +

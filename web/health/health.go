@@ -91,6 +91,7 @@ func (r *Report) warn(alarms []string) {
 	for _, x := range []struct{ alarm, name, reason string }{
 		{cluster.AlarmSlowDisk, "disk_speed", "writes take too long for the heartbeat"},
 		{cluster.AlarmClockSkew, "clock", "the wall clock is off the masters' median"},
+		{cluster.AlarmDiverged, "tables", "the masters' tables differ, and no majority agrees: compare them with cluster digest"},
 	} {
 		c := Check{Name: x.name, OK: true}
 		if slices.Contains(alarms, x.alarm) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -101,13 +102,11 @@ func (c *collector) raft(s sink, st *cluster.Status) {
 	s.gauge("log_fsync_seconds", "Durations of the last 1,024 durable writes (node).", st.FsyncP50.Seconds(), "percentile", "50")
 	s.gauge("log_fsync_seconds", "Durations of the last 1,024 durable writes (node).", st.FsyncP99.Seconds(), "percentile", "99")
 	s.gauge("start_time_seconds", "When this master started, Unix time (node).", float64(st.Started.UnixNano())/1e9)
-	for _, a := range []string{cluster.AlarmClockSkew, cluster.AlarmDiskLow, cluster.AlarmSlowDisk} {
-		on := false
-		for _, x := range st.Alarms {
-			on = on || x == a
-		}
-		s.gauge("alarm", "1 while the alarm is on (node).", truth(on), "alarm", strings.ToLower(a))
+	for _, a := range cluster.AllAlarms() {
+		s.gauge("alarm", "1 while the alarm is on (node).", truth(slices.Contains(st.Alarms, a)), "alarm", strings.ToLower(a))
 	}
+	s.gauge("disk_free_bytes", "Free space of the data directory's file system (node).", float64(st.DiskFree))
+	s.gauge("feature_level", "What the table may hold of newer versions; taskraft cluster finalize raises it (node).", float64(st.Level))
 	for name, n := range st.Counters {
 		if name == cluster.CounterCommits || name == cluster.CounterCommitTime {
 			continue // commit_seconds has them

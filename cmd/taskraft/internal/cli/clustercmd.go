@@ -22,7 +22,7 @@ const askTimeout = 2 * time.Second
 func (a *app) clusterCommand() *cobra.Command {
 	return a.group("cluster", "Look at the masters, change them, move leadership",
 		a.clusterStatusCommand(), a.clusterMembersCommand(), a.clusterAddCommand(), a.clusterRemoveCommand(),
-		a.clusterTransferCommand(), a.clusterFinalizeCommand(), a.clusterDigestCommand(), a.clusterRecoverCommand())
+		a.clusterHealthCommand(), a.clusterTransferCommand(), a.clusterFinalizeCommand(), a.clusterDigestCommand(), a.clusterRecoverCommand())
 }
 
 func (a *app) clusterStatusCommand() *cobra.Command {
