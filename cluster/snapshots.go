@@ -101,7 +101,9 @@ func (s *snapshotter) run(ctx context.Context) {
 			if ctx.Err() == nil {
 				s.log.Warn("snapshot not taken", slog.Any("err", err))
 			}
-			pause(ctx, snapshotRetry)
+			if !pause(ctx, snapshotRetry) {
+				return
+			}
 			continue
 		}
 		last = time.Now()
@@ -116,7 +118,9 @@ func (s *snapshotter) take(ctx context.Context) error {
 		return err
 	}
 	start := time.Now()
-	if err := waitFuture(ctx, s.raft.Snapshot()); err != nil {
+	// Raft takes the wish for a snapshot only when the one before is done, which a hung
+	// disk holds up for ever.
+	if err := waitFor(ctx, func() error { return s.raft.Snapshot().Error() }); err != nil {
 		return err
 	}
 	s.taken.Add(1)
@@ -125,9 +129,12 @@ func (s *snapshotter) take(ctx context.Context) error {
 }
 
 // waitFuture waits for a Raft future, which may never resolve, or for ctx.
-func waitFuture(ctx context.Context, f raft.Future) error {
+func waitFuture(ctx context.Context, f raft.Future) error { return waitFor(ctx, f.Error) }
+
+// waitFor waits for what may never return, or for ctx.
+func waitFor(ctx context.Context, call func() error) error {
 	done := make(chan error, 1)
-	go func() { done <- f.Error() }()
+	go func() { done <- call() }()
 	select {
 	case err := <-done:
 		return err
