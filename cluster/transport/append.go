@@ -31,6 +31,7 @@ func trim(args *raft.AppendEntriesRequest) {
 // rest on those, so nothing is taken for an answer that was none.
 type pipeline struct {
 	raft.AppendPipeline
+	raft   *Raft
 	repeat time.Duration // an unchanged request goes out again after this; 0: always
 
 	said   said
@@ -55,4 +56,12 @@ func (p *pipeline) AppendEntries(args *raft.AppendEntriesRequest, resp *raft.App
 	f, err := p.AppendPipeline.AppendEntries(args, resp)
 	p.said, p.at, p.answer = now, time.Now(), f
 	return f, err
+}
+
+// Close ends the pipeline, and whoever waits in it.
+func (p *pipeline) Close() error {
+	p.raft.mu.Lock()
+	delete(p.raft.pipes, p)
+	p.raft.mu.Unlock()
+	return p.AppendPipeline.Close()
 }

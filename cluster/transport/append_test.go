@@ -88,3 +88,53 @@ func TestAppendEntriesAreBounded(t *testing.T) {
 		t.Errorf("the pipeline sent %d entries by its request, %d arrived, want 2; err %v", sent, got, f.Error())
 	}
 }
+
+// TestCloseEndsWhoWaitsInAPipeline: the library reads no answers after one of a later
+// term, and then waits for room in its pipeline for ever. The transport's end must be
+// the end of that, or Raft never shuts down.
+func TestCloseEndsWhoWaitsInAPipeline(t *testing.T) {
+	from, to := listen(t, "n1/a", config()), listen(t, "n2/b", config())
+	sender, err := from.Raft(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	receiver, err := to.Raft(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		for {
+			select {
+			case rpc := <-receiver.Consumer():
+				rpc.Respond(&raft.AppendEntriesResponse{Term: 2}, nil)
+			case <-t.Context().Done():
+				return
+			}
+		}
+	}()
+	p, err := sender.AppendEntriesPipeline("n2/b", raft.ServerAddress(to.Addr()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sent, ended := make(chan struct{}, 64), make(chan error, 1)
+	go func() { // nobody reads p.Consumer()
+		for {
+			args := &raft.AppendEntriesRequest{Term: 1, Entries: entries(1)}
+			if _, err := p.AppendEntries(args, new(raft.AppendEntriesResponse)); err != nil {
+				ended <- err
+				return
+			}
+			sent <- struct{}{}
+		}
+	}()
+	<-sent
+	if err := sender.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended; err == nil {
+		t.Error("a closed pipeline takes entries")
+	}
+	if _, err := sender.AppendEntriesPipeline("n2/b", raft.ServerAddress(to.Addr())); err == nil {
+		t.Error("a closed transport opens a pipeline")
+	}
+}

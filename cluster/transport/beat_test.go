@@ -102,7 +102,7 @@ func TestPipelineDoesNotRepeatItself(t *testing.T) {
 	const repeat = 500 * time.Millisecond
 	synctest.Test(t, func(t *testing.T) {
 		s := new(sends)
-		p := &pipeline{AppendPipeline: s, repeat: repeat}
+		p := &pipeline{AppendPipeline: s, raft: &Raft{}, repeat: repeat}
 		send := func(args raft.AppendEntriesRequest) {
 			t.Helper()
 			f, err := p.AppendEntries(&args, new(raft.AppendEntriesResponse))

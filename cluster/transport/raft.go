@@ -27,6 +27,9 @@ type Raft struct {
 	done   chan struct{}
 	beat   metronome
 	close  sync.Once
+
+	mu    sync.Mutex
+	pipes map[*pipeline]struct{} // nil: closed
 }
 
 var (
@@ -69,7 +72,7 @@ func (p *Port) Raft(log hclog.Logger) (*Raft, error) {
 	s := newStream(p)
 	r := &Raft{
 		stream: s, id: raft.ServerID(p.server), addr: JoinAddr(p.server, p.cfg.Advertise),
-		rpcs: make(chan raft.RPC), done: make(chan struct{}),
+		rpcs: make(chan raft.RPC), done: make(chan struct{}), pipes: map[*pipeline]struct{}{},
 		NetworkTransport: raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 			Stream: s, Logger: log, MaxPool: 3, MaxRPCsInFlight: 2, Timeout: 3 * time.Second,
 			MsgpackUseNewTimeFormat: true,
@@ -139,6 +142,7 @@ func (r *Raft) Close() error {
 	var err error
 	r.close.Do(func() {
 		close(r.done)
+		r.closePipes()
 		err = r.NetworkTransport.Close()
 		r.stream.port.mu.Lock()
 		r.stream.port.raft = nil
@@ -161,7 +165,27 @@ func (r *Raft) AppendEntriesPipeline(id raft.ServerID, target raft.ServerAddress
 	if err != nil {
 		return nil, err
 	}
-	return &pipeline{AppendPipeline: p, repeat: repeatBeats * r.beat.every}, nil
+	own := &pipeline{AppendPipeline: p, raft: r, repeat: repeatBeats * r.beat.every}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.pipes == nil {
+		return nil, errors.Join(ErrClosed, p.Close())
+	}
+	r.pipes[own] = struct{}{}
+	return own, nil
+}
+
+// closePipes ends what the library's pipelines wait for. One whose peer has answered
+// from a later term reads no more answers, so that whoever sends into it may wait for
+// ever, and Raft's shutdown for him.
+func (r *Raft) closePipes() {
+	r.mu.Lock()
+	all := r.pipes
+	r.pipes = nil
+	r.mu.Unlock()
+	for p := range all {
+		_ = p.AppendPipeline.Close() // of the connection, which ends anyway
+	}
 }
 
 // AppendEntries implements raft.Transport.
