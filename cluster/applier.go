@@ -25,6 +25,7 @@ type applier struct {
 	hashes  hashes
 	record  recorder
 	tap     tap
+	watch   func(l *raft.Log, done *fsm.Applied, hash uint64) // nil: no simulator does
 	failed  bool
 	decoder fsm.Decoder
 
@@ -97,6 +98,7 @@ func (a *applier) commit(logs []*raft.Log, entries []*fsm.Entry, out []any) {
 			a.table.m.SetApplied(l.Index, l.Term)
 			a.record.ring.Reached(l.Index)
 			a.tap.entry(l, nil)
+			a.watched(l, nil)
 			a.applied(&fsm.Applied{Index: l.Index, Term: l.Term}) // readers may wait for this index
 			continue
 		}
@@ -106,6 +108,7 @@ func (a *applier) commit(logs []*raft.Log, entries []*fsm.Entry, out []any) {
 		_, _, now := a.table.m.Position()
 		a.record.entry(done, entries[i].Commands, now)
 		a.tap.entry(l, done)
+		a.watched(l, done)
 		done.Events = nil // the table uses them again
 		out[i] = done
 	}
@@ -115,6 +118,14 @@ func (a *applier) commit(logs []*raft.Log, entries []*fsm.Entry, out []any) {
 	a.idle = 0
 	a.moved(last.Index, last.Term)
 	a.stopAbove(last.Index)
+}
+
+// watched tells a simulator of an applied entry; done is nil for one that is not for
+// the table. With table.mu held for writing.
+func (a *applier) watched(l *raft.Log, done *fsm.Applied) {
+	if a.watch != nil {
+		a.watch(l, done, a.table.m.Hash())
+	}
 }
 
 // moved publishes the applied position; with table.mu held for writing.

@@ -12,9 +12,13 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hashicorp/raft"
+
 	"github.com/taskraft/taskraft/cluster/datadir"
 	"github.com/taskraft/taskraft/cluster/events"
 	"github.com/taskraft/taskraft/cluster/logstore"
+	"github.com/taskraft/taskraft/cluster/logstore/wal"
+	"github.com/taskraft/taskraft/fsm"
 )
 
 // Peer is one line of the --peers list: a master's name and Raft address.
@@ -88,6 +92,14 @@ type hooks struct {
 	probe         func(dir string) (fs string, fsyncP50 time.Duration, err error)
 	dial          func(ctx context.Context, addr string) (net.Conn, error)
 	events        func(*events.Config)
+
+	// A simulator's; see World.
+	listen       func(addr string) (net.Listener, error)
+	now          func() time.Time
+	disk         wal.Disk
+	segmentBytes int64
+	applied      func(l *raft.Log, done *fsm.Applied, hash uint64)
+	left         func()
 }
 
 // DefaultConfig returns the settings that a master uses unless told otherwise.

@@ -69,7 +69,9 @@ type engine struct {
 }
 
 func newEngine(cfg Config, t *table, r replicator) *engine {
-	return newEngineAt(cfg, t, r, systemSource())
+	src := systemSource()
+	src.wall = func() int64 { return cfg.wall().UnixNano() }
+	return newEngineAt(cfg, t, r, src)
 }
 
 func newEngineAt(cfg Config, t *table, r replicator, src source) *engine {

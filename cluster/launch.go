@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 )
@@ -69,9 +70,15 @@ func (n *Node) diskHangs() bool { return n.storeDead.Load() || n.store.Stats().H
 
 // letGo closes what the node has open, except under a startRaft left behind.
 func (n *Node) letGo() error {
-	if n.stuck {
-		go n.port.Close() // its handlers may hang with Raft
-		return nil
+	if !n.stuck {
+		return n.closeStores()
 	}
-	return n.closeStores()
+	go n.port.Close()            // its handlers may hang with Raft
+	if n.cfg.hooks.left != nil { // the process goes on, and is to get rid of what hangs
+		go func() { _ = errors.Join(n.store.Close(), n.dir.Close()) }()
+		if r := n.ring.Load(); r != nil {
+			r.Close()
+		}
+	}
+	return nil
 }

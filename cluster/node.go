@@ -13,6 +13,7 @@ import (
 	"github.com/taskraft/taskraft/cluster/events"
 	"github.com/taskraft/taskraft/cluster/logstore"
 	"github.com/taskraft/taskraft/cluster/transport"
+	"github.com/taskraft/taskraft/cluster/turn"
 	"github.com/taskraft/taskraft/fsm"
 )
 
@@ -41,9 +42,9 @@ type Node struct {
 	ctx     context.Context // ends when the node begins to stop
 	cancel  context.CancelFunc
 	wg      sync.WaitGroup // what runs until ctx ends
-	handing sync.Mutex     // one hand-over at a time
+	handing turn.Lock      // one hand-over at a time
 
-	changing sync.Mutex // one change of the members at a time
+	changing turn.Lock // one change of the members at a time
 
 	undecided atomic.Bool // this node leads, and tables differ without a majority
 	rooted    atomic.Bool // what it has is remembered, so that its loss would be seen
@@ -51,7 +52,7 @@ type Node struct {
 	stuck     bool        // Raft hangs in a write and is left behind; set once nothing else runs
 
 	failed  chan *Fault // the first fatal error
-	stopped sync.Once
+	stopped atomic.Bool // somebody ends it
 	done    chan struct{}
 	err     error // valid once done is closed
 }
@@ -71,6 +72,7 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 	n := &Node{
 		cfg: cfg, log: cfg.Logger.With(slog.String("node", cfg.Name)), started: time.Now(),
 		leader: newSignal(Leader{}), isolated: newSignal(false), census: newBell(),
+		handing: turn.New(), changing: turn.New(),
 		failed: make(chan *Fault, 1), done: make(chan struct{}),
 	}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
@@ -98,13 +100,13 @@ func (n *Node) cause(err error) error {
 // letGo closes.
 func (n *Node) open(ctx context.Context) error {
 	n.table.m = fsm.New()
-	n.peers = &peers{log: n.log, heard: n.heard, disowned: n.disowned}
+	n.peers = &peers{log: n.log, wall: n.cfg.wall, heard: n.heard, disowned: n.disowned}
 	n.replica = &replica{peers: n.peers, leader: n.leader, isolated: n.isolated, closing: n.ctx.Done()}
 	n.engine = newEngine(n.cfg, &n.table, n.replica)
 	n.engine.clusterID = n.ClusterID
 	n.applier = &applier{table: &n.table, log: n.log, applied: n.engine.applied, renewed: n.engine.restored, newTerm: n.heard, fatal: n.fail}
 	n.ahead = newForerunner(n.log)
-	n.applier.tap = newTap(n.cfg.Name, n.log)
+	n.applier.tap, n.applier.watch = newTap(n.cfg.Name, n.log), n.cfg.hooks.applied
 	n.disk = &diskWatch{
 		engine: n.engine, log: n.log, fsyncP99: n.fsyncP99,
 		limit: time.Duration(slowDisk * float64(n.cfg.Heartbeat)),
@@ -158,6 +160,7 @@ func (n *Node) storeConfig() logstore.Config {
 	c := logstore.Config{
 		Path: n.dir.LogPath(), Owner: n.dir.Identity().Owner(), Kind: logstore.Kind(n.cfg.LogStore), Logger: n.log,
 		WriteDeadline: isolateAfter, HangLimit: giveUpAfter, BeforeWrite: n.cfg.hooks.beforeWrite,
+		SegmentBytes: n.cfg.hooks.segmentBytes, Disk: n.cfg.hooks.disk, Left: n.cfg.hooks.left,
 		OnHang: n.isolate, OnResume: n.rejoin, Storing: n.ahead.storing,
 		OnFatal: func(err error) {
 			n.storeDead.Store(true)
@@ -173,7 +176,7 @@ func (n *Node) storeConfig() logstore.Config {
 // listen opens the Raft port, which answers only identify before adoption.
 func (n *Node) listen() error {
 	p, err := transport.New(transport.Config{
-		Bind: n.cfg.Bind, Advertise: n.cfg.self().Raft, OnRefused: n.refused, Dial: n.cfg.hooks.dial, Logger: n.log,
+		Bind: n.cfg.Bind, Advertise: n.cfg.self().Raft, OnRefused: n.refused, Dial: n.cfg.hooks.dial, Listen: n.cfg.hooks.listen, Logger: n.log,
 		Beat:   n.cfg.Heartbeat / beatsPerTimeout,
 		OnFeed: n.fed,
 	})

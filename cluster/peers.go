@@ -81,7 +81,8 @@ type peers struct {
 	port  *transport.Port
 	self  raft.ServerID // set at adoption, before any use
 	log   *slog.Logger
-	heard func() // something new about a peer
+	wall  func() time.Time // this master's wall clock
+	heard func()           // something new about a peer
 	// disowned: the leader says that this node is no member any more.
 	disowned func()
 	raft     atomic.Pointer[raft.Raft] // whose configuration says who the members are; nil before it runs
@@ -161,13 +162,13 @@ func (p *peers) round(ctx context.Context, limit time.Duration) {
 }
 
 func (p *peers) ping(ctx context.Context, to raft.Server) error {
-	start := time.Now()
+	start, wall := time.Now(), p.wall()
 	var a pong
 	if err := p.port.Call(ctx, peerOf(to), methodPing, struct{}{}, &a); err != nil {
 		return err
 	}
 	now := time.Now()
-	middle := start.Add(now.Sub(start) / 2)
+	middle := wall.Add(now.Sub(start) / 2)
 	s := sight{pong: a, at: now, offset: time.Unix(0, a.Wall).Sub(middle.Round(0))}
 	id := to.ID
 	p.mu.Lock()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -16,7 +15,7 @@ import (
 // pinged says how this node is.
 func (n *Node) pinged(_ context.Context, from transport.Caller, _ struct{}) (pong, error) {
 	p := pong{
-		about: n.about(), Wall: time.Now().UnixNano(), Applied: n.applier.index.Load(),
+		about: n.about(), Wall: n.cfg.wall().UnixNano(), Applied: n.applier.index.Load(),
 		State: n.applier.hashes.last(), FsyncP99: n.store.Stats().FsyncP99, DiskLow: n.disk.low.Load(),
 		Undecided: n.undecided.Load(),
 	}

@@ -66,21 +66,22 @@ const raftEndsWithin = 5 * time.Second
 // Raft, or who stores ahead of it, hanging in a write: letting go would make Raft
 // panic.
 func (n *Node) shutdown(f *Fault) {
-	n.stopped.Do(func() {
-		defer close(n.done)
-		if f != nil {
-			n.err = f
-		}
-		n.cancel()
-		n.wg.Wait()
-		ended := n.stopRaft()
-		n.engineStop()
-		n.stuck = n.stuck || !ended || n.diskHangs()
-		if err := n.letGo(); err != nil && n.err == nil {
-			n.err = err
-		}
-	})
-	<-n.done
+	if n.stopped.Swap(true) {
+		<-n.done
+		return
+	}
+	defer close(n.done)
+	if f != nil {
+		n.err = f
+	}
+	n.cancel()
+	n.wg.Wait()
+	ended := n.stopRaft()
+	n.engineStop()
+	n.stuck = n.stuck || !ended || n.diskHangs()
+	if err := n.letGo(); err != nil && n.err == nil {
+		n.err = err
+	}
 }
 
 // stopRaft reports whether Raft has ended.

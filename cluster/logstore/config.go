@@ -53,6 +53,13 @@ type Config struct {
 	// it may delay the write or fail it.
 	BeforeWrite func() error
 
+	// Disk, for simulators, watches the writes to the files of a WAL.
+	Disk wal.Disk
+
+	// Left, for simulators, runs before Raft is given an error that it panics on: the
+	// store has failed and is closed, and the process should have ended.
+	Left func()
+
 	// Logger defaults to slog.Default().
 	Logger *slog.Logger
 
@@ -90,6 +97,9 @@ func (c *Config) setDefaults() {
 	}
 	if c.Storing == nil {
 		c.Storing = func(uint64, []*raft.Log) {}
+	}
+	if c.Left == nil {
+		c.Left = func() {}
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()

@@ -147,6 +147,7 @@ func (s *Store) openWAL(id string) error {
 	if n := log.Torn(); n > 0 {
 		s.cfg.Logger.Warn("an unfinished write at the end of the log was dropped", "bytes", n)
 	}
+	log.Attend(s.cfg.Disk)
 	s.wal, s.entries = log, segments{log}
 	s.deleteEntries, s.deleteBytes = math.MaxUint64, math.MaxInt64 // a deletion is one frame
 	s.quiet = time.AfterFunc(time.Hour, s.mark)

@@ -48,8 +48,11 @@ func (s *Store) GetLog(index uint64, out *raft.Log) error {
 		return checkSeal(out)
 	})
 	switch {
-	case err == nil || err == ErrClosed:
+	case err == ErrClosed:
+		s.cfg.Left()
 		return err
+	case err == nil:
+		return nil
 	case !s.has(index): // deleted in the meantime
 		return raft.ErrLogNotFound
 	default:

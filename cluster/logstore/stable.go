@@ -52,7 +52,11 @@ func (s *Store) Set(key, value []byte) error {
 // SetUint64 stores a number durably; the vote's term with its candidate (see keyVote).
 func (s *Store) SetUint64(key []byte, value uint64) error {
 	if !bytes.Equal(key, keyVoteTerm) {
-		return s.put(key, binary.BigEndian.AppendUint64(nil, value))
+		err := s.put(key, binary.BigEndian.AppendUint64(nil, value))
+		if errors.Is(err, ErrClosed) {
+			s.cfg.Left()
+		}
+		return err
 	}
 	if err := s.guard.pass(); err != nil {
 		return err

@@ -14,6 +14,7 @@ import (
 
 	"github.com/taskraft/taskraft/cluster/datadir"
 	"github.com/taskraft/taskraft/cluster/logstore/wal"
+	"github.com/taskraft/taskraft/cluster/turn"
 )
 
 // Store is Raft's log and stable store on disk. It has its own cache: don't wrap
@@ -31,8 +32,8 @@ type Store struct {
 	deleteEntries uint64 // of one deletion, at most
 	deleteBytes   int64
 
-	appendMu sync.Mutex // one change at the end of the log at a time
-	lastTerm uint64     // of the last entry; 0: not known
+	appendMu turn.Lock // one change at the end of the log at a time
+	lastTerm uint64    // of the last entry; 0: not known
 	ahead    ahead
 
 	mu   sync.RWMutex // guards span
@@ -41,7 +42,7 @@ type Store struct {
 	voteMu sync.Mutex
 	held   *uint64 // a vote's term that waits for its candidate
 
-	floorMu sync.Mutex // one change of the floor at a time
+	floorMu turn.Lock // one change of the floor at a time
 
 	closing sync.Once
 }
@@ -83,7 +84,8 @@ func Open(cfg Config) (*Store, error) {
 	}
 	s := &Store{
 		cfg: cfg, db: db, guard: newGuard(&cfg),
-		cache: newCache(cfg.CacheEntries, cfg.CacheBytes),
+		cache:    newCache(cfg.CacheEntries, cfg.CacheBytes),
+		appendMu: turn.New(), floorMu: turn.New(),
 	}
 	err = s.openEntries(found)
 	if err == nil {

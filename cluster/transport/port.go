@@ -33,6 +33,8 @@ type Config struct {
 	OnFeed func(from Caller, b []byte)
 	// Dial replaces net.Dialer's DialContext on "tcp"; tests put faults here.
 	Dial func(ctx context.Context, addr string) (net.Conn, error)
+	// Listen replaces net.Listen on "tcp"; a simulator has its own network.
+	Listen func(addr string) (net.Listener, error)
 	// Logger gets refusals at debug level; default: none.
 	Logger *slog.Logger
 }
@@ -100,6 +102,9 @@ func New(cfg Config) (*Port, error) {
 			return d.DialContext(ctx, "tcp", addr)
 		}
 	}
+	if cfg.Listen == nil {
+		cfg.Listen = func(addr string) (net.Listener, error) { return net.Listen("tcp", addr) }
+	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -131,7 +136,7 @@ func (p *Port) open(from state) error {
 	if p.state != from {
 		return errors.New("the raft port listens already, or was never opened")
 	}
-	ln, err := net.Listen("tcp", p.bound)
+	ln, err := p.cfg.Listen(p.bound)
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,8 @@ import (
 	"sync"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/taskraft/taskraft/cluster/turn"
 )
 
 // DefaultSegment is the size of a segment file in bytes. A batch that does not
@@ -25,7 +27,8 @@ type Log struct {
 	spare   spare
 	tornOff int64 // bytes that Open dropped
 
-	wmu    sync.Mutex // one write at a time
+	wmu    turn.Lock // one write at a time
+	disk   Disk      // nil: nobody watches
 	buf    []byte
 	marked bool // nothing was written since the last mark
 	sealed bool // Open: the last frame said that another segment follows
@@ -109,10 +112,10 @@ func (l *Log) Append(logs []*raft.Log) error {
 func (l *Log) write(tail *segment, kind uint32) (int64, error) {
 	at := tail.end
 	l.buf = finish(l.buf, kind, tail.salt, at)
-	if _, err := tail.file.WriteAt(l.buf, at); err != nil {
+	if err := l.put(tail.file, l.buf, at); err != nil {
 		return 0, fmt.Errorf("write log: %w", err)
 	}
-	if err := datasync(tail.file); err != nil {
+	if err := l.sync(tail.file); err != nil {
 		return 0, fmt.Errorf("sync log: %w", err)
 	}
 	tail.end = at + int64(len(l.buf))

@@ -12,6 +12,8 @@ import (
 	"slices"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/taskraft/taskraft/cluster/turn"
 )
 
 // Create makes an empty log and returns its id. The directory appears whole or
@@ -99,7 +101,7 @@ func Open(dir string, size int64, check func(*raft.Log) error) (_ *Log, err erro
 	if err != nil {
 		return nil, err
 	}
-	l := &Log{dir: dir, size: size}
+	l := &Log{dir: dir, size: size, wmu: turn.New()}
 	defer func() {
 		if err != nil {
 			for _, s := range l.segments {
