@@ -49,10 +49,16 @@ unit: tools ## all tests but e2e, with the race detector, in random order
 sim: ## the state machine in worlds of faults, against the model, for SIMTIME (default 1m)
 	$(TIMED) sim go run ./internal/sim/simulate -for $(SIMTIME) -cover
 
-# The seeds that every merge must pass: always the same ones, within 3 minutes.
+.PHONY: sim-cluster
+sim-cluster: ## whole masters with Raft in worlds of faults, in virtual time, for SIMTIME
+	$(TIMED) sim-cluster go test ./internal/sim/clustersim -run TestSeeds -count=1 -timeout 0 -v -args -first $$RANDOM$$RANDOM -for $(SIMTIME) -cover
+
+# The seeds that every merge must pass: always from the same one on. Of the clusters'
+# as many as fit into 90 s; on two quiet cores, more than a hundred.
 .PHONY: seeds
-seeds: ## 1,000 seeds of the simulator
+seeds: ## 1,000 seeds of the simulator of the state machine, and seeds of clusters
 	$(TIMED) seeds timeout 180 go run ./internal/sim/simulate -first 1 -seeds 1000 -for 0s
+	$(TIMED) seeds-cluster go test ./internal/sim/clustersim -run TestSeeds -count=1 -timeout 8m -args -first 1 -seeds 60 -for 90s
 
 .PHONY: chaos
 chaos: ## real processes, real faults, a checked history (CHAOSARGS='-for 10m -only "kill leader"')

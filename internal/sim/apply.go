@@ -74,7 +74,7 @@ func (w *world) compare(done *fsm.Applied, want *model.Applied) {
 	}
 	for i, r := range want.Results {
 		w.note(want.Commands[i], r)
-		if diff := model.DiffResult(resultOf(&done.Results[i]), r); diff != "" {
+		if diff := model.DiffResult(ResultOf(&done.Results[i]), r); diff != "" {
 			failf("entry %d, command %d (%v): %s", w.index, i, want.Commands[i], diff)
 		}
 	}

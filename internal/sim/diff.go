@@ -5,8 +5,8 @@ import (
 	"github.com/taskraft/taskraft/internal/model"
 )
 
-// resultOf puts the machine's answer into the model's words.
-func resultOf(r *fsm.Result) model.Result {
+// ResultOf puts the machine's answer into the model's words.
+func ResultOf(r *fsm.Result) model.Result {
 	out := model.Result{Outcome: r.Outcome.String(), IDs: r.IDs, Aborts: r.Aborts}
 	for _, o := range r.Outcomes {
 		out.Outcomes = append(out.Outcomes, o.String())

@@ -111,6 +111,10 @@ var layers = []layer{
 		dir: "internal/sim", mine: []string{"fsm", "fsm/fsmpb", "internal/model", "internal/sim"}, foreign: []string{},
 		why: "the simulator is the state machine, the model and a world of its own",
 	},
+	{
+		dir: "internal/sim/clustersim", mine: []string{"cluster", "cluster/datadir", "fsm", "fsm/fsmpb", "internal/checker", "internal/sim"}, foreign: []string{},
+		why: "it is whole masters, the checker, and a world of its own",
+	},
 	{dir: "internal/measure", foreign: []string{}, why: "loads of any system measure with it"},
 	{dir: "internal/tidy", foreign: []string{}, why: "the style test depends on nothing that it judges"},
 }

@@ -1,0 +1,116 @@
+package clustersim
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"github.com/taskraft/taskraft/cluster"
+)
+
+// caller is who calls masters, as a client of their API does: what it sends may be
+// lost or arrive twice, and so may what it is answered.
+type caller struct {
+	*world
+	name   string
+	rng    *rand.Rand
+	apart  atomic.Uint64 // bit i: it does not reach master i
+	leader int           // believed to lead
+}
+
+const (
+	callTimeout = 2 * time.Second
+	ttl         = 10 * time.Second
+)
+
+var (
+	errDown = errors.New("connection refused") // certainly not carried out
+	errLost = errors.New("no answer")
+)
+
+func newCaller(w *world, name string, seed uint64) *caller {
+	return &caller{world: w, name: name, rng: w.random(seed)}
+}
+
+// roll is a chance of faults, which calm ends.
+func (c *caller) roll(p float64) bool { return c.rng.Float64() < p && !c.calm.Load() }
+
+// reaches reports whether there is a way to a master.
+func (c *caller) reaches(i int) bool { return c.apart.Load()&(1<<i) == 0 }
+
+// trip is the way of one message.
+func (c *caller) trip(ctx context.Context, i int) error {
+	if !c.reaches(i) || c.roll(c.swarm.callLost) {
+		c.met("call lost")
+		<-ctx.Done()
+		return errLost
+	}
+	return sleep(ctx, c.swarm.latency+c.chance(c.rng, c.swarm.jitter))
+}
+
+// call has f done by master i.
+func call[T any](ctx context.Context, c *caller, i int, f func(context.Context, *cluster.Node) (T, error)) (T, error) {
+	return calls(ctx, c, i, c.swarm.callTwice, f)
+}
+
+// calls is call with a chance of its own that what is sent arrives twice.
+func calls[T any](ctx context.Context, c *caller, i int, twice float64, f func(context.Context, *cluster.Node) (T, error)) (T, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	var none T
+	if err := c.trip(ctx, i); err != nil {
+		return none, err
+	}
+	n, dead := c.masters[i].up()
+	if n == nil {
+		return none, errDown
+	}
+	if c.roll(twice) {
+		c.met("call doubled")
+		late := c.chance(c.rng, 3*time.Second)
+		c.wg.Go(func() {
+			again, cancel := context.WithTimeout(context.Background(), late+callTimeout)
+			defer cancel()
+			if sleep(again, late) == nil {
+				_, _ = f(again, n)
+			}
+		})
+	}
+	v, err := f(ctx, n)
+	select {
+	case <-dead:
+		return none, errLost
+	default:
+	}
+	if lost := c.trip(ctx, i); lost != nil {
+		return none, lost
+	}
+	return v, err
+}
+
+// next turns to another master after a call that failed.
+func (c *caller) next(err error) {
+	if moved, ok := errors.AsType[*cluster.NotLeaderError](err); ok && moved.Leader.Name != "" {
+		for i := range c.masters {
+			if name(i) == moved.Leader.Name {
+				c.leader = i
+				return
+			}
+		}
+	}
+	c.leader = c.rng.IntN(len(c.masters))
+}
+
+// sleep waits d, or returns the context's error.
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
