@@ -202,7 +202,7 @@ func concernsOne(err error) bool {
 		return false
 	}
 	switch e.Reason {
-	case "", reason.DiskLow, reason.Stopping, reason.NoLeader, reason.NotLeader, reason.Overloaded, reason.TooManyCalls:
+	case "", reason.DiskLow, reason.MemoryLow, reason.Stopping, reason.NoLeader, reason.NotLeader, reason.Overloaded, reason.TooManyCalls:
 		return false
 	}
 	return true

@@ -92,6 +92,7 @@ type hooks struct {
 	probe         func(dir string) (fs string, fsyncP50 time.Duration, err error)
 	dial          func(ctx context.Context, addr string) (net.Conn, error)
 	events        func(*events.Config)
+	memory        func() memory
 
 	// A simulator's; see World.
 	listen       func(addr string) (net.Listener, error)

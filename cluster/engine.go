@@ -58,10 +58,11 @@ type engine struct {
 	clusterID func() string
 	proposals sync.Pool
 
-	diskLow  atomic.Bool
-	lead     atomic.Pointer[reign] // the newest; nil before the first
-	stopping chan struct{}         // closed by stop
-	wg       sync.WaitGroup
+	diskLow   atomic.Bool
+	memoryLow atomic.Bool
+	lead      atomic.Pointer[reign] // the newest; nil before the first
+	stopping  chan struct{}         // closed by stop
+	wg        sync.WaitGroup
 
 	mu      sync.Mutex
 	leader  Leader // as last told; never this one
@@ -177,6 +178,17 @@ func (e *engine) restored() {
 	if l := e.lead.Load(); l != nil {
 		l.reload(e.t.m)
 	}
+}
+
+// short returns what there is too little of to accept submits, nil if nothing is.
+func (e *engine) short() error {
+	switch {
+	case e.diskLow.Load():
+		return ErrDiskLow
+	case e.memoryLow.Load():
+		return ErrMemoryLow
+	}
+	return nil
 }
 
 // refuseSubmits is set while the disk is low.

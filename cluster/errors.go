@@ -16,6 +16,8 @@ var (
 	ErrOverloaded = errors.New("too many proposals are waiting")
 	// ErrDiskLow: free space is under the watermark; submits are refused, nothing was proposed.
 	ErrDiskLow = errors.New("free disk space is below the watermark")
+	// ErrMemoryLow: live objects fill the memory limit; submits are refused, nothing was proposed.
+	ErrMemoryLow = errors.New("the master's memory is nearly full")
 	// ErrStreamReplaced: a newer stream of the same worker process took over.
 	ErrStreamReplaced = errors.New("replaced by a newer stream")
 	// ErrSlowConsumer: the worker does not read its stream.

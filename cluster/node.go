@@ -34,6 +34,7 @@ type Node struct {
 	leader   *signal[Leader]
 	isolated *signal[bool]
 	disk     *diskWatch
+	memory   *memoryWatch
 	ahead    *forerunner
 	ring     atomic.Pointer[events.Ring] // nil before there is a cluster
 	census   bell                        // member records may be due
@@ -112,6 +113,10 @@ func (n *Node) open(ctx context.Context) error {
 		limit: time.Duration(slowDisk * float64(n.cfg.Heartbeat)),
 	}
 	n.disk.space.Store(new(datadir.Space))
+	n.memory = newMemoryWatch(n.engine, n.log)
+	if n.cfg.hooks.memory != nil {
+		n.memory.measure = n.cfg.hooks.memory
+	}
 	var err error
 	if n.dir, err = datadir.Open(n.cfg.DataDir, datadir.Options{Create: true, Name: n.cfg.Name}); err != nil {
 		return fault(err)
@@ -242,6 +247,7 @@ func (n *Node) run(m *member, fixed bool) {
 	wg.Go(func() { n.peers.run(n.ctx) })
 	wg.Go(func() { n.ahead.run(n.ctx, m.raft, n.peers.self) })
 	wg.Go(func() { n.disk.run(n.ctx, n.makeRoom) })
+	wg.Go(func() { n.memory.run(n.ctx) })
 	wg.Go(func() { n.recordMembers(n.ctx) })
 	wg.Go(func() { n.herald(n.ctx) })
 	wg.Go(func() { n.promote(n.ctx) })

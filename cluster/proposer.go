@@ -150,8 +150,8 @@ func (e *engine) propose(ctx context.Context, cmd *fsmpb.Command) (fsm.Result, P
 // order queues a command and waits for its result.
 func (l *reign) order(ctx context.Context, cmd *fsmpb.Command, t tie) (fsm.Result, Position, error) {
 	c := classOf(cmd)
-	if l.e.diskLow.Load() && refusable(cmd) {
-		return fsm.Result{}, Position{}, ErrDiskLow
+	if err := l.e.short(); err != nil && refusable(cmd) {
+		return fsm.Result{}, Position{}, err
 	}
 	size := proto.Size(cmd) + 8 // and its frame
 	if size > maxCommandBytes {

@@ -63,13 +63,14 @@ type Status struct {
 const (
 	AlarmClockSkew = "CLOCK_SKEW" // the wall clock is off the masters' median
 	AlarmDiskLow   = "DISK_LOW"   // submits are refused
+	AlarmMemoryLow = "MEMORY_LOW" // the same, for want of memory
 	AlarmSlowDisk  = "SLOW_DISK"  // writes take too long for the heartbeat
 	AlarmDiverged  = "DIVERGED"   // masters' tables differ, and no majority agrees
 )
 
 // AllAlarms returns every alarm that there is.
 func AllAlarms() []string {
-	return []string{AlarmClockSkew, AlarmDiskLow, AlarmSlowDisk, AlarmDiverged}
+	return []string{AlarmClockSkew, AlarmDiskLow, AlarmMemoryLow, AlarmSlowDisk, AlarmDiverged}
 }
 
 // The counters that stand for Commits.
@@ -126,6 +127,9 @@ func (n *Node) alarms() []string {
 	}
 	if n.disk.low.Load() {
 		out = append(out, AlarmDiskLow)
+	}
+	if n.memory.low.Load() {
+		out = append(out, AlarmMemoryLow)
 	}
 	if n.disk.slow.Load() {
 		out = append(out, AlarmSlowDisk)

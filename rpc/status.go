@@ -53,6 +53,8 @@ func (s *Server) statusOf(err error) error {
 		return statusError(codes.ResourceExhausted, reason.Overloaded, err.Error(), nil)
 	case errors.Is(err, cluster.ErrDiskLow):
 		return statusError(codes.ResourceExhausted, reason.DiskLow, err.Error(), nil)
+	case errors.Is(err, cluster.ErrMemoryLow):
+		return statusError(codes.ResourceExhausted, reason.MemoryLow, err.Error(), nil)
 	case errors.Is(err, cluster.ErrStreamReplaced):
 		return statusError(codes.Aborted, reason.StreamReplaced, err.Error(), nil)
 	case errors.Is(err, cluster.ErrSlowConsumer):

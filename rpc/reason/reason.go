@@ -37,6 +37,9 @@ const (
 	// DiskLow: RESOURCE_EXHAUSTED with RetryInfo. Free disk space is under the
 	// watermark; new submits are refused, completions are accepted.
 	DiskLow = "DISK_LOW"
+	// MemoryLow: RESOURCE_EXHAUSTED with RetryInfo. Tasks fill the leader's memory; new
+	// submits are refused, completions are accepted.
+	MemoryLow = "MEMORY_LOW"
 
 	// RequestIDConflict: ALREADY_EXISTS. The request id belongs to a task with
 	// other content.

@@ -212,7 +212,7 @@ type GetStatusResponse struct {
 	Queues             uint64                 `protobuf:"varint,15,opt,name=queues,proto3" json:"queues,omitempty"`
 	StartTime          *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
 	Version            string                 `protobuf:"bytes,17,opt,name=version,proto3" json:"version,omitempty"`
-	Alarms             []string               `protobuf:"bytes,18,rep,name=alarms,proto3" json:"alarms,omitempty"`                                                                                // CLOCK_SKEW, DISK_LOW, SLOW_DISK, DIVERGED
+	Alarms             []string               `protobuf:"bytes,18,rep,name=alarms,proto3" json:"alarms,omitempty"`                                                                                // CLOCK_SKEW, DISK_LOW, MEMORY_LOW, SLOW_DISK, DIVERGED
 	Counters           map[string]uint64      `protobuf:"bytes,19,rep,name=counters,proto3" json:"counters,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"` // entries, commands, elections, observed_death_failovers, …
 	Position           *Position              `protobuf:"bytes,20,opt,name=position,proto3" json:"position,omitempty"`
 	FeatureLevel       uint32                 `protobuf:"varint,21,opt,name=feature_level,json=featureLevel,proto3" json:"feature_level,omitempty"`                     // of the table: nothing above it is written

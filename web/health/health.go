@@ -90,6 +90,7 @@ func (c *Checks) Report() Report {
 func (r *Report) warn(alarms []string) {
 	for _, x := range []struct{ alarm, name, reason string }{
 		{cluster.AlarmSlowDisk, "disk_speed", "writes take too long for the heartbeat"},
+		{cluster.AlarmMemoryLow, "memory", "memory is nearly full: submits are refused"},
 		{cluster.AlarmClockSkew, "clock", "the wall clock is off the masters' median"},
 		{cluster.AlarmDiverged, "tables", "the masters' tables differ, and no majority agrees: compare them with cluster digest"},
 	} {

@@ -83,6 +83,7 @@ var reasonExits = map[string]struct {
 	reason.OutcomeUnknown:    {exitDeadline, "taskraft task list, to see whether it took effect"},
 	reason.Overloaded:        {exitError, "the same a little later"},
 	reason.DiskLow:           {exitError, "taskraft cluster status, and free disk space on the masters"},
+	reason.MemoryLow:         {exitError, "taskraft queue list, to see what waits; purge it, or give the masters more memory"},
 	reason.RequestIDConflict: {exitConflict, "another --request-id, or the same content as the first time"},
 	reason.RequestIDsFull:    {exitError, "the same without --request-id"},
 	reason.QueuesFull:        {exitError, "taskraft queue list"},

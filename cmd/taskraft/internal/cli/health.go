@@ -140,6 +140,8 @@ func (f *findings) master(m *masterView) {
 		switch alarm {
 		case "DISK_LOW":
 			f.add(problem, "disk_space", who, "free some", "has %s of %s free: it refuses submits", bytesText(s.GetDiskFree()), bytesText(s.GetDiskTotal()))
+		case "MEMORY_LOW":
+			f.add(problem, "memory", who, "taskraft queue list, to see what waits; purge it, or give the masters more memory", "has its memory nearly full: it refuses submits")
 		case "SLOW_DISK":
 			f.add(note, "disk_speed", who, "a faster disk, or a longer --raft-timing on every master", "takes %s for a durable write (p99)", show.Duration(s.GetFsyncP99().AsDuration()))
 		case "CLOCK_SKEW":

@@ -24,6 +24,7 @@ func TestHealthFindings(t *testing.T) {
 		"no leader":   {func(v *clusterView, _ []*M, _ *taskraftv1.Worker) { v.Leader = "" }, "problem  quorum: no master leads: 3 of 3 answer", false},
 		"lag":         {func(v *clusterView, _ []*M, _ *taskraftv1.Worker) { v.Masters[1].Lag = 5000 }, "problem  lag: n2 is 5000 entries", false},
 		"low disk":    {alarmed("DISK_LOW"), "problem  disk_space: n2 has 100MiB of 10GiB free", false},
+		"low memory":  {alarmed("MEMORY_LOW"), "problem  memory: n2", false},
 		"slow disk":   {alarmed("SLOW_DISK"), "note  disk_speed: n2 takes 2s", true},
 		"skew":        {alarmed("CLOCK_SKEW"), "problem  clock: n2", false},
 		"diverged":    {alarmed("DIVERGED"), "problem  tables: n2 sees tables that differ", false},
