@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -50,8 +51,8 @@ func setUp(m *testing.M) int {
 	return status
 }
 
-func build(ctx context.Context, pkg, out string) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", out, pkg)
+func build(ctx context.Context, pkg, out string, flags ...string) error {
+	cmd := exec.CommandContext(ctx, "go", slices.Concat([]string{"build", "-o", out}, flags, []string{pkg})...)
 	cmd.Dir = repository
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if text, err := cmd.CombinedOutput(); err != nil {
@@ -63,6 +64,12 @@ func build(ctx context.Context, pkg, out string) error {
 // newCluster starts three masters and waits until one leads. When the test fails,
 // every process's output is in its log.
 func newCluster(t *testing.T, args ...string) *proc.Cluster {
+	t.Helper()
+	return newClusterOf(t, binary, args...)
+}
+
+// newClusterOf does the same with another binary.
+func newClusterOf(t *testing.T, binary string, args ...string) *proc.Cluster {
 	t.Helper()
 	dir, err := os.MkdirTemp(scratch, "cluster-")
 	if err != nil {

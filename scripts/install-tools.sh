@@ -6,6 +6,7 @@
 #   python3   and curl, which tests of examples and pages run
 #   promtool  which checks metrics and alerts
 #   tmux      in which taskraft top is tested
+#   strace    by which a test sees what is synced, and ip, by which make chaos parts networks
 # and, with the argument browser, chromium and axe-core, which tests of the dashboard use
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -38,6 +39,8 @@ command -v python3 >/dev/null || missing+=(python3)
 command -v curl >/dev/null || missing+=(curl)
 command -v promtool >/dev/null || missing+=(prometheus)
 command -v tmux >/dev/null || missing+=(tmux)
+command -v strace >/dev/null || missing+=(strace)
+command -v ip >/dev/null || missing+=(iproute2)
 # With the argument browser: what the tests of the dashboard need, too.
 if [[ ${1:-} == browser ]]; then
 	command -v chromium >/dev/null || missing+=(chromium fonts-dejavu-core)

@@ -29,7 +29,7 @@ func (l *Log) put(f *os.File, b []byte, at int64) error {
 }
 
 func (l *Log) sync(f *os.File) error {
-	if mutant.On("M2") {
+	if mutant.On("M2") { // S18
 		return nil
 	}
 	if l.disk != nil {
