@@ -18,7 +18,7 @@ TIMED   := @scripts/timed.sh
 # What targets may be told, as in `make fuzz FUZZTIME=10m`; also BENCHARGS, SCALEARGS, TESTARGS.
 FUZZTIME  ?= 20s
 SIMTIME   ?= 1m
-CHAOSARGS ?= -for 2m
+CHAOSARGS ?= -for 75s
 BASE      ?= HEAD
 
 .PHONY: help

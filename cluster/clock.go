@@ -27,7 +27,7 @@ type source struct {
 func systemSource() source {
 	start := time.Now()
 	return source{
-		wall: func() int64 { return time.Now().UnixNano() },
+		wall: func() int64 { return wallClock().UnixNano() },
 		mono: func() time.Duration { return time.Since(start) },
 	}
 }

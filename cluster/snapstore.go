@@ -10,6 +10,8 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
+
+	"github.com/taskraft/taskraft/cluster/datadir"
 )
 
 // snapshotStore is Raft's store of snapshots in files without its leftovers: a
@@ -38,6 +40,9 @@ func openSnapshots(parent string, kept func(index uint64) error, log hclog.Logge
 	}
 	var err error
 	if s.FileSnapshotStore, err = raft.NewFileSnapshotStoreWithLogger(parent, keepSnapshots, log); err != nil {
+		return nil, fmt.Errorf("open snapshots: %w", err)
+	}
+	if err := datadir.SyncDir(parent); err != nil { // the folder itself
 		return nil, fmt.Errorf("open snapshots: %w", err)
 	}
 	return s, nil
@@ -84,9 +89,14 @@ type snapshotSink struct {
 	index uint64
 }
 
-// Close implements raft.SnapshotSink.
+// Close implements raft.SnapshotSink. Raft syncs the files of a snapshot and the
+// folder of snapshots, but not the names of the files in their own directory: without
+// these there is an empty snapshot after a power cut, and no log before it any more.
 func (s *snapshotSink) Close() error {
 	err := s.SnapshotSink.Close()
+	if err == nil {
+		err = datadir.SyncDir(filepath.Join(s.store.path, s.ID()))
+	}
 	if err == nil {
 		err = s.store.kept(s.index)
 	}

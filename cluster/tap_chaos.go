@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -25,6 +26,7 @@ type tap struct {
 type tapLine struct {
 	Index     uint64      `json:"index"`
 	Term      uint64      `json:"term"`
+	At        int64       `json:"at"`              // by this machine's clock
 	Entry     []byte      `json:"entry,omitempty"` // none: not for the table
 	NotLeader bool        `json:"not_leader,omitempty"`
 	Results   []tapResult `json:"results,omitempty"`
@@ -77,7 +79,7 @@ func (t tap) entry(l *raft.Log, done *fsm.Applied) {
 	if t.w == nil {
 		return
 	}
-	line := tapLine{Index: l.Index, Term: l.Term}
+	line := tapLine{Index: l.Index, Term: l.Term, At: time.Now().UnixNano()}
 	if done != nil {
 		line.Entry, line.NotLeader = l.Data, done.NotLeader
 		for _, r := range done.Results {

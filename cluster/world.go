@@ -61,5 +61,5 @@ func (c *Config) wall() time.Time {
 	if c.hooks.now != nil {
 		return c.hooks.now()
 	}
-	return time.Now()
+	return wallClock()
 }

@@ -6,11 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -27,6 +30,7 @@ type crowd struct {
 	stage   *stage
 	working sync.WaitGroup
 	end     context.CancelFunc
+	ballast atomic.Int64 // bytes that a submit carries beside its work
 
 	mu     sync.Mutex
 	ops    map[string][]checker.Op
@@ -50,7 +54,16 @@ func (c *crowd) stop() {
 
 // work is one client's life.
 func (c *crowd) work(ctx context.Context, name string) {
-	cl, err := client.New(client.Config{Masters: c.stage.cluster.Addrs()})
+	party := here
+	if name == "c3" || name == "c4" {
+		party = side
+	}
+	cl, err := client.New(client.Config{
+		Masters: c.stage.cluster.Addrs(),
+		DialOptions: []grpc.DialOption{grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) {
+			return c.stage.net.dial(ctx, party, addr)
+		})},
+	})
 	if err != nil {
 		panic(err) // the configuration is ours
 	}
@@ -90,6 +103,28 @@ func (c *crowd) note(name string, op checker.Op) {
 	}
 }
 
+// told counts the calls that clients of a party, or of all if it is "", made and had
+// answered between two times, and those of them that changed something.
+func (c *crowd) told(party string, from, to time.Time) (calls, changes int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for name, ops := range c.ops {
+		if party == side && name != "c3" && name != "c4" {
+			continue
+		}
+		for _, op := range ops {
+			if op.Call < from.UnixNano() || op.Return > to.UnixNano() {
+				continue
+			}
+			calls++
+			if op.Kind != "get" && op.Outcome == checker.OK {
+				changes++
+			}
+		}
+	}
+	return calls, changes
+}
+
 // call makes a call of limited length and notes when, and how it ended.
 func call(op *checker.Op, do func(context.Context) error) {
 	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
@@ -127,7 +162,7 @@ func (c *crowd) submit(cl *client.Client, op *checker.Op, request string) {
 	case 1, 2, 3:
 		failures = 1
 	}
-	body, err := json.Marshal(map[string]any{"argv": []string{"sh", "-c", c.stage.script(sleep, failures)}})
+	body, err := json.Marshal(map[string]any{"argv": []string{"sh", "-c", c.stage.script(sleep, failures), strings.Repeat("-", int(c.ballast.Load()))}})
 	if err != nil {
 		panic(err) // of strings alone
 	}

@@ -17,15 +17,30 @@ import (
 	"github.com/taskraft/taskraft/internal/proc"
 )
 
-func killLeader(ctx context.Context, n *nemesis, f *checker.Fault) (string, error) {
+// processKinds are faults of processes, and of what a log says.
+var processKinds = []kind{
+	{name: "kill leader", do: killLeader},
+	{name: "kill follower", do: killFollower},
+	{name: "kill all masters", do: killAll},
+	{name: "stop leader", do: stopLeader},
+	{name: "freeze leader", do: freezeLeader},
+	{name: "freeze follower", do: freezeFollower},
+	{name: "kill worker", do: killWorker, worker: true},
+	{name: "lose worker", do: loseWorker, worker: true},
+	{name: "freeze worker", do: freezeWorker, worker: true},
+	{name: "flip a bit", do: flipBit},
+	{name: "truncate log", do: truncateLog},
+}
+
+func killLeader(ctx context.Context, n *hand, f *checker.Fault) (string, error) {
 	return endLeader(ctx, n, f, (*proc.Master).Kill)
 }
 
-func stopLeader(ctx context.Context, n *nemesis, f *checker.Fault) (string, error) {
+func stopLeader(ctx context.Context, n *hand, f *checker.Fault) (string, error) {
 	return endLeader(ctx, n, f, (*proc.Master).Stop)
 }
 
-func endLeader(ctx context.Context, n *nemesis, f *checker.Fault, end func(*proc.Master) error) (string, error) {
+func endLeader(ctx context.Context, n *hand, f *checker.Fault, end func(*proc.Master) error) (string, error) {
 	m, term, err := n.leader(ctx, f)
 	if err != nil {
 		return "", err
@@ -37,7 +52,7 @@ func endLeader(ctx context.Context, n *nemesis, f *checker.Fault, end func(*proc
 	return effect, errors.Join(err, n.back(ctx, m))
 }
 
-func killFollower(ctx context.Context, n *nemesis, f *checker.Fault) (string, error) {
+func killFollower(ctx context.Context, n *hand, f *checker.Fault) (string, error) {
 	m, err := n.follower(ctx, f)
 	if err != nil {
 		return "", err
@@ -49,7 +64,7 @@ func killFollower(ctx context.Context, n *nemesis, f *checker.Fault) (string, er
 	return effect, errors.Join(pass(ctx, n.between(0.1, 2)), n.back(ctx, m))
 }
 
-func killAll(ctx context.Context, n *nemesis, f *checker.Fault) (string, error) {
+func killAll(ctx context.Context, n *hand, f *checker.Fault) (string, error) {
 	f.Target = "all"
 	for _, m := range n.stage.cluster.Masters() { // all signals first, then all funerals
 		if err := m.Process().Signal(syscall.SIGKILL); err != nil {
@@ -67,7 +82,7 @@ func killAll(ctx context.Context, n *nemesis, f *checker.Fault) (string, error) 
 	return fmt.Sprintf("a leader serves %d ms after the start", time.Since(began).Milliseconds()), err
 }
 
-func freezeLeader(ctx context.Context, n *nemesis, f *checker.Fault) (string, error) {
+func freezeLeader(ctx context.Context, n *hand, f *checker.Fault) (string, error) {
 	m, term, err := n.leader(ctx, f)
 	if err != nil {
 		return "", err
@@ -80,7 +95,7 @@ func freezeLeader(ctx context.Context, n *nemesis, f *checker.Fault) (string, er
 	return effect, errors.Join(err, n.stage.cluster.Rejoined(ctx, m))
 }
 
-func freezeFollower(ctx context.Context, n *nemesis, f *checker.Fault) (string, error) {
+func freezeFollower(ctx context.Context, n *hand, f *checker.Fault) (string, error) {
 	m, err := n.follower(ctx, f)
 	if err != nil {
 		return "", err
@@ -96,25 +111,38 @@ func freezeFollower(ctx context.Context, n *nemesis, f *checker.Fault) (string, 
 	return effect, errors.Join(err, m.Process().Signal(syscall.SIGCONT), n.stage.cluster.Rejoined(ctx, m))
 }
 
-func (n *nemesis) anyWorker(f *checker.Fault) int {
+// anyWorker returns the place of one of the workers. One that has ended by itself, as
+// when its predecessor's connection was still thought to live, is started again first.
+func (n *hand) anyWorker(f *checker.Fault) (int, error) {
 	i := n.rng.IntN(len(n.stage.workers))
-	f.Target = n.stage.workers[i].ID
-	return i
+	w := n.stage.workers[i]
+	f.Target = w.ID
+	if w.Running() {
+		return i, nil
+	}
+	again, err := n.stage.worker(w.ID)
+	if err == nil {
+		n.stage.workers[i] = again
+	}
+	return i, err
 }
 
 // killWorker kills a worker's process; the next one of that id takes over at once.
-func killWorker(ctx context.Context, n *nemesis, f *checker.Fault) (string, error) {
+func killWorker(ctx context.Context, n *hand, f *checker.Fault) (string, error) {
 	return n.replaceWorker(ctx, f, 0)
 }
 
 // loseWorker kills a worker's process, and the next one comes after its session has
 // expired.
-func loseWorker(ctx context.Context, n *nemesis, f *checker.Fault) (string, error) {
+func loseWorker(ctx context.Context, n *hand, f *checker.Fault) (string, error) {
 	return n.replaceWorker(ctx, f, 11*time.Second)
 }
 
-func (n *nemesis) replaceWorker(ctx context.Context, f *checker.Fault, after time.Duration) (effect string, err error) {
-	i := n.anyWorker(f)
+func (n *hand) replaceWorker(ctx context.Context, f *checker.Fault, after time.Duration) (effect string, err error) {
+	i, err := n.anyWorker(f)
+	if err != nil {
+		return "", err
+	}
 	w := n.stage.workers[i]
 	if err := w.Kill(); err != nil {
 		return "", err
@@ -131,71 +159,34 @@ func (n *nemesis) replaceWorker(ctx context.Context, f *checker.Fault, after tim
 }
 
 // freezeWorker stops a worker for longer than its session lives.
-func freezeWorker(ctx context.Context, n *nemesis, f *checker.Fault) (string, error) {
-	w := n.stage.workers[n.anyWorker(f)]
+func freezeWorker(ctx context.Context, n *hand, f *checker.Fault) (string, error) {
+	i, err := n.anyWorker(f)
+	if err != nil {
+		return "", err
+	}
+	w := n.stage.workers[i]
 	if err := w.Signal(syscall.SIGSTOP); err != nil {
 		return "", err
 	}
-	err := pass(ctx, n.between(11, 13))
+	err = pass(ctx, n.between(11, 13))
 	return "it was silent for longer than its TTL", errors.Join(err, w.Signal(syscall.SIGCONT), pass(ctx, time.Second))
 }
 
-func cutLeader(ctx context.Context, n *nemesis, f *checker.Fault) (string, error) {
-	m, term, err := n.leader(ctx, f)
-	if err != nil {
-		return "", err
-	}
-	n.stage.links.set(m.Name, 0)
-	effect, err := n.deposed(ctx, m, term)
-	err = errors.Join(err, pass(ctx, n.between(0, 3)))
-	n.stage.links.heal()
-	return effect, errors.Join(err, n.stage.cluster.Rejoined(ctx, m))
-}
-
-func cutFollower(ctx context.Context, n *nemesis, f *checker.Fault) (string, error) {
-	m, err := n.follower(ctx, f)
-	if err != nil {
-		return "", err
-	}
-	n.stage.links.set(m.Name, 0)
-	err = pass(ctx, n.between(1, 4))
-	effect := n.waited()
-	n.stage.links.heal()
-	return effect, errors.Join(err, n.stage.cluster.Rejoined(ctx, m))
-}
-
-func slowLinks(ctx context.Context, n *nemesis, f *checker.Fault) (string, error) {
-	d := n.between(0.005, 0.06)
-	f.Target = "all"
-	n.stage.links.set("", d)
-	err := pass(ctx, n.between(2, 5))
-	effect := n.waited()
-	n.stage.links.heal()
-	return effect, err
-}
-
-func (n *nemesis) waited() string {
-	if held := n.stage.links.waited(); held > 0 {
-		return fmt.Sprintf("%d pieces had to wait", held)
-	}
-	return ""
-}
-
-func flipBit(ctx context.Context, n *nemesis, f *checker.Fault) (string, error) {
+func flipBit(ctx context.Context, n *hand, f *checker.Fault) (string, error) {
 	return damage(ctx, n, f, func(b []byte) []byte {
 		b[written(b)/3] ^= 1 << n.rng.IntN(8)
 		return b
 	})
 }
 
-func truncateLog(ctx context.Context, n *nemesis, f *checker.Fault) (string, error) {
+func truncateLog(ctx context.Context, n *hand, f *checker.Fault) (string, error) {
 	return damage(ctx, n, f, func(b []byte) []byte { return b[:written(b)/3] })
 }
 
 // damage does something to the written part of a killed follower's log. It must not
 // come up with that: it exits with the code for a bad disk, or comes up because
 // what was damaged was not needed. Then it gets its own log back.
-func damage(ctx context.Context, n *nemesis, f *checker.Fault, do func([]byte) []byte) (string, error) {
+func damage(ctx context.Context, n *hand, f *checker.Fault, do func([]byte) []byte) (string, error) {
 	m, err := n.follower(ctx, f)
 	if err != nil {
 		return "", err
@@ -203,7 +194,12 @@ func damage(ctx context.Context, n *nemesis, f *checker.Fault, do func([]byte) [
 	if err := m.Kill(); err != nil {
 		return "", err
 	}
-	path, whole, err := newestSegment(filepath.Join(n.stage.dir, m.Name, "wal"))
+	if d := n.stage.disks[m.Name]; d != nil { // so that it takes nothing back later, from under the damage
+		if _, err := d.PowerCut(false); err != nil {
+			return "", err
+		}
+	}
+	path, whole, err := newestSegment(filepath.Join(n.stage.data(m), "wal"))
 	if err != nil {
 		return "", err
 	}
@@ -214,18 +210,18 @@ func damage(ctx context.Context, n *nemesis, f *checker.Fault, do func([]byte) [
 	if err := m.Start(); err != nil {
 		return "", err
 	}
-	select {
-	case <-m.Process().Done():
-	case <-time.After(5 * time.Second):
+	err = proc.Poll(ctx, 50*time.Millisecond, m.Name+" starts or refuses to", func() bool {
+		s, err := m.Status(ctx)
+		return !m.Running() || err == nil && s.GetAppliedIndex() > 0
+	})
+	if err != nil {
+		return "", err
 	}
-	effect := ""
-	if exit := m.Process().Exit(); exit == "exit status 10" {
-		effect = "refused: " + exit
-	} else if exit != "" {
-		return "", fmt.Errorf("with a damaged log: %s, want exit status 10", exit)
-	} else {
-		return "", errors.New("it came up with a damaged log")
+	effect := m.Process().Exit()
+	if effect != "exit status 10" {
+		return "", fmt.Errorf("with a damaged log: %q, want exit status 10", effect)
 	}
+	effect = "refused: " + effect
 	if err := os.WriteFile(path, whole, 0o600); err != nil {
 		return effect, err
 	}

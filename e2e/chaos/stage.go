@@ -12,39 +12,115 @@ import (
 	"time"
 
 	"github.com/taskraft/taskraft/internal/checker"
+	"github.com/taskraft/taskraft/internal/faultdisk"
 	"github.com/taskraft/taskraft/internal/proc"
 )
 
 const queue = "chaos"
 
-// stage is the cluster, its workers and the links between its masters.
+// stage is one cluster with its workers, the network between them and the disks that
+// its masters have.
 type stage struct {
+	label   string // for lines of output
 	dir     string
 	cluster *proc.Cluster
-	links   *links
+	net     network
+	disks   map[string]*faultdisk.Disk // by master; empty: none can be mounted
+	missing map[string]string          // what this stage cannot do: why
 	workers []*proc.Worker
 }
 
-func newStage(binary, dir string) (*stage, error) {
-	if err := os.Setenv("CHAOS_TAP", dir); err != nil {
+// What a kind of fault may need of a stage.
+const (
+	needsDisk  = "disks that fail"
+	needsDelay = "links with delay and loss"
+)
+
+// tailBytes of log are kept behind a snapshot, the least that there can be, and
+// ballast is what submits carry when the log should grow.
+const (
+	tailBytes = 1 << 20
+	ballast   = 32 << 10
+)
+
+// newStage prepares cluster number n of the run. Inside namespaces of our own odd ones
+// have a network of namespaces, and all have disks that fail.
+func newStage(binary, dir string, number int, outside error) (s *stage, err error) {
+	s = &stage{label: fmt.Sprintf("c%d", number), dir: dir, disks: make(map[string]*faultdisk.Disk), missing: make(map[string]string)}
+	if s.cluster, err = proc.NewCluster(binary, dir, 3, "--insecure",
+		"--snapshot-bytes", "1MiB", "--tail-bytes", fmt.Sprintf("%dMiB", tailBytes>>20)); err != nil {
 		return nil, err
 	}
-	c, err := proc.NewCluster(binary, dir, 3)
-	if err != nil {
-		return nil, err
-	}
-	s := &stage{dir: dir, cluster: c, links: newLinks()}
-	ports, err := proc.FreePorts(len(c.Masters()))
-	if err != nil {
-		return nil, err
-	}
-	for i, m := range c.Masters() {
-		m.Bind = fmt.Sprintf("127.0.0.1:%d", ports[i])
-		if err := s.links.proxy(m.Name, m.Raft, m.Bind); err != nil {
+	s.cluster.Env = []string{"CHAOS_TAP=" + dir}
+	s.net = newLinks()
+	if outside == nil && number%2 == 1 {
+		if s.net, err = newSpaces(number, s.cluster.Masters()); err != nil {
+			return nil, fmt.Errorf("network of cluster %d: %w", number, err)
+		}
+		if err := s.net.slow(time.Millisecond, 0); err != nil {
+			s.missing[needsDelay] = err.Error()
+		} else if err := s.net.heal(); err != nil {
 			return nil, err
 		}
 	}
+	for _, m := range s.cluster.Masters() {
+		if err := s.net.place(m); err != nil {
+			return nil, err
+		}
+		if s.missing[needsDisk] != "" {
+			continue
+		}
+		if err := s.mount(m, outside); err != nil {
+			s.missing[needsDisk] = err.Error()
+		}
+	}
 	return s, nil
+}
+
+// mount gives a master a disk that can fail.
+func (s *stage) mount(m *proc.Master, outside error) error {
+	if outside != nil {
+		return outside
+	}
+	if err := os.Mkdir(s.backing(m), 0o700); err != nil {
+		return err
+	}
+	d, err := faultdisk.Mount(s.backing(m), filepath.Join(s.dir, m.Name))
+	if err == nil {
+		s.disks[m.Name] = d
+	}
+	return err
+}
+
+// backing is where the files of a master's disk are, for who must not go through it.
+func (s *stage) backing(m *proc.Master) string { return filepath.Join(s.dir, m.Name+".disk") }
+
+// data is the directory of a master that does not run, seen from behind its disk.
+func (s *stage) data(m *proc.Master) string {
+	if s.disks[m.Name] != nil {
+		return s.backing(m)
+	}
+	return filepath.Join(s.dir, m.Name)
+}
+
+// wipe removes the data of a master that does not run, as if its disk were a new one.
+func (s *stage) wipe(m *proc.Master) error {
+	if d := s.disks[m.Name]; d != nil {
+		if _, err := d.PowerCut(false); err != nil {
+			return err
+		}
+	}
+	entries, err := os.ReadDir(s.data(m))
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if err := os.RemoveAll(filepath.Join(s.data(m), e.Name())); err != nil {
+			return err
+		}
+	}
+	m.Rejoin()
+	return nil
 }
 
 // start starts masters and workers.
@@ -68,7 +144,11 @@ func (s *stage) start(ctx context.Context) error {
 }
 
 func (s *stage) worker(id string) (*proc.Worker, error) {
-	return s.cluster.Worker(id, s.cluster.Addrs(), "--queue", queue, "--slots", "3")
+	party := here
+	if id == "w3" || id == "w4" {
+		party = side
+	}
+	return s.cluster.WorkerIn(s.net.home(party), id, s.cluster.Addrs(), "--queue", queue, "--slots", "3")
 }
 
 // script is what every task runs: it says when it began and ended, by itself. Some
@@ -85,7 +165,12 @@ func (s *stage) script(sleep string, failures int) string {
 
 // heal undoes all faults and waits until every master has caught up.
 func (s *stage) heal(ctx context.Context) error {
-	s.links.heal()
+	if err := s.net.heal(); err != nil {
+		return err
+	}
+	for _, d := range s.disks {
+		d.Set(faultdisk.Faults{})
+	}
 	if err := s.cluster.Start(); err != nil {
 		return err
 	}
@@ -116,14 +201,19 @@ func (s *stage) compare(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("the masters' tables (C1): %w", err)
 	}
-	fmt.Printf("chaos: all three tables have digest %.16s at index %d\n", digest, index)
+	fmt.Printf("chaos: %s: all three tables have digest %.16s at index %d\n", s.label, digest, index)
 	return nil
 }
 
 func (s *stage) close() error {
-	err := s.cluster.Close()
-	s.links.close()
-	return err
+	for _, d := range s.disks {
+		d.Set(faultdisk.Faults{}) // nobody can be killed who waits for a disk
+	}
+	errs := []error{s.cluster.Close()}
+	for _, d := range s.disks {
+		errs = append(errs, d.Close())
+	}
+	return errors.Join(append(errs, s.net.close())...)
 }
 
 // saveRuns turns what the scripts wrote into executions. One without an end was

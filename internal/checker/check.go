@@ -1,9 +1,11 @@
 package checker
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 )
@@ -18,6 +20,7 @@ type Finding struct {
 type Report struct {
 	Findings []Finding
 	Counts   map[string]int
+	Gaps     Gaps
 }
 
 // maxFindings of one invariant are kept: the first say it.
@@ -47,6 +50,8 @@ func Check(h *History, floor Floor) *Report {
 	r.acks(h, log)
 	r.order(h)
 	r.leases(h)
+	r.expiries(h, log)
+	r.gaps(h)
 	r.end(h)
 	r.vacuity(h, floor)
 	return r
@@ -83,10 +88,20 @@ func (r *Report) Print(w io.Writer) {
 		parts = append(parts, fmt.Sprintf("%s %d", name, r.Counts[name]))
 	}
 	fmt.Fprintf(w, "checker: %s\n", strings.Join(parts, ", "))
+	r.Gaps.Print(w)
 	for _, f := range r.Findings {
 		fmt.Fprintf(w, "checker: VIOLATION %s: %s\n", f.ID, f.Text)
 	}
 	if len(r.Findings) == 0 {
 		fmt.Fprintln(w, "checker: everything holds")
 	}
+}
+
+// Save writes the report as JSON.
+func (r *Report) Save(path string) error {
+	text, err := json.MarshalIndent(r, "", "\t")
+	if err != nil {
+		return fmt.Errorf("save report: %w", err)
+	}
+	return os.WriteFile(path, append(text, '\n'), 0o600)
 }

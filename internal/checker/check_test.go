@@ -3,10 +3,12 @@ package checker
 import (
 	"encoding/binary"
 	"encoding/json"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -135,6 +137,9 @@ func TestCorruptedHistories(t *testing.T) {
 		"an older fence ran later":   {"S6", func(h *History) { h.Runs[1].Fence, h.Runs[2].Fence = 3, 2 }},
 		"two executions at once":     {"S7", func(h *History) { h.Runs[1].End = 9 }},
 		"one never ended":            {"S7", func(h *History) { h.Runs[1].End = 0 }},
+		"expired after an election":  {"S7", func(h *History) { expire(h, 1, 100, 109) }},
+		"expired without a fault":    {"S7", func(h *History) { expire(h, 1, 100, 120); h.Faults = nil }},
+		"expired soon after a fault": {"S7", func(h *History) { expire(h, 115, 100, 120) }},
 		"a stale read":               {"S12", func(h *History) { h.Ops[5].State = model.Running }},
 		"a read before any submit":   {"S12", func(h *History) { h.Ops[3].Task, h.Ops[3].Call, h.Ops[3].Return = 2, -2, -1 }},
 		"cancelled and assigned":     {"S14", func(h *History) { both(h, 2, func(e *Entry) { e.Events[0].Kind = "stopping"; e.Events[0].Task = 2 }) }},
@@ -172,6 +177,40 @@ func TestCorruptedHistories(t *testing.T) {
 				t.Errorf("found %v, want %s", r.Findings, c.id)
 			}
 		})
+	}
+}
+
+// expire has the session of task 2's first attempt expire: seconds at which its
+// worker was frozen, at which the term began, and at which it expired.
+func expire(h *History, frozen, began, expired int64) {
+	second := int64(time.Second)
+	both(h, 1, func(e *Entry) { e.At = began * second })
+	both(h, 4, func(e *Entry) { e.At, e.Events[0].Cause = expired*second, "expired" })
+	h.Faults = append(h.Faults, Fault{Kind: "freeze worker", Target: "w1", Start: frozen * second, End: 200 * second, Effect: "silent"})
+}
+
+// TestExpiryAfterItsTime: a frozen worker's session expires when its TTL is over.
+func TestExpiryAfterItsTime(t *testing.T) {
+	h := recorded(t)
+	expire(h, 108, 100, 120)
+	r := Check(h, nil)
+	if len(r.Findings) > 0 || r.Counts["expiry with a time"] != 1 {
+		t.Errorf("found %v with %d expiries, want nothing with one", r.Findings, r.Counts["expiry with a time"])
+	}
+}
+
+// TestGaps: around a fault the longest time without an acknowledged change counts,
+// also when it began before or ended after the fault.
+func TestGaps(t *testing.T) {
+	h := &History{Faults: []Fault{{Kind: "a", Start: 2e9, End: 3e9}, {Kind: "a", Start: 12e9, End: 13e9}, {Kind: "b", Skipped: "not here"}}}
+	for _, at := range []int64{1e9, 11e9, 12.5e9, 12.75e9, 13.5e9, 40e9} {
+		h.Ops = append(h.Ops, Op{Kind: "cancel", Outcome: OK, Return: at})
+	}
+	h.Ops = append(h.Ops, Op{Kind: "get", Outcome: OK, Return: 5e9}, Op{Kind: "submit", Outcome: Maybe, Return: 6e9})
+	r := &Report{Counts: map[string]int{}}
+	r.gaps(h)
+	if want := (Gaps{"a": {1500, 10_000}}); !maps.EqualFunc(r.Gaps, want, slices.Equal) {
+		t.Errorf("gaps %v, want %v", r.Gaps, want)
 	}
 }
 

@@ -20,6 +20,8 @@
 //	acks     S1 S2 S3 S5: what clients were told is in the log, and stays
 //	order    S12 by porcupine, one task at a time
 //	leases   S7 in real time: executions of one task do not overlap unless its worker
-//	         was hit by a fault
+//	         was hit by a fault; no session expires within a TTL of a leader's start or of
+//	         the last heartbeat of its worker
+//	gaps     L3: the longest time without an acknowledged change around each fault
 //	end      L1: every acknowledged task came to its end
 package checker

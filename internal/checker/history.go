@@ -17,6 +17,7 @@ import (
 type Entry struct {
 	Index     uint64         `json:"index"`
 	Term      uint64         `json:"term"`
+	At        int64          `json:"at,omitempty"` // when it was applied, nanoseconds of the machine's clock
 	Entry     []byte         `json:"entry,omitempty"`
 	NotLeader bool           `json:"not_leader,omitempty"`
 	Results   []model.Result `json:"results,omitempty"`

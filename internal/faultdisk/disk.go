@@ -49,15 +49,14 @@ func Mount(backing, point string) (*Disk, error) {
 		return nil, fmt.Errorf("mount %s: %w", point, err)
 	}
 	root := &fs.LoopbackRoot{Path: backing, Dev: uint64(st.Dev)}
-	root.NewNode = func(data *fs.LoopbackRoot, _ *fs.Inode, _ string, _ *syscall.Stat_t) fs.InodeEmbedder {
-		return &node{LoopbackNode: fs.LoopbackNode{RootData: data}, disk: d}
-	}
-	top := &node{LoopbackNode: fs.LoopbackNode{RootData: root}, disk: d}
+	top := &node{LoopbackNode: &fs.LoopbackNode{RootData: root}, disk: d}
 	root.RootNode = top
 	fresh := time.Duration(0) // the kernel asks each time: a power cut changes files behind its back
 	server, err := fs.Mount(point, top, &fs.Options{
-		MountOptions: fuse.MountOptions{DirectMountStrict: true, FsName: filepath.Base(backing), Name: "faultdisk", DisableXAttrs: true, MaxWrite: 1 << 20,
-			DisabledCapabilities: fuse.CAP_PASSTHROUGH}, // or the kernel would write to the backing file by itself
+		MountOptions: fuse.MountOptions{
+			DirectMountStrict: true, FsName: filepath.Base(backing), Name: "faultdisk", DisableXAttrs: true, MaxWrite: 1 << 20,
+			DisabledCapabilities: fuse.CAP_PASSTHROUGH,
+		}, // or the kernel would write to the backing file by itself
 		EntryTimeout: &fresh, AttrTimeout: &fresh, NegativeTimeout: &fresh,
 	})
 	if err != nil {
@@ -108,7 +107,7 @@ func (d *Disk) meet(o operation) syscall.Errno {
 	case o == syncs && f.SyncDelay > 0:
 		d.hits++
 		d.mu.Unlock()
-		time.Sleep(f.SyncDelay) // simulates the time that a slow disk takes
+		<-time.After(f.SyncDelay)
 		d.mu.Lock()
 		return d.faults.SyncErr
 	case o == syncs:

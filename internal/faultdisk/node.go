@@ -13,8 +13,13 @@ import (
 
 // node is a file or a directory. What only reads is the loopback's.
 type node struct {
-	fs.LoopbackNode
+	*fs.LoopbackNode
 	disk *Disk
+}
+
+// WrapChild makes nodes of what the loopback finds and makes.
+func (n *node) WrapChild(_ context.Context, child fs.InodeEmbedder) fs.InodeEmbedder {
+	return &node{LoopbackNode: child.(*fs.LoopbackNode), disk: n.disk}
 }
 
 // path is where the node lies in the backing directory.

@@ -19,6 +19,9 @@ const pollEvery = 5 * time.Millisecond
 
 // Cluster is a set of masters on loopback ports of their own.
 type Cluster struct {
+	// Env is added to the environment of every process. Set before the first Start.
+	Env []string
+
 	binary  string
 	dir     string
 	args    []string
@@ -121,6 +124,11 @@ func (c *Cluster) NextLeader(ctx context.Context, old *Master) (*Master, error) 
 		return leader != nil && leader != old
 	})
 	return leader, err
+}
+
+// Leaderless waits until no master leads and serves.
+func (c *Cluster) Leaderless(ctx context.Context) error {
+	return Poll(ctx, pollEvery, "no master serves as leader", func() bool { return c.leaderNow(ctx) == nil })
 }
 
 // Followers waits for a leader and returns the other running masters.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -31,6 +32,8 @@ type Master struct {
 	// Binary is the program of the next Start if it is not the cluster's: another
 	// version.
 	Binary string
+	// Net is the network namespace that its process runs in, nil for ours.
+	Net *os.File
 
 	cluster *Cluster
 	guest   bool       // it is not among those that formed the cluster
@@ -57,7 +60,7 @@ func (m *Master) Start() error {
 		args = append(args, "--raft-addr", m.Bind, "--advertise-raft", m.Raft)
 	}
 	p, err := Start(Spec{
-		Name: m.Name, Path: cmp.Or(m.Binary, m.cluster.binary), Args: args,
+		Name: m.Name, Path: cmp.Or(m.Binary, m.cluster.binary), Args: args, Env: m.cluster.Env, Net: m.Net,
 		Log: filepath.Join(m.cluster.dir, m.Name+".log"),
 	})
 	if err != nil {

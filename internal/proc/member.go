@@ -30,11 +30,16 @@ func (m *Master) Wipe() error {
 	if m.Running() {
 		return fmt.Errorf("wipe %s: it runs", m.Name)
 	}
+	m.Rejoin()
+	return os.RemoveAll(filepath.Join(m.cluster.dir, m.Name))
+}
+
+// Rejoin has the master start with --rejoin from now on: its data is gone.
+func (m *Master) Rejoin() {
 	m.enter = []string{"--peers", m.cluster.peers(), "--rejoin"}
 	if m.guest {
 		m.enter = []string{"--join", strings.Join(m.cluster.Addrs(), ","), "--rejoin"}
 	}
-	return os.RemoveAll(filepath.Join(m.cluster.dir, m.Name))
 }
 
 // Forget takes a master that was removed from the cluster off the list.

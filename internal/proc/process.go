@@ -21,6 +21,7 @@ type Spec struct {
 	Env  []string  // added to our environment
 	Log  string    // file that stdout and stderr are appended to
 	Out  io.Writer // takes them instead of Log
+	Net  *os.File  // the network namespace that it runs in; default: ours
 }
 
 // Process is one started process. Its methods are safe for concurrent use.
@@ -28,6 +29,7 @@ type Process struct {
 	name string
 	log  string
 	cmd  *exec.Cmd
+	net  *os.File
 	done chan struct{} // closed when the process has been waited for
 }
 
@@ -46,7 +48,7 @@ func Start(spec Spec) (*Process, error) {
 	cmd.Dir, cmd.Env = spec.Dir, append(os.Environ(), spec.Env...)
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.SysProcAttr = attr()
-	p := &Process{name: spec.Name, log: spec.Log, cmd: cmd, done: make(chan struct{})}
+	p := &Process{name: spec.Name, log: spec.Log, cmd: cmd, net: spec.Net, done: make(chan struct{})}
 	started := make(chan error)
 	go p.run(started)
 	if err := <-started; err != nil {
@@ -60,7 +62,7 @@ func Start(spec Spec) (*Process, error) {
 func (p *Process) run(started chan<- error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	err := p.cmd.Start()
+	err := Within(p.net, p.cmd.Start)
 	started <- err
 	if err != nil {
 		return

@@ -1,6 +1,7 @@
 package proc
 
 import (
+	"os"
 	"path/filepath"
 	"strings"
 )
@@ -15,11 +16,16 @@ type Worker struct {
 // masters and may run any command. args are further flags of `taskraft worker
 // run`. A process with the same id that runs already is left alone.
 func (c *Cluster) Worker(id string, masters []string, args ...string) (*Worker, error) {
+	return c.WorkerIn(nil, id, masters, args...)
+}
+
+// WorkerIn starts a worker process in a network namespace.
+func (c *Cluster) WorkerIn(ns *os.File, id string, masters []string, args ...string) (*Worker, error) {
 	args = append([]string{
 		"worker", "run", "--id", id, "--masters", strings.Join(masters, ","),
 		"--journal", c.journalPath(id), "--allow-command", "*",
 	}, args...)
-	p, err := Start(Spec{Name: id, Path: c.binary, Args: args, Log: filepath.Join(c.dir, id+".log")})
+	p, err := Start(Spec{Name: id, Path: c.binary, Args: args, Env: c.Env, Net: ns, Log: filepath.Join(c.dir, id+".log")})
 	if err != nil {
 		return nil, err
 	}

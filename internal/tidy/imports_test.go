@@ -85,7 +85,7 @@ var layers = []layer{
 		why: "end-to-end tests use what users have: the binary, the SDKs, the API",
 	},
 	{
-		dir: "e2e/chaos", mine: []string{"client", "rpc/taskraftv1", "internal/checker", "internal/proc"},
+		dir: "e2e/chaos", mine: []string{"client", "rpc/taskraftv1", "internal/checker", "internal/faultdisk", "internal/proc"},
 		why: "it does its worst to what users have, and has others judge",
 	},
 	{
@@ -97,6 +97,7 @@ var layers = []layer{
 		why: "a load on a cluster comes from its clients",
 	},
 	{dir: "examples", mine: []string{"client", "worker", "rpc/taskraftv1"}, foreign: []string{}, why: "an example imports what its readers can"},
+	{dir: "internal/faultdisk", mine: []string{}, foreign: []string{"github.com/hanwen/go-fuse"}, why: "a disk knows nothing of what is stored on it"},
 	{dir: "internal/tracing", foreign: openTelemetry, why: "clients and workers import it: a program that does not trace links no SDK"},
 	{dir: "internal/badinput", foreign: []string{}, why: "a list, and a test that reads sources"},
 	{
@@ -129,6 +130,7 @@ var fenced = []struct{ prefix, home, why string }{
 	{"github.com/prometheus/", "web", "metrics are collected where they are served, not where things happen"},
 	{"github.com/spf13/", "cmd", "flags are read in one place"},
 	{"charm.land/", "cmd", "only the command draws on terminals"},
+	{"github.com/hanwen/", "internal/faultdisk", "file systems are mounted by tests alone"},
 	{"github.com/golang/protobuf", "nowhere", "use google.golang.org/protobuf"},
 	{"github.com/stretchr/testify", "nowhere", "tests use the standard library and go-cmp"},
 }
