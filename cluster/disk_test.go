@@ -145,8 +145,9 @@ func TestB15FailedWriteEndsTheNode(t *testing.T) {
 	old := c.leader()
 	broken := errors.New("input/output error")
 	disks[old].fail(broken)
-	go func() { _, _, _ = c.nodes[old].Propose(t.Context(), oneTask("during")) }()
-	if err := ended(t, c.nodes[old], FaultDisk); !errors.Is(err, broken) {
+	node := c.nodes[old]
+	go func() { _, _, _ = node.Propose(t.Context(), oneTask("during")) }()
+	if err := ended(t, node, FaultDisk); !errors.Is(err, broken) {
 		t.Errorf("ended with %v, want %v", err, broken)
 	}
 	c.nodes[old] = nil
