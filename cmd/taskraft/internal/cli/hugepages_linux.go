@@ -2,6 +2,8 @@ package cli
 
 import (
 	"runtime"
+	"strings"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -21,11 +23,15 @@ func layOut() {
 }
 
 // adviseBlock is a function of its own so that no frame holds the block any more
-// when it is collected.
+// when it is collected. The block is a strings.Builder's because make would write
+// zeros all over it if a part of its addresses had been used before.
 //
 //go:noinline
 func adviseBlock() {
-	block := make([]byte, hugeStep)
+	var b strings.Builder
+	b.Grow(hugeStep)
+	b.WriteByte(0)
+	block := unsafe.Slice(unsafe.StringData(b.String()), hugeStep)
 	_ = unix.Madvise(block, unix.MADV_HUGEPAGE) // a kernel without them keeps to small ones
 	runtime.KeepAlive(block)
 }
