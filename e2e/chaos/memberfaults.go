@@ -21,6 +21,7 @@ var memberKinds = []kind{
 	{name: "replace a member", do: replaceMember},
 	{name: "away until a snapshot", do: awayUntilSnapshot, long: true},
 	{name: "clock of leader jumps", do: clockOfLeader},
+	{name: "clock of follower jumps", do: clockOfFollower},
 }
 
 // rollingRestart stops and starts every master, the leader among them.
@@ -150,6 +151,14 @@ var offsets = []time.Duration{time.Minute, 288 * time.Second, 365 * 24 * time.Ho
 
 func clockOfLeader(ctx context.Context, h *hand, f *checker.Fault) (string, error) {
 	m, _, err := h.leader(ctx, f)
+	if err != nil {
+		return "", err
+	}
+	return h.clockJumps(ctx, m)
+}
+
+func clockOfFollower(ctx context.Context, h *hand, f *checker.Fault) (string, error) {
+	m, err := h.follower(ctx, f)
 	if err != nil {
 		return "", err
 	}
