@@ -60,6 +60,8 @@ start() {
 		--grpc-addr "$(grpc "$1")" --raft-addr "$(raft "$1")" --http-addr "$(http "$1")" \
 		>>"$dir/$1.log" 2>&1 </dev/null &
 	echo $! >"$dir/$1.pid"
+	# On a busy machine it may be a moment before the process is the master.
+	until pid "$1" >/dev/null || ! kill -0 $! 2>/dev/null; do sleep 0.05; done
 	echo "started $1: gRPC $(grpc "$1"), http://$(http "$1"), pid $!"
 }
 
