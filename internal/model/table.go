@@ -164,7 +164,7 @@ func (m *Table) do(c *fsmpb.Command) Result {
 		return m.tick(k.Tick)
 	case *fsmpb.Command_SetQueue:
 		return m.setQueue(k.SetQueue)
-	case *fsmpb.Command_SetMember:
+	case *fsmpb.Command_SetMember, *fsmpb.Command_RemoveMember: // of no task
 		return Result{Outcome: "ACCEPTED"}
 	default:
 		panic(gap(fmt.Sprintf("command %T", k)))
