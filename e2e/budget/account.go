@@ -52,19 +52,22 @@ func take(stacks []stack, command string) account {
 	role := make(map[int]int)
 	for _, s := range stacks {
 		switch {
-		case s.command != command:
-			role[s.process] = others
+		case s.command != command: // or before it became the command
 		case strings.Contains(s.frames, "internal/load."):
 			role[s.process] = clients
 		case strings.Contains(s.frames, "cluster.(*reign).propose"):
 			role[s.process] = leader
+		default:
+			if _, known := role[s.process]; !known {
+				role[s.process] = followers
+			}
 		}
 	}
 	a := account{counts: make([][roles]int, len(stages)), total: len(stacks)}
 	for _, s := range stacks {
 		r, known := role[s.process]
 		if !known {
-			r = followers
+			r = others
 		}
 		a.counts[stageOf(s)][r]++
 	}
