@@ -25,6 +25,17 @@ func trim(args *raft.AppendEntriesRequest) {
 	}
 }
 
+// bound lets a request commit no more than it vouches for: the entries that it brings
+// and the one before them. The library takes min(commit index, last entry of its own
+// log), where Raft has the index of the last new entry (Ongaro and Ousterhout 2014,
+// figure 2, AppendEntries 5): a deposed leader then applies the entry that it alone
+// has. A leader sends such a request when it waits to repeat a failed one: it has read
+// its last index before, and reads its commit index afterwards (replicateTo in
+// replication.go of v1.7.3); entries that trim or MaxAppendEntries cut are another way.
+func bound(args *raft.AppendEntriesRequest) {
+	args.LeaderCommitIndex = min(args.LeaderCommitIndex, args.PrevLogEntry+uint64(len(args.Entries)))
+}
+
 // pipeline is Raft's pipeline to one follower; one goroutine uses it. It trims
 // requests and leaves out those that say again what was said last: Raft repeats
 // its commit index every 50 to 100 ms, beside the heartbeats. Contact and lease

@@ -90,6 +90,9 @@ func (r *Raft) pump() {
 	for {
 		select {
 		case rpc := <-r.NetworkTransport.Consumer():
+			if args, ok := rpc.Command.(*raft.AppendEntriesRequest); ok {
+				bound(args)
+			}
 			select {
 			case r.rpcs <- rpc:
 			case <-r.done:
