@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -35,6 +36,10 @@ type Sum struct {
 // enoughSeeds is how many seeds together have, by far, been in all of mustMeet.
 const enoughSeeds = 60
 
+// hangLimit is how long a seed, which takes seconds, may play before it is named: one
+// that never ends could not say which it was.
+const hangLimit = time.Minute
+
 // PlayMany plays seeds by play until the plan is done or too many have failed.
 func PlayMany(p Plan, play func(seed uint64) Report) *Sum {
 	began := time.Now()
@@ -60,7 +65,11 @@ func PlayMany(p Plan, play func(seed uint64) Report) *Sum {
 				if !ok {
 					return
 				}
+				slow := time.AfterFunc(hangLimit, func() {
+					fmt.Fprintf(os.Stderr, "sim-cluster: seed %d is at it for %v already: does it hang?\n", seed, hangLimit)
+				})
 				r := play(seed)
+				slow.Stop()
 				mu.Lock()
 				sum.add(r)
 				mu.Unlock()

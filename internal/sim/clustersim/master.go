@@ -144,7 +144,8 @@ func (m *master) config(l *life) cluster.Config {
 	return c
 }
 
-// fell is the end of a process by itself: it is looked at, and started again.
+// fell is the end of a process by itself: it is looked at, and started again where
+// that is what an end of this kind asks for.
 func (m *master) fell(l *life, why error) {
 	m.mu.Lock()
 	if m.now != l { // it was killed, and a fall is what that looks like
@@ -169,8 +170,10 @@ func (m *master) fell(l *life, why error) {
 		dir = l.other
 	case ok && fault.Kind == cluster.FaultDisk && (faulty || strings.Contains(why.Error(), "restart this node")):
 		m.met("master ended by its disk")
-	default:
+	default: // starting it again could go on for ever, at one moment of virtual time
 		m.failf("%s ended: %v", name(m.i), why)
+		m.clear(l)
+		return
 	}
 	m.clear(l)
 	m.later(500*time.Millisecond+m.chance(m.rng, 3*time.Second), func() { m.start(dir, "") })
