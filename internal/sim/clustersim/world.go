@@ -150,12 +150,13 @@ func (w *world) play() {
 	w.heal()
 	answered := make(chan struct{})
 	w.wg.Go(func() { submitting.Wait(); close(answered) })
-	if w.within(drainWithin, func() bool { return w.drained(answered) }) {
+	patience := w.drainWithin()
+	if w.within(patience, func() bool { return w.drained(answered) }) {
 		if !w.within(catchUpWithin, w.level) {
 			w.failf("not all masters caught up within %v (L4)", catchUpWithin)
 		}
 	} else {
-		w.failf("not all tasks came to their end within %v: %s (L1)", drainWithin, w.unfinished())
+		w.failf("not all tasks came to their end within %v: %s (L1)", patience, w.unfinished())
 	}
 	end()
 	submitting.Wait()
@@ -164,12 +165,20 @@ func (w *world) play() {
 	w.stop()
 }
 
-const (
-	// drainWithin bounds how long all that was submitted may take once the faults are
-	// over: an election, a TTL, five times a crashed worker's, back-off and attempts.
-	drainWithin   = 3 * time.Minute
-	catchUpWithin = 90 * time.Second
-)
+const catchUpWithin = 90 * time.Second
+
+// drainWithin bounds how long all that was submitted may take once the faults are
+// over: an election, a TTL, five times a crashed worker's, back-off, and two seconds,
+// several times what an attempt takes, for each task in each of the workers' slots.
+func (w *world) drainWithin() time.Duration {
+	slots := 0
+	for _, o := range w.workers {
+		slots += o.slots
+	}
+	w.journal.mu.Lock()
+	defer w.journal.mu.Unlock()
+	return 3*time.Minute + time.Duration(len(w.journal.acked))*2*time.Second/time.Duration(slots)
+}
 
 // heal ends all faults: what is down comes up, what is cut is mended.
 func (w *world) heal() {
