@@ -85,7 +85,7 @@ func (f *findings) directory(path string, heartbeat time.Duration) string {
 		at = filepath.Dir(filepath.Clean(path))
 		f.add(note, check, path, "", "does not exist yet: the first start makes it")
 	case err != nil:
-		f.add(problem, check, path, "", "cannot be looked at: %v", err)
+		f.add(problem, check, path, "run this as the user that the master runs as", "cannot be looked at: %v", err)
 		return path
 	case !info.IsDir():
 		f.add(problem, check, path, "name a directory", "is not a directory")
@@ -98,7 +98,7 @@ func (f *findings) directory(path string, heartbeat time.Duration) string {
 	}
 	fs, p50, err := datadir.Probe(at)
 	if err != nil {
-		f.add(problem, check, at, "", "cannot be written: %v", err)
+		f.add(problem, check, at, "make it, or give it to the user that the master runs as", "cannot be written: %v", err)
 		return path
 	}
 	switch {
@@ -121,7 +121,7 @@ func (f *findings) directory(path string, heartbeat time.Duration) string {
 func (f *findings) room(at string) {
 	switch s, err := datadir.Measure(at); {
 	case err != nil:
-		f.add(problem, "disk_space", at, "", "does not tell its free space: %v", err)
+		f.add(problem, "disk_space", at, "use a local disk", "does not tell its free space: %v", err)
 	case s.Free < datadir.StartMinimum:
 		f.add(problem, "disk_space", at, "free some", "has %d MiB free: a master does not start below %d", s.Free>>20, datadir.StartMinimum>>20)
 	case s.Low():
@@ -158,7 +158,7 @@ func (f *findings) files() {
 	const do = "ulimit -n 65536, or LimitNOFILE=65536 in the systemd unit"
 	switch err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); {
 	case err != nil:
-		f.add(problem, "open_files", "", "", "the limit cannot be read: %v", err)
+		f.add(problem, "open_files", "", do, "the limit cannot be read: %v", err)
 	case files.Cur < leastFiles:
 		f.add(problem, "open_files", "", do, "the limit is %d, a master needs %d", files.Cur, leastFiles)
 	case files.Cur < manyFiles:

@@ -118,7 +118,7 @@ func (f *findings) quorum(v *clusterView, members []*taskraftv1.Member) {
 	for _, m := range v.Masters {
 		known := slices.ContainsFunc(members, func(x *taskraftv1.Member) bool { return x.GetGrpc() == m.Address && !x.GetReachable() })
 		if m.status == nil && !known {
-			f.add(problem, "reachable", "", "", "%s does not answer: %s", m.Address, m.Error)
+			f.add(problem, "reachable", "", "start it, or leave it out of --masters", "%s does not answer: %s", m.Address, m.Error)
 		}
 	}
 }
@@ -128,7 +128,7 @@ func (f *findings) master(m *masterView) {
 	s := m.status
 	who := s.GetName()
 	if m.Lag > mostLag {
-		f.add(problem, "lag", who, "", "is %d entries behind the leader", m.Lag)
+		f.add(problem, "lag", who, "wait; if that grows, look at its disk and its log", "is %d entries behind the leader", m.Lag)
 	}
 	switch s.GetRole() {
 	case "isolated":
@@ -149,7 +149,7 @@ func (f *findings) master(m *masterView) {
 		case "DIVERGED":
 			f.add(problem, "tables", who, "taskraft cluster digest; start the masters that are down, so that a majority can tell", "sees tables that differ, and no majority that agrees")
 		default: // of a newer version
-			f.add(problem, "alarm", who, "", "raises %s", alarm)
+			f.add(problem, "alarm", who, "ask the version that it runs what that means", "raises %s, which this version does not know", alarm)
 		}
 	}
 }
@@ -166,7 +166,7 @@ func (f *findings) members(v *clusterView, members []*taskraftv1.Member) {
 			f.add(problem, "clock", m.GetName(), "look at its time synchronization", "is %s off the leader's clock", show.Duration(off.Abs()))
 		}
 		if !m.GetVoter() {
-			f.add(note, "membership", m.GetName(), "", "has no vote until it has caught up")
+			f.add(note, "membership", m.GetName(), "wait", "has no vote until it has caught up")
 		}
 		if m.GetReachable() {
 			versions[m.GetVersion()] = append(versions[m.GetVersion()], m.GetName())
