@@ -58,7 +58,7 @@ sim-cluster: ## whole masters with Raft in worlds of faults, in virtual time, fo
 .PHONY: seeds
 seeds: ## 1,000 seeds of the simulator of the state machine, and seeds of clusters
 	$(TIMED) seeds timeout 180 go run ./internal/sim/simulate -first 1 -seeds 1000 -for 0s
-	$(TIMED) seeds-cluster go test ./internal/sim/clustersim -run TestSeeds -count=1 -timeout 8m -args -first 1 -seeds 30 -for 0s
+	$(TIMED) seeds-cluster go test ./internal/sim/clustersim -run TestSeeds -count=1 -timeout 8m -args -first 1 -seeds 60 -for 0s
 
 .PHONY: chaos
 chaos: ## real processes, real faults, a checked history (CHAOSARGS='-for 10m -only "kill leader"')
