@@ -185,7 +185,7 @@ func ip(ns *os.File, lines ...string) error {
 	cmd.Stdin = strings.NewReader(strings.Join(lines, "\n"))
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := proc.Within(ns, cmd.Run); err != nil {
-		return fmt.Errorf("ip: %w: %.300s", err, out.String())
+		return fmt.Errorf("ip: %w: %.300s", err, strings.TrimSpace(out.String()))
 	}
 	return nil
 }
