@@ -36,7 +36,6 @@ type record struct {
 type reign struct {
 	by    string    // who acknowledged something in it
 	began time.Time // its first entry was applied
-	stamp int64     // of that entry
 }
 
 type end struct {
@@ -47,7 +46,7 @@ type end struct {
 // expiry is the end of a session that was silent.
 type expiry struct {
 	session, term uint64
-	stamp         int64
+	at            time.Time // the first master applied it
 }
 
 func newJournal(w *world) *journal {
@@ -89,7 +88,7 @@ func (j *journal) applied(m *master, l *life, e cluster.AppliedEntry) {
 		j.event(e, &e.Done.Events[i])
 	}
 	if j.reigns[e.Term] == nil {
-		j.reigns[e.Term] = &reign{began: time.Now(), stamp: e.Done.Stamp}
+		j.reigns[e.Term] = &reign{began: time.Now()}
 	}
 }
 
@@ -107,7 +106,7 @@ func (j *journal) compare(m *master, old *record, e cluster.AppliedEntry) {
 func (j *journal) event(e cluster.AppliedEntry, v *fsm.Event) {
 	switch {
 	case v.Kind == fsm.SessionClosed && v.Cause == fsm.CauseExpired:
-		j.expired = append(j.expired, expiry{v.Session, e.Term, e.Done.Stamp})
+		j.expired = append(j.expired, expiry{v.Session, e.Term, time.Now()})
 		j.w.met("session expired")
 	case v.Kind == fsm.ReportRefused:
 		j.w.met("report answered " + v.Outcome.String())
@@ -185,17 +184,17 @@ func (j *journal) beat(session uint64, sent time.Time) {
 const slack = 3 * time.Second
 
 // judgeExpiries checks that no session ended within a TTL of a sign of life that was
-// answered, nor within one of a new leader's first entry (S7). When the leader
-// decided, the stamp of the entry says.
+// answered, nor within one of a new leader's first entry (S7). Stamps would tell when
+// the leader decided, but for one that loses leadership and has it again in the same
+// term: its clock begins anew then, by a wall clock that may have jumped.
 func (j *journal) judgeExpiries() {
 	for _, x := range j.expired {
 		r := j.reigns[x.term]
-		decided := r.began.Add(time.Duration(x.stamp - r.stamp))
-		if d := decided.Sub(r.began); d < ttl-slack {
+		if d := x.at.Sub(r.began); d < ttl-slack {
 			j.w.failf("session %d was ended %v after the leader of term %d began: every session has %v (S7)", x.session, d, x.term, ttl)
 		}
 		for _, b := range j.beats[x.session] {
-			if silent := decided.Sub(b); silent > slack && silent < ttl-slack {
+			if silent := x.at.Sub(b); silent > slack && silent < ttl-slack {
 				j.w.failf("session %d was ended %v after a heartbeat that was answered (S7)", x.session, silent)
 				break
 			}
