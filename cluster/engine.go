@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/taskraft/taskraft/cluster/mutant"
 	"github.com/taskraft/taskraft/fsm"
 )
 
@@ -110,7 +111,11 @@ func (e *engine) begin(term uint64) error {
 	if err != nil {
 		return fmt.Errorf("encode the first entry of term %d: %w", term, err)
 	}
-	a, err := e.r.Append(b).Wait()
+	first := e.r.Append(b)
+	if mutant.On("M11") {
+		first = &entryFuture{applied: &fsm.Applied{}}
+	}
+	a, err := first.Wait()
 	if err != nil {
 		return fmt.Errorf("order the first entry of term %d: %w", term, err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 
+	"github.com/taskraft/taskraft/cluster/mutant"
 	"github.com/taskraft/taskraft/fsm"
 )
 
@@ -54,7 +55,9 @@ func (l *reign) confirmReads() {
 		}
 		x := l.rounds.begin()
 		l.e.count.rounds.Add(1)
-		x.err = l.e.r.ConfirmTerm(l.ctx, l.term)
+		if !mutant.On("M9") {
+			x.err = l.e.r.ConfirmTerm(l.ctx, l.term)
+		}
 		close(x.done)
 	}
 }
@@ -86,7 +89,7 @@ func (e *engine) read(ctx context.Context, o ReadOptions, f func(*fsm.Machine)) 
 			return Position{}, err
 		}
 	}
-	if o.MinIndex > 0 {
+	if o.MinIndex > 0 && !mutant.On("M10") {
 		if err := e.waitIndex(ctx, o.MinIndex); err != nil {
 			return Position{}, err
 		}

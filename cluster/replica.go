@@ -9,6 +9,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/taskraft/taskraft/cluster/mutant"
 	"github.com/taskraft/taskraft/fsm"
 )
 
@@ -57,6 +58,9 @@ func (r *replica) ConfirmTerm(ctx context.Context, term uint64) error {
 	rf := r.raft.Load()
 	if rf == nil || rf.State() != raft.Leader || rf.CurrentTerm() != term {
 		return r.notLeader()
+	}
+	if mutant.On("M28") {
+		return rf.VerifyLeader().Error()
 	}
 	others, need := r.otherVoters(rf)
 	if need == 0 {
@@ -143,7 +147,7 @@ func (f *entryFuture) resolve(af raft.ApplyFuture) {
 // Wait implements future.
 func (f *entryFuture) Wait() (*fsm.Applied, error) {
 	if f.replica == nil { // refused before Raft saw it
-		return nil, f.err
+		return f.applied, f.err
 	}
 	select {
 	case <-f.done:

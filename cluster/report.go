@@ -5,6 +5,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/taskraft/taskraft/cluster/mutant"
 	"github.com/taskraft/taskraft/fsm"
 	"github.com/taskraft/taskraft/fsm/fsmpb"
 )
@@ -141,6 +142,11 @@ func (l *reign) addReport(b *building, s *Stream, n, frame int, cmd *fsmpb.Comma
 	b.bytes += frame
 	l.byClass[classReport] = append(l.byClass[classReport], part{cmd: cmd, report: report{stream: s, n: n}})
 	l.e.count.reports.Add(uint64(n))
+	if mutant.On("M1") {
+		early := fsm.Result{Outcome: fsm.Accepted}
+		l.reported(&l.byClass[classReport][len(l.byClass[classReport])-1], &early)
+		l.flushStreams()
+	}
 	t := &s.taker
 	t.freeing += n
 	l.offer(t)

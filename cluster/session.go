@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/taskraft/taskraft/cluster/mutant"
 	"github.com/taskraft/taskraft/fsm"
 )
 
@@ -60,6 +61,9 @@ func (l *reign) beginSessions(m *fsm.Machine) {
 	for rec := range m.Sessions() {
 		if rec.Ending == fsm.CauseNone {
 			l.opened(rec)
+			if mutant.On("M8") {
+				l.byID[rec.ID].heard -= time.Duration(rec.TTL)
+			}
 		}
 	}
 }
@@ -102,6 +106,9 @@ func (l *reign) sessionClosed(id uint64, cause fsm.Cause) {
 
 // now is the sessions' time.
 func (l *reign) now() time.Duration {
+	if mutant.On("M7") {
+		return time.Duration(l.e.cfg.wall().UnixNano())
+	}
 	return l.alive + min(l.e.mono()-l.aliveAt, 2*lookEvery)
 }
 

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+
+	"github.com/taskraft/taskraft/cluster/mutant"
 )
 
 // The names inside a data directory.
@@ -190,6 +192,9 @@ func (d *Dir) first(o Options) error {
 		return diskError(d.path, "open data directory: a first start needs the name of the master")
 	}
 	id := State{Name: o.Name, Incarnation: NewID()}
+	if mutant.On("M22") {
+		id.Incarnation = "0"
+	}
 	if err := writeIdentity(d.file(identityName), id); err != nil {
 		return err
 	}

@@ -9,6 +9,8 @@ import (
 	"slices"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/taskraft/taskraft/cluster/mutant"
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -63,7 +65,7 @@ func checkSeal(l *raft.Log) error {
 	if !ok {
 		return fmt.Errorf("entry %d: %w", l.Index, errNoSeal)
 	}
-	if computed := checksum(l, rest); computed != stored {
+	if computed := checksum(l, rest); computed != stored && !mutant.On("M21") {
 		return fmt.Errorf("entry %d checksum mismatch (stored %08x, computed %08x)", l.Index, stored, computed)
 	}
 	return nil

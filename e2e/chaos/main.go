@@ -17,7 +17,8 @@ import (
 	"github.com/taskraft/taskraft/internal/proc"
 )
 
-// healLimit is how long everything may take to come to its end after the last fault.
+// healLimit is how long, after the last fault, healing may take, and then all tasks to
+// come to their end, and then all masters to come to one index.
 const healLimit = 3 * time.Minute
 
 // options are what the command line says.
@@ -136,9 +137,9 @@ func (r *run) suffer(ctx context.Context, o options, outside error) (_ *checker.
 	n, hands := newNemesis(s, crowd, o.seed+uint64(r.number), o.only, o.long)
 	failed := strike(ctx, hands, o.length)
 	crowd.stop()
-	healed, cancel := context.WithTimeoutCause(ctx, healLimit, fmt.Errorf("not within %v", healLimit))
-	defer cancel()
-	failed = errors.Join(failed, s.heal(healed), crowd.drain(healed), s.compare(healed))
+	for _, last := range []func(context.Context) error{s.heal, crowd.drain, s.compare} {
+		failed = errors.Join(failed, within(ctx, healLimit, last))
+	}
 	if err := errors.Join(failed, n.save(), crowd.save(), s.saveRuns()); err != nil {
 		return nil, err
 	}
@@ -147,6 +148,13 @@ func (r *run) suffer(ctx context.Context, o options, outside error) (_ *checker.
 		return nil, err
 	}
 	return checker.Check(h, floor(o.length, o.only)), nil
+}
+
+// within does something that must not take longer.
+func within(ctx context.Context, d time.Duration, do func(context.Context) error) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, d, fmt.Errorf("not within %v", d))
+	defer cancel()
+	return do(ctx)
 }
 
 // strike has all hands at work until the time is over or one fails.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/taskraft/taskraft/cluster/datadir"
 	"github.com/taskraft/taskraft/cluster/turn"
 )
 
@@ -44,7 +45,7 @@ func Create(dir string, size int64) (ID, error) {
 	if err := os.Rename(making, dir); err != nil {
 		return id, fmt.Errorf("create log: %w", err)
 	}
-	return id, syncDir(filepath.Dir(dir))
+	return id, datadir.SyncDir(filepath.Dir(dir))
 }
 
 // Identify returns the id of the log in a directory.

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"github.com/taskraft/taskraft/cluster/mutant"
 )
 
 // frameReader reads the frames of a segment until one does not check.
@@ -65,7 +67,7 @@ func sound(b []byte, n int) bool {
 			return false
 		}
 	}
-	return binary.LittleEndian.Uint32(b[12:]) == frameSum(b[:12], b[frameHead:frameHead+n])
+	return binary.LittleEndian.Uint32(b[12:]) == frameSum(b[:12], b[frameHead:frameHead+n]) || mutant.On("M21")
 }
 
 // scanner looks at what is behind the last sound frame.

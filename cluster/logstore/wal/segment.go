@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/taskraft/taskraft/cluster/datadir"
 )
 
 // segmentHead is the size of a segment's header.
@@ -145,18 +147,10 @@ func beginSegment(dir, spare string, h head) (*segment, error) {
 		err = os.Rename(spare, filepath.Join(dir, segmentName(h.number)))
 	}
 	if err == nil {
-		err = syncDir(dir)
+		err = datadir.SyncDir(dir)
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("begin segment: %w", err), f.Close())
 	}
 	return &segment{head: h, file: f, end: segmentHead}, nil
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

@@ -23,6 +23,8 @@ type disk struct {
 	sched *rand.Rand    // under mu
 	slow  time.Duration // a sync, at most
 
+	endless func() // its process goes on although a write has hung for hangLasts
+
 	mu       sync.Mutex
 	hangs    time.Time // writes that begin before wait until then
 	hung     bool      // it was so once
@@ -44,6 +46,9 @@ func newDisk(dir string, rng *rand.Rand, slow time.Duration) *disk {
 	return &disk{dir: dir, dead: make(chan struct{}), sched: rng, slow: slow}
 }
 
+// hangLasts is for how long a process may wait for its disk: half a minute, and a look.
+const hangLasts = 33 * time.Second
+
 // store is in front of every durable write.
 func (d *disk) store() error {
 	d.mu.Lock()
@@ -51,6 +56,9 @@ func (d *disk) store() error {
 	d.mu.Unlock()
 	if d.sleep(wait); d.ended() {
 		return nil
+	}
+	if wait > hangLasts {
+		d.endless()
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -29,11 +29,19 @@ type master struct {
 	lives int
 }
 
+// place is a disk that a process is started on.
+type place struct {
+	dir   string
+	good  string // without the damage that dir has: what it gets when it refuses dir
+	wiped bool   // the damage is that nothing is there any more
+	joins bool   // nothing was there, and it takes the place of the member that it was
+}
+
 // life is one process of a master.
 type life struct {
+	place
 	disk  *disk
 	boot  int
-	other string // the directory without the damage
 	index uint64 // applied last; the journal's
 
 	mu   sync.Mutex
@@ -70,24 +78,24 @@ func (m *master) leads() bool {
 	return l.Self
 }
 
-// place returns the directory of the next process.
-func (m *master) place() string {
+// next returns the directory of the next process.
+func (m *master) next() string {
 	m.lives++
 	return m.path()
 }
 
 func (m *master) path() string { return filepath.Join(m.dir, name(m.i), fmt.Sprint(m.lives)) }
 
-// start runs a process on a directory, which is there or not. If it refuses that, it
-// gets the other one, where there is one.
-func (m *master) start(dir, other string) {
-	if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
+// start runs a process on a disk, whose directory is there or not.
+func (m *master) start(p place) {
+	if err := os.MkdirAll(filepath.Dir(p.dir), 0o700); err != nil {
 		m.failf("make a disk: %v", err)
 		return
 	}
 	m.mu.Lock()
-	l := &life{disk: newDisk(dir, m.random(uint64(1000*m.i+m.lives)), m.swarm.sync), boot: m.net.begin(m.host), other: other}
-	l.disk.flipped = other != ""
+	l := &life{place: p, disk: newDisk(p.dir, m.random(uint64(1000*m.i+m.lives)), m.swarm.sync), boot: m.net.begin(m.host)}
+	l.disk.flipped = p.good != "" && !p.wiped
+	l.disk.endless = func() { m.failf("%s goes on although a write has hung for %v", name(m.i), hangLasts) }
 	m.now = l
 	m.mu.Unlock()
 	m.wg.Go(func() { m.live(l) })
@@ -132,6 +140,9 @@ func (m *master) config(l *life) cluster.Config {
 	c.SnapshotBytes, c.SnapshotAge, c.TailBytes = m.swarm.snapshotBytes, m.swarm.snapshotAge, m.swarm.tailBytes
 	c.EventBytes, c.QueueDepth, c.SessionTTL, c.ObservedDeath = 1<<20, 1024, ttl, m.swarm.observedDeath
 	c.Logger = m.log
+	if l.joins {
+		c.Join, c.Rejoin = m.knock, true
+	}
 	c.Simulate(cluster.World{
 		Dial: func(ctx context.Context, addr string) (net.Conn, error) {
 			return m.net.dial(ctx, m.host, l.boot, addr)
@@ -154,20 +165,26 @@ func (m *master) fell(l *life, why error) {
 		return
 	}
 	m.now = nil
-	dir := m.place()
+	then := m.after(l)
 	m.mu.Unlock()
 	m.net.end(m.host, false)
 	faulty := l.disk.faulty()
-	_, err := l.disk.image(dir, false)
+	_, err := l.disk.image(then.dir, false)
 	close(l.disk.dead)
 	fault, ok := errors.AsType[*cluster.Fault](why)
 	switch {
 	case err != nil:
 		m.failf("%v", err)
 	case why == nil: // it was asked to stop
-	case ok && fault.Kind == cluster.FaultDisk && l.other != "" && l.running() == nil:
+	case ok && fault.Kind == cluster.FaultIdentity && l.wiped:
+		m.met("wiped master refused")
+		m.losing.Store(nil)
+		then = place{dir: l.good}
+	case ok && fault.Kind == cluster.FaultIdentity && l.joins:
+		m.met("wiped master not taken in yet")
+	case ok && fault.Kind == cluster.FaultDisk && l.good != "" && !l.wiped && l.running() == nil:
 		m.met("flipped bit refused")
-		dir = l.other
+		then = place{dir: l.good}
 	case ok && fault.Kind == cluster.FaultDisk && (faulty || strings.Contains(why.Error(), "restart this node")):
 		m.met("master ended by its disk")
 	default: // starting it again could go on for ever, at one moment of virtual time
@@ -176,7 +193,17 @@ func (m *master) fell(l *life, why error) {
 		return
 	}
 	m.clear(l)
-	m.later(500*time.Millisecond+m.chance(m.rng, 3*time.Second), func() { m.start(dir, "") })
+	m.later(500*time.Millisecond+m.chance(m.rng, 3*time.Second), func() { m.start(then) })
+}
+
+// after returns the disk of the process that follows a life: a copy, of which it is
+// known what it is worth once a process has started from it.
+func (m *master) after(l *life) place {
+	p := place{dir: m.next(), joins: l.joins}
+	if l.wiped || l.running() == nil {
+		p.good, p.wiped = l.good, l.wiped
+	}
+	return p
 }
 
 // kill ends the process at once, with the power or alone. Only the nemesis calls it,
@@ -189,9 +216,9 @@ func (m *master) kill(power bool, down time.Duration) bool {
 		return false
 	}
 	m.now = nil
-	dir := m.place()
+	then := m.after(l)
 	m.mu.Unlock()
-	lost, err := l.disk.image(dir, power)
+	lost, err := l.disk.image(then.dir, power)
 	if err != nil {
 		m.failf("%v", err)
 	}
@@ -201,7 +228,7 @@ func (m *master) kill(power bool, down time.Duration) bool {
 	m.net.end(m.host, power)
 	close(l.disk.dead)
 	if down >= 0 {
-		m.later(down, func() { m.start(dir, "") })
+		m.later(down, func() { m.start(then) })
 	}
 	return true
 }
@@ -230,28 +257,4 @@ func (m *master) tally(n *cluster.Node) {
 	for _, a := range s.Alarms {
 		m.met("alarm " + a)
 	}
-}
-
-// flipped starts the master from its disk with a wrong bit in the log, and from the
-// right one if it refuses that.
-func (m *master) flipped(rng *rand.Rand) {
-	m.mu.Lock()
-	good := m.path()
-	bad := m.place()
-	m.mu.Unlock()
-	err := os.CopyFS(bad, os.DirFS(good))
-	done := false
-	if err == nil {
-		done, err = flip(bad, rng)
-	}
-	if err != nil {
-		m.failf("flip a bit: %v", err)
-	}
-	m.later(m.chance(rng, time.Second), func() {
-		if done {
-			m.start(bad, good)
-		} else {
-			m.start(good, "")
-		}
-	})
 }

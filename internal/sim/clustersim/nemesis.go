@@ -39,11 +39,12 @@ var faults = []fault{
 	{"disk fails", false, func(n *nemesis) { n.breakDisk(n.target(), false) }},
 	{"disk full", false, func(n *nemesis) { n.breakDisk(n.target(), true) }},
 	{"disk low", false, func(n *nemesis) { n.lowDisk(n.target()) }},
-	{"bit flip", true, func(n *nemesis) { n.flip(n.target()) }},
+	{"bit flip", true, func(n *nemesis) { n.target().flip(n.rng) }},
 	{"clock jump", false, func(n *nemesis) { n.jump(n.target()) }},
 	{"worker kill", false, func(n *nemesis) { n.killWorker() }},
 	{"worker freeze", false, func(n *nemesis) { n.freezeWorker() }},
 	{"caller apart", true, func(n *nemesis) { n.part() }},
+	{"disk lost", true, func(n *nemesis) { n.target().lose(n.rng) }},
 }
 
 // run goes on until ctx ends.
@@ -223,14 +224,6 @@ func (n *nemesis) breakDisk(m *master, full bool) {
 func (n *nemesis) lowDisk(m *master) {
 	m.change(func(x *disk) { x.low = true })
 	n.later(n.lasting()+5*time.Second, func() { m.change(func(x *disk) { x.low = false }) })
-}
-
-// flip kills a master and changes a bit of its log. It must not start from it, unless
-// the bit is one that says nothing; then it gets its own disk back.
-func (n *nemesis) flip(m *master) {
-	if m.kill(false, -1) {
-		m.flipped(n.rng)
-	}
 }
 
 func (n *nemesis) jump(m *master) {

@@ -33,7 +33,8 @@ type world struct {
 	masters []*master
 	workers []*worker
 	callers []*caller
-	calm    atomic.Bool // the faults are over
+	calm    atomic.Bool            // the faults are over
+	losing  atomic.Pointer[master] // whose disk is lost, and not back or replaced yet
 	wg      sync.WaitGroup
 
 	mu       sync.Mutex
@@ -128,7 +129,7 @@ func (w *world) play() {
 		w.failf("clear the directory: %v", err)
 	}
 	for _, m := range w.masters {
-		m.start(m.path(), "")
+		m.start(place{dir: m.path()})
 	}
 	ctx, end := context.WithCancel(context.Background())
 	var submitting, working, harming sync.WaitGroup

@@ -1,0 +1,121 @@
+package clustersim
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"os"
+	"time"
+
+	"github.com/taskraft/taskraft/cluster"
+)
+
+// damage ends the master's process and returns where its disk is, and where the next
+// process will look for one; ok is false when none runs.
+func (m *master) damage() (good, bad string, ok bool) {
+	if !m.kill(false, -1) {
+		return "", "", false
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	good = m.path()
+	return good, m.next(), true
+}
+
+// flip changes a bit of the master's log. The master must not start from it, unless the
+// bit is one that says nothing; then it gets its own disk back.
+func (m *master) flip(rng *rand.Rand) {
+	good, bad, ok := m.damage()
+	if !ok {
+		return
+	}
+	err := os.CopyFS(bad, os.DirFS(good))
+	done := false
+	if err == nil {
+		done, err = flip(bad, rng)
+	}
+	if err != nil {
+		m.failf("flip a bit: %v", err)
+	}
+	m.later(m.chance(rng, time.Second), func() {
+		if done {
+			m.start(place{dir: bad, good: good})
+		} else {
+			m.start(place{dir: good})
+		}
+	})
+}
+
+// lose takes the master's disk away, one master's at a time: what two of three have lost
+// nobody has. A process that finds an empty disk must not take part (RAFT 10): it gets its own
+// back when it has refused, or is told to take its own place as a new member.
+func (m *master) lose(rng *rand.Rand) {
+	leader := m.leading()
+	if leader == nil || !m.losing.CompareAndSwap(nil, m) {
+		return
+	}
+	old := m.serverID(leader)
+	good, bad, ok := m.damage()
+	if !ok {
+		m.losing.Store(nil)
+		return
+	}
+	if rng.IntN(2) == 0 {
+		m.later(m.chance(rng, time.Second), func() { m.start(place{dir: bad, good: good, wiped: true}) })
+		return
+	}
+	m.later(m.chance(rng, 5*time.Second), func() {
+		m.start(place{dir: bad, joins: true})
+		if m.within(replaceWithin, func() bool { return m.replaced(old) }) {
+			m.met("lost master replaced")
+			m.losing.Store(nil)
+		} else {
+			m.failf("%s did not get its lost predecessor's place within %v", name(m.i), replaceWithin)
+		}
+	})
+}
+
+// replaceWithin is more than faults last: nothing else may keep a majority from it.
+const replaceWithin = 10 * time.Minute
+
+// serverID returns the master's id as another knows it, "" if it has no vote.
+func (m *master) serverID(n *cluster.Node) string {
+	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
+	defer cancel()
+	for _, x := range n.Members(ctx) {
+		if x.Name == name(m.i) && x.Voter {
+			return x.ServerID
+		}
+	}
+	return ""
+}
+
+// replaced reports whether the master votes under another id.
+func (m *master) replaced(old string) bool {
+	n := m.leading()
+	if n == nil {
+		return false
+	}
+	id := m.serverID(n)
+	return id != "" && id != old
+}
+
+// knock asks every master to take a new member in, until one answers that leads.
+func (m *master) knock(ctx context.Context, _ []string, j cluster.Joiner) (cluster.Admission, error) {
+	for {
+		for _, o := range m.masters {
+			n, _ := o.up()
+			if n == nil || o == m {
+				continue
+			}
+			a, err := n.AddMember(ctx, j)
+			_, moved := errors.AsType[*cluster.NotLeaderError](err)
+			if !moved && !errors.Is(err, cluster.ErrUncertain) && !errors.Is(err, cluster.ErrStopped) {
+				return a, err
+			}
+		}
+		if err := sleep(ctx, 100*time.Millisecond); err != nil {
+			return cluster.Admission{}, err
+		}
+	}
+}
