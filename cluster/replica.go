@@ -9,7 +9,6 @@ import (
 
 	"github.com/hashicorp/raft"
 
-	"github.com/taskraft/taskraft/cluster/mutant"
 	"github.com/taskraft/taskraft/fsm"
 )
 
@@ -58,9 +57,6 @@ func (r *replica) ConfirmTerm(ctx context.Context, term uint64) error {
 	rf := r.raft.Load()
 	if rf == nil || rf.State() != raft.Leader || rf.CurrentTerm() != term {
 		return r.notLeader()
-	}
-	if mutant.On("M28") {
-		return rf.VerifyLeader().Error()
 	}
 	others, need := r.otherVoters(rf)
 	if need == 0 {

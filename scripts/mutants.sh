@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
-# Seeds one bug after the other (build tag mutant) and looks which the simulator
-# finds. It must find all, and none where there is none..
+# Seeds one bug after the other (build tag mutant) and looks whether it is found: in the
+# state machine by its simulator, in the masters by the simulator of clusters, and what
+# only processes and disks show by real faults. All must be found, and nothing where
+# there is no bug. Arguments: the bugs to seed; without them all are.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
-# id, then the bug, as INVARIANTS numbers and names it.
+# id, then the bug; ids as in docs/invariants.md.
 mutants=(
 	'none|no bug at all'
 	'M3|an entry is dropped when a snapshot is restored'
@@ -22,21 +24,84 @@ mutants=(
 	'S9|one task more of a concurrency key than allowed'
 	'S10|the back-off does not grow'
 )
+
+# The same in the masters, for the simulator of clusters.
+clusters=(
+	'none|no bug at all'
+	'M1|a report is answered before it is committed'
+	'M2|the log is not synced'
+	'M7|sessions live by the wall clock'
+	'M8|a new leader does not give sessions their time'
+	'M10|a read does not wait for what its reader has seen'
+	'M11|a new leader serves before its first entry is applied'
+	'M21|checksums of the log are not looked at'
+	'M22|a master whose disk was lost has its old id'
+	'M23|nobody looks how long a write takes'
+)
+
+# The same for real faults, of the kinds that show it.
+real=(
+	'none|no bug at all|power cut of one,power cut of all,freeze leader'
+	'M4|directories are not synced|power cut of one,power cut of two,power cut of all'
+	'M9|a read does not ask whether its master still leads|freeze leader'
+)
+
 missed=0
+wanted=" $* "
+
+# chosen ID: whether this bug is to be seeded.
+chosen() { [[ $wanted == '  ' || $wanted == *" $1 "* ]]; }
+
+# judge ID WHAT FOUND prints what was found.
+judge() {
+	local verdict="FOUND $3"
+	if [[ $1 == none ]]; then
+		verdict=${3:-nothing found, as it should be}
+		[[ -z $3 ]] || missed=1
+	elif [[ -z $3 ]]; then
+		verdict=MISSED missed=1
+	fi
+	printf 'mutants: %-4s %-55s %s\n' "$1" "$2" "$verdict"
+}
+
+# first OUTPUT PATTERN prints what stands behind the first match, in one short line.
+first() { sed -n "s/^$2//p" "$1" | head -n 1 | cut -c1-110; }
+
+module=github.com/taskraft/taskraft
 for line in "${mutants[@]}"; do
-	id=${line%%|*} what=${line#*|}
-	go build -tags mutant -ldflags "-X github.com/taskraft/taskraft/fsm.mutant=$id" -o "$scratch/simulate" ./internal/sim/simulate
+	IFS='|' read -r id what <<<"$line"
+	chosen "$id" || continue
+	go build -tags mutant -ldflags "-X $module/fsm.mutant=$id" -o "$scratch/simulate" ./internal/sim/simulate
 	status=0
 	timeout 60 "$scratch/simulate" -first 1 -seeds 40 -for 0s -first-failure >"$scratch/out" 2>&1 || status=$?
-	found=$(grep -m1 'FAILED seed' "$scratch/out" | sed 's/^sim: FAILED //' | cut -c1-110) || true
-	if [[ $id == none ]]; then
-		((status == 0)) || missed=1
-		printf 'mutants: %-4s %-55s %s\n' "$id" "$what" "${found:-nothing found, as it should be}"
-	elif [[ -n $found || $status == 124 ]]; then
-		printf 'mutants: %-4s %-55s FOUND %s\n' "$id" "$what" "${found:-it never came to an end}"
-	else
-		missed=1
-		printf 'mutants: %-4s %-55s MISSED\n' "$id" "$what"
+	found=$(first "$scratch/out" 'sim: FAILED ')
+	((status != 124)) || found=${found:-it never came to an end}
+	((status == 0)) || found=${found:-exit status $status}
+	judge "$id" "$what" "$found"
+done
+for line in "${clusters[@]}"; do
+	IFS='|' read -r id what <<<"$line"
+	chosen "$id" || continue
+	go test -c -tags mutant -ldflags "-X $module/cluster/mutant.name=$id" -o "$scratch/clustersim" ./internal/sim/clustersim
+	status=0
+	"$scratch/clustersim" -test.run TestSeeds -test.timeout 10m -first 1 -seeds 40 -failures 1 >"$scratch/out" 2>&1 || status=$?
+	found=$(first "$scratch/out" 'sim-cluster: FAILED ')
+	((status == 0)) || found=${found:-exit status $status: $(tail -n 1 "$scratch/out")}
+	judge "$id" "$what" "$found"
+done
+for line in "${real[@]}"; do
+	IFS='|' read -r id what kinds <<<"$line"
+	chosen "$id" || continue
+	CGO_ENABLED=0 go build -tags chaos,mutant -ldflags "-X $module/cluster/mutant.name=$id" -o "$scratch/taskraft" ./cmd/taskraft
+	go build -o "$scratch/chaos" ./e2e/chaos
+	status=0
+	"$scratch/chaos" -taskraft "$scratch/taskraft" -data .data/mutants -clusters 1 -for 60s -pause 100ms -only "$kinds" >"$scratch/out" 2>&1 || status=$?
+	if grep -q SKIPPED "$scratch/out"; then
+		printf 'mutants: %-4s %-55s skipped: %s\n' "$id" "$what" "$(first "$scratch/out" '.*SKIPPED: ')"
+		continue
 	fi
+	found=$(first "$scratch/out" 'checker: VIOLATION ')
+	((status == 0)) || found=${found:-exit status $status: $(grep '^chaos: c1: [^:]*: ' "$scratch/out" | tail -n 1 | cut -c1-110)}
+	judge "$id" "$what" "$found"
 done
 exit "$missed"

@@ -11,8 +11,6 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
-
-	"github.com/taskraft/taskraft/cluster/mutant"
 )
 
 // Raft is hashicorp/raft's transport over the port. It joins server id and
@@ -92,7 +90,7 @@ func (r *Raft) pump() {
 	for {
 		select {
 		case rpc := <-r.NetworkTransport.Consumer():
-			if args, ok := rpc.Command.(*raft.AppendEntriesRequest); ok && !mutant.On("M29") {
+			if args, ok := rpc.Command.(*raft.AppendEntriesRequest); ok {
 				bound(args)
 			}
 			select {
@@ -111,11 +109,7 @@ func (r *Raft) Consumer() <-chan raft.RPC { return r.rpcs }
 
 // SetHeartbeatHandler does nothing: heartbeats take the ordinary path through
 // Raft's main loop, since the fast path lets logs diverge (hashicorp/raft#695).
-func (r *Raft) SetHeartbeatHandler(fast func(raft.RPC)) {
-	if mutant.On("M27") {
-		r.NetworkTransport.SetHeartbeatHandler(fast)
-	}
-}
+func (r *Raft) SetHeartbeatHandler(func(raft.RPC)) {}
 
 // InjectTimeoutNow makes the local Raft a candidate at once, past the pre-vote
 // and past the others' belief in a leader, as a leadership transfer would. Only a

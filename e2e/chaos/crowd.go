@@ -28,6 +28,7 @@ const callTimeout = time.Second
 // crowd is the clients: each makes one call after the other and notes it.
 type crowd struct {
 	stage   *stage
+	pause   time.Duration // of a client between two calls, at most
 	working sync.WaitGroup
 	end     context.CancelFunc
 	ballast atomic.Int64 // bytes that a submit carries beside its work
@@ -38,7 +39,9 @@ type crowd struct {
 	finals []checker.Final
 }
 
-func newCrowd(s *stage) *crowd { return &crowd{stage: s, ops: make(map[string][]checker.Op)} }
+func newCrowd(s *stage, pause time.Duration) *crowd {
+	return &crowd{stage: s, pause: pause, ops: make(map[string][]checker.Op)}
+}
 
 func (c *crowd) start(ctx context.Context, n int) {
 	ctx, c.end = context.WithCancel(ctx)
@@ -89,7 +92,7 @@ func (c *crowd) work(ctx context.Context, name string) {
 		c.note(name, op)
 		select {
 		case <-ctx.Done():
-		case <-time.After(time.Duration(rand.IntN(40)) * time.Millisecond):
+		case <-time.After(rand.N(max(c.pause, 1))):
 		}
 	}
 }

@@ -25,6 +25,7 @@ const healLimit = 3 * time.Minute
 type options struct {
 	binary, data string
 	length       time.Duration
+	pause        time.Duration
 	seed         uint64
 	only         []string
 	clusters     int
@@ -40,6 +41,7 @@ func main() {
 	flag.Uint64Var(&o.seed, "seed", uint64(time.Now().UnixNano()), "of the order of faults")
 	flag.IntVar(&o.clusters, "clusters", 2, "so many, each for that long: in network namespaces and behind proxies, by turns")
 	flag.IntVar(&o.together, "together", 1, "so many clusters at once")
+	flag.DurationVar(&o.pause, "pause", 40*time.Millisecond, "of each of four clients between two calls, at most: longer where the machine is slow")
 	flag.BoolVar(&o.long, "long", false, "also kinds of faults that take half a minute each")
 	flag.Func("only", "these kinds of faults alone, separated by commas", func(text string) error {
 		o.only = strings.FieldsFunc(text, func(r rune) bool { return r == ',' })
@@ -132,7 +134,7 @@ func (r *run) suffer(ctx context.Context, o options, outside error) (_ *checker.
 	if err := s.start(ctx); err != nil {
 		return nil, err
 	}
-	crowd := newCrowd(s)
+	crowd := newCrowd(s, o.pause)
 	crowd.start(ctx, 4)
 	n, hands := newNemesis(s, crowd, o.seed+uint64(r.number), o.only, o.long)
 	failed := strike(ctx, hands, o.length)
