@@ -189,13 +189,22 @@ func expire(h *History, frozen, began, expired int64) {
 	h.Faults = append(h.Faults, Fault{Kind: "freeze worker", Target: "w1", Start: frozen * second, End: 200 * second, Effect: "silent"})
 }
 
-// TestExpiryAfterItsTime: a frozen worker's session expires when its TTL is over.
+// TestExpiryAfterItsTime: a frozen worker's session expires when its TTL is over, and
+// a killed one's whatever its next process suffers before it has a session of its own.
 func TestExpiryAfterItsTime(t *testing.T) {
-	h := recorded(t)
-	expire(h, 108, 100, 120)
-	r := Check(h, nil)
-	if len(r.Findings) > 0 || r.Counts["expiry with a time"] != 1 {
-		t.Errorf("found %v with %d expiries, want nothing with one", r.Findings, r.Counts["expiry with a time"])
+	second := int64(time.Second)
+	for name, frozen := range map[string]int64{"frozen": 108, "killed, then frozen": 119} {
+		t.Run(name, func(t *testing.T) {
+			h := recorded(t)
+			expire(h, frozen, 100, 120)
+			if frozen > 110 {
+				h.Faults = append([]Fault{{Kind: "kill worker", Target: "w1", Start: 107 * second, End: 108 * second, Effect: "signal: killed"}}, h.Faults...)
+			}
+			r := Check(h, nil)
+			if len(r.Findings) > 0 || r.Counts["expiry with a time"] != 1 {
+				t.Errorf("found %v with %d expiries, want nothing with one", r.Findings, r.Counts["expiry with a time"])
+			}
+		})
 	}
 }
 

@@ -1,7 +1,6 @@
 package checker
 
 import (
-	"cmp"
 	"slices"
 	"time"
 )
@@ -25,6 +24,8 @@ func (r *Report) expiries(h *History, log []Entry) {
 	for _, run := range h.Runs {
 		workers[run.Fence] = run.Worker
 	}
+	opened := make(map[uint64]int64)   // by session
+	holders := make(map[uint64]uint64) // session by fence
 	for _, e := range log {
 		when := at[e.Index]
 		if when == 0 {
@@ -34,6 +35,12 @@ func (r *Report) expiries(h *History, log []Entry) {
 			ready[e.Term] = when
 		}
 		for _, v := range e.Events {
+			switch v.Kind {
+			case "session_opened":
+				opened[v.Session] = when
+			case "assigned":
+				holders[v.Fence] = v.Session
+			}
 			if v.Cause != "expired" || v.Fence == 0 || v.Kind != "ready" && v.Kind != "assigned" {
 				continue
 			}
@@ -45,7 +52,7 @@ func (r *Report) expiries(h *History, log []Entry) {
 			if v.Kind == "assigned" || !ran {
 				continue // given back to who had lost it; or it never began
 			}
-			if silent, hit := silence(h.Faults, worker, when); !hit {
+			if silent, hit := silence(h.Faults, worker, opened[holders[v.Fence]], when); !hit {
 				r.add("S7", "entry %d: task %d is taken from %s, whom no fault had hit", e.Index, v.Task, worker)
 			} else if silent < sessionTTL-heartbeat-settled {
 				r.add("S7", "entry %d: task %d is taken from %s %v after a fault hit it, less than a TTL after its last heartbeat", e.Index, v.Task, worker, silent)
@@ -67,13 +74,25 @@ func firstApplied(h *History) map[uint64]int64 {
 	return at
 }
 
-// silence returns for how long a worker had been hit by the newest fault that began
-// before a time.
-func silence(faults []Fault, worker string, when int64) (time.Duration, bool) {
-	hits := slices.DeleteFunc(slices.Clone(faults), func(f Fault) bool { return f.Target != worker || f.Start > when })
-	if len(hits) == 0 {
-		return 0, false
+// ends are the faults after which a worker's process is another, with another session.
+var ends = []string{"kill worker", "lose worker"}
+
+// silence returns for how long a worker had been silent in a session that was opened at
+// one time and expired at another, and whether a fault had hit it at all. A killed
+// process never speaks again in its session; one that was frozen may have, until the
+// newest fault.
+func silence(faults []Fault, worker string, opened, when int64) (silent time.Duration, hit bool) {
+	for _, f := range faults {
+		if f.Target != worker || f.Start > when {
+			continue
+		}
+		since := time.Duration(when - f.Start)
+		if f.Start > opened && slices.Contains(ends, f.Kind) {
+			return since, true
+		}
+		if !hit || since < silent {
+			silent, hit = since, true
+		}
 	}
-	newest := slices.MaxFunc(hits, func(a, b Fault) int { return cmp.Compare(a.Start, b.Start) })
-	return time.Duration(when - newest.Start), true
+	return silent, hit
 }
