@@ -48,6 +48,12 @@ func (m *Machine) sooner(s *session, a, b head) bool {
 	switch {
 	case a.line == nil || b.line == nil:
 		return a.line != nil
+	case mutated("M13") && a.line != b.line:
+		for _, l := range m.lines { // order-free: in no product, see mutated
+			if l == a.line || l == b.line {
+				return l == a.line
+			}
+		}
 	case a.line == b.line:
 		return a.line.sooner(a.item, b.item)
 	case s.weighted:

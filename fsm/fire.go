@@ -19,7 +19,7 @@ func (m *Machine) fireOne(it *fsmpb.FireItem) (Outcome, uint64) {
 	switch {
 	case !ok:
 		return NoSchedule, 0
-	case old.Paused, old.Version != it.GetSpecVersion(), old.NextFire != at, old.Planned != (at != 0):
+	case old.Paused, old.Version != it.GetSpecVersion(), old.NextFire != at && !(mutated("M16") && at == old.LastFire), old.Planned != (at != 0):
 		return FireStale, 0
 	case next != 0 && next <= max(at, old.PlanFrom), at > m.now:
 		return FireRefused, 0
@@ -37,6 +37,8 @@ func (m *Machine) fireOne(it *fsmpb.FireItem) (Outcome, uint64) {
 		o = Accepted
 	case it.GetSkip():
 		s.MisfiresTotal++
+		o = Accepted
+	case mutated("M17") && m.now-at > 5*Second:
 		o = Accepted
 	default:
 		s.PlanFrom = at

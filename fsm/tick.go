@@ -94,6 +94,9 @@ func (m *Machine) doDue(l *line, t *Task) {
 		m.stopped(l, t)
 	case at != 0 && at <= m.now:
 		m.expire(l, t)
+	case mutated("M25") && addTime(t.SubmittedAt, t.Retain) <= m.now:
+		m.revoke(l, t, ReasonExpired)
+		m.trim(l)
 	default:
 		m.wake(l, t)
 	}

@@ -9,7 +9,7 @@ import "github.com/taskraft/taskraft/fsm/fsmpb"
 // uniqueKey is the key with which t keeps others out; "": it keeps nobody out.
 func (t *Task) uniqueKey() string {
 	x := t.Extra
-	if x == nil || x.UniqueKey == "" || !t.live() || x.UntilStart && t.begun() {
+	if x == nil || x.UniqueKey == "" || !t.live() || x.UntilStart && t.begun() || mutated("S20") && t.State == Running {
 		return ""
 	}
 	return x.UniqueKey

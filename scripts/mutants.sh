@@ -14,15 +14,20 @@ mutants=(
 	'M3|an entry is dropped when a snapshot is restored'
 	'M5|a completion ignores its fence'
 	'M6|the fence is not raised when a task is assigned again'
+	'M13|the choice of a task follows the order of a map'
 	'M14|request ids are lost with a snapshot'
 	'M15|lost workers are not counted'
+	'M16|a schedule fires again under a new leader'
+	'M17|a fire time that passed while nobody led is missed'
 	'M18|a late worker overwrites the result'
 	'M19|a cancelled task stays ready'
+	'M25|retention deletes a task that has not ended'
 	'M26|the sign of a priority is lost'
 	'S3|other content under one request id is taken for a repeat'
 	'S8|one attempt more than allowed'
 	'S9|one task more of a concurrency key than allowed'
 	'S10|the back-off does not grow'
+	'S20|a unique key is free while its task runs'
 )
 
 # The same in the masters, for the simulator of clusters.

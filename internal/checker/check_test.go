@@ -24,13 +24,7 @@ func recorded(t *testing.T) *History {
 	var log []Entry
 	apply := func(events []Event, commands ...*fsmpb.Command) {
 		t.Helper()
-		b := binary.BigEndian.AppendUint64([]byte{1, 0, 1}, 1)
-		b = binary.BigEndian.AppendUint64(b, uint64(1_000_000_000*(len(log)+1)))
-		body, err := proto.Marshal(&fsmpb.Commands{Commands: commands})
-		if err != nil {
-			t.Fatal(err)
-		}
-		e := Entry{Index: uint64(len(log) + 1), Term: 1, Entry: append(b, body...), Events: events}
+		e := Entry{Index: uint64(len(log) + 1), Term: 1, Entry: encoded(len(log)+1, commands...), Events: events}
 		done, err := m.Apply(e.Index, e.Term, e.Entry)
 		if err != nil {
 			t.Fatal(err)
@@ -53,6 +47,8 @@ func recorded(t *testing.T) *History {
 	apply([]Event{finished(1, 1), finished(2, 3)}, &fsmpb.Command{Kind: &fsmpb.Command_Complete{Complete: &fsmpb.Complete{
 		Worker: "w1", Boot: "b", Items: []*fsmpb.Completion{{Task: 1, Fence: 1, Digest: 1}, {Task: 2, Fence: 3, Digest: 1}},
 	}}})
+	apply(nil, &fsmpb.Command{Kind: &fsmpb.Command_SetSchedule{SetSchedule: &fsmpb.SetSchedule{Schedule: "s", Cron: "@every 1s"}}})
+	apply(nil, planned(7))
 	return &History{
 		Taps: map[string][]Entry{"tap-n1-1": log, "tap-n2-1": slices.Clone(log)},
 		Ops: []Op{
@@ -71,6 +67,23 @@ func recorded(t *testing.T) *History {
 		Faults: []Fault{{Kind: "kill worker", Target: "w9", Start: 1, End: 2, Effect: "signal: killed"}},
 		Finals: []Final{{Task: 1, State: model.Succeeded, Result: "x"}, {Task: 2, State: model.Succeeded}},
 	}
+}
+
+// encoded is an entry of a leader of term 1 at a time.
+func encoded(seconds int, commands ...*fsmpb.Command) []byte {
+	b := binary.BigEndian.AppendUint64([]byte{1, 0, 1}, 1)
+	b = binary.BigEndian.AppendUint64(b, uint64(1_000_000_000*seconds))
+	body, err := proto.Marshal(&fsmpb.Commands{Commands: commands})
+	if err != nil {
+		panic(err)
+	}
+	return append(b, body...)
+}
+
+// planned says when the schedule fires first; its rule says 7 s.
+func planned(seconds int64) *fsmpb.Command {
+	item := &fsmpb.FireItem{Schedule: "s", SpecVersion: 1, NextFire: seconds * int64(time.Second)}
+	return &fsmpb.Command{Kind: &fsmpb.Command_Fire{Fire: &fsmpb.Fire{Items: []*fsmpb.FireItem{item}}}}
 }
 
 func submitted(id uint64, request string) Event {
@@ -102,8 +115,8 @@ func TestGoodHistory(t *testing.T) {
 	for _, f := range r.Findings {
 		t.Errorf("%s: %s", f.ID, f.Text)
 	}
-	if r.Counts["entry replayed"] != 5 {
-		t.Errorf("%d entries replayed, want 5", r.Counts["entry replayed"])
+	if r.Counts["entry replayed"] != 7 {
+		t.Errorf("%d entries replayed, want 7", r.Counts["entry replayed"])
 	}
 }
 
@@ -140,6 +153,7 @@ func TestCorruptedHistories(t *testing.T) {
 		"expired after an election":  {"S7", func(h *History) { expire(h, 1, 100, 109) }},
 		"expired without a fault":    {"S7", func(h *History) { expire(h, 1, 100, 120); h.Faults = nil }},
 		"expired soon after a fault": {"S7", func(h *History) { expire(h, 115, 100, 120) }},
+		"a fire time passed over":    {"S11", func(h *History) { both(h, 7, func(e *Entry) { e.Entry = encoded(7, planned(8)) }) }},
 		"a stale read":               {"S12", func(h *History) { h.Ops[5].State = model.Running }},
 		"a read before any submit":   {"S12", func(h *History) { h.Ops[3].Task, h.Ops[3].Call, h.Ops[3].Return = 2, -2, -1 }},
 		"cancelled and assigned":     {"S14", func(h *History) { both(h, 2, func(e *Entry) { e.Events[0].Kind = "stopping"; e.Events[0].Task = 2 }) }},
@@ -264,7 +278,7 @@ func TestLoad(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r := Check(got, nil); len(r.Findings) > 0 || r.Counts["entry replayed"] != 5 || r.Counts["acknowledged"] != 2 {
+	if r := Check(got, nil); len(r.Findings) > 0 || r.Counts["entry replayed"] != 7 || r.Counts["acknowledged"] != 2 {
 		t.Errorf("found %v after %v, want nothing", r.Findings, r.Counts)
 	}
 }

@@ -124,6 +124,11 @@ func (r *Report) replay(log []Entry) {
 			r.add("vacuity", "%v", err)
 			return
 		}
+		var broken *model.Breach
+		if errors.As(err, &broken) {
+			r.add(broken.ID, "%v", err)
+			return
+		}
 		if err != nil {
 			r.add("C2", "%v", err)
 			return

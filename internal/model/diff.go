@@ -32,6 +32,10 @@ func DiffTask(have, want Task) string {
 	d.field("retain", have.Retain, want.Retain)
 	d.field("request id", have.RequestID, want.RequestID)
 	d.field("key", have.Key, want.Key)
+	d.field("unique key", have.Unique, want.Unique)
+	d.field("unique until start", have.UntilStart, want.UntilStart)
+	d.field("schedule", have.Schedule, want.Schedule)
+	d.field("fire time", have.FireTime, want.FireTime)
 	d.field("submitted", have.Submitted, want.Submitted)
 	d.field("eligible", have.Eligible, want.Eligible)
 	d.field("expires", have.Expires, want.Expires)
@@ -52,6 +56,24 @@ func DiffTask(have, want Task) string {
 	d.field("result", string(have.Result), string(want.Result))
 	d.field("error", have.Error, want.Error)
 	d.field("reason", have.Reason, want.Reason)
+	return d.String()
+}
+
+// DiffSchedule says where two records differ; "" if they do not.
+func DiffSchedule(have, want Schedule) string {
+	var d diff
+	d.field("version", have.Version, want.Version)
+	d.field("paused", have.Paused, want.Paused)
+	d.field("planned", have.Planned, want.Planned)
+	d.field("next fire time", have.Next, want.Next)
+	d.field("decided up to", have.From, want.From)
+	d.field("misfires in a row", have.InARow, want.InARow)
+	d.field("last fire time", have.LastFire, want.LastFire)
+	d.field("last task", have.LastTask, want.LastTask)
+	d.field("fired", have.Fired, want.Fired)
+	d.field("left out", have.LeftOut, want.LeftOut)
+	d.field("overlapped", have.Overlapped, want.Overlapped)
+	d.field("refused", have.Refused, want.Refused)
 	return d.String()
 }
 

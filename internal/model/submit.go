@@ -93,6 +93,10 @@ func (m *Table) submit(c *fsmpb.Submit) Result {
 			r.Outcomes[i], r.IDs[i] = "EXISTING", old.task
 			continue
 		}
+		if t := m.holder(s.GetUniqueKey()); t != nil {
+			r.Outcomes[i], r.IDs[i] = "EXISTING", t.ID
+			continue
+		}
 		r.Outcomes[i], r.IDs[i] = "ACCEPTED", m.enter(s).ID
 	}
 	return r
@@ -100,7 +104,7 @@ func (m *Table) submit(c *fsmpb.Submit) Result {
 
 // enter makes one task.
 func (m *Table) enter(s *fsmpb.TaskSpec) *Task {
-	knownFields(s.ProtoReflect(), 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17)
+	knownFields(s.ProtoReflect(), 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19)
 	q := m.queue(s.GetQueue())
 	m.lastTask++
 	t := &Task{
@@ -112,6 +116,7 @@ func (m *Table) enter(s *fsmpb.TaskSpec) *Task {
 		BackoffMax:  pick(s.BackoffMax, q.set.BackoffMax, 10*minute),
 		Retain:      pick(s.Retain, q.set.Retain, 24*hour),
 		Require:     s.GetRequire(), Key: s.GetConcurrencyKey(), RequestID: s.GetRequestId(),
+		Unique: s.GetUniqueKey(), UntilStart: s.GetUniqueUntilStart(),
 		Submitted: m.now, Eligible: max(m.now, s.GetRunAt(), m.now+s.GetDelay()),
 	}
 	if s.GetExpiresIn() > 0 {

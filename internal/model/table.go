@@ -36,7 +36,7 @@ type Table struct {
 	index uint64
 	now   int64
 
-	lastTask, lastFence, lastSession uint64
+	lastTask, lastFence, lastSession, lastVersion uint64
 
 	tasks    map[uint64]*Task
 	queues   map[string]*queue
@@ -44,6 +44,8 @@ type Table struct {
 	workers  map[string]*worker
 	requests map[string]*request
 	clients  map[string]*caller
+
+	schedules map[string]*Schedule
 
 	touched map[uint64]bool // by the entry being applied
 }
@@ -58,6 +60,8 @@ func New() *Table {
 		requests: make(map[string]*request),
 		clients:  make(map[string]*caller),
 		touched:  make(map[uint64]bool),
+
+		schedules: make(map[string]*Schedule),
 	}
 }
 
@@ -103,8 +107,8 @@ func Decode(entry []byte) (term uint64, now int64, commands []*fsmpb.Command, er
 	return binary.BigEndian.Uint64(entry[3:]), int64(binary.BigEndian.Uint64(entry[11:])), body.GetCommands(), nil
 }
 
-// Apply carries out the entry at an index of the log. After ErrUnmodelled the
-// table is of no more use.
+// Apply carries out the entry at an index of the log. After an error, which may be
+// ErrUnmodelled or a *Breach, the table is of no more use.
 func (m *Table) Apply(index, term uint64, entry []byte) (done *Applied, err error) {
 	if index <= m.index {
 		return nil, fmt.Errorf("entry %d after entry %d (C2)", index, m.index)
@@ -120,8 +124,14 @@ func (m *Table) Apply(index, term uint64, entry []byte) (done *Applied, err erro
 		return done, nil
 	}
 	defer func() {
-		if gap, ok := recover().(gap); ok {
-			done, err = nil, fmt.Errorf("entry %d: %s: %w", index, string(gap), ErrUnmodelled)
+		switch p := recover().(type) {
+		case nil:
+		case gap:
+			done, err = nil, fmt.Errorf("entry %d: %s: %w", index, string(p), ErrUnmodelled)
+		case *Breach:
+			done, err = nil, fmt.Errorf("entry %d: %w", index, p)
+		default:
+			panic(p)
 		}
 	}()
 	m.now = max(m.now, now)
@@ -152,6 +162,8 @@ func (m *Table) do(c *fsmpb.Command) Result {
 		return m.cancel(k.Cancel)
 	case *fsmpb.Command_Retry:
 		return m.retry(k.Retry)
+	case *fsmpb.Command_Delete:
+		return m.deleteTasks(k.Delete)
 	case *fsmpb.Command_OpenSession:
 		return m.open(k.OpenSession)
 	case *fsmpb.Command_UpdateSession:
@@ -164,6 +176,16 @@ func (m *Table) do(c *fsmpb.Command) Result {
 		return m.tick(k.Tick)
 	case *fsmpb.Command_SetQueue:
 		return m.setQueue(k.SetQueue)
+	case *fsmpb.Command_SetSchedule:
+		return m.setSchedule(k.SetSchedule)
+	case *fsmpb.Command_PauseSchedule:
+		return m.pauseSchedule(k.PauseSchedule)
+	case *fsmpb.Command_DeleteSchedule:
+		return m.deleteSchedule(k.DeleteSchedule)
+	case *fsmpb.Command_TriggerSchedule:
+		return m.triggerSchedule(k.TriggerSchedule)
+	case *fsmpb.Command_Fire:
+		return m.fire(k.Fire)
 	case *fsmpb.Command_SetMember, *fsmpb.Command_RemoveMember: // of no task
 		return Result{Outcome: "ACCEPTED"}
 	default:
@@ -185,6 +207,12 @@ func (m *Table) Tasks() []uint64 { return slices.Sorted(maps.Keys(m.tasks)) }
 
 // Queues returns the names of all queues.
 func (m *Table) Queues() []string { return slices.Sorted(maps.Keys(m.queues)) }
+
+// Schedules returns the names of all schedules.
+func (m *Table) Schedules() []string { return slices.Sorted(maps.Keys(m.schedules)) }
+
+// Schedule returns a copy of a schedule's record, which must be there.
+func (m *Table) Schedule(name string) Schedule { return *m.schedules[name] }
 
 // Counts recounts a queue's tasks by state (S16).
 func (m *Table) Counts(name string) map[string]int64 {

@@ -34,6 +34,10 @@ type Task struct {
 	Require     []*fsmpb.Label
 	Key         string
 	RequestID   string
+	Unique      string
+	UntilStart  bool // it is free again when the task has started
+	Schedule    string
+	FireTime    int64 // its nominal time; 0: triggered
 
 	Submitted, Eligible, Expires, Finished int64
 	Attempts, Failures, Crashes, Solo      uint32 // Solo: crashes while alone

@@ -51,12 +51,39 @@ func (m *Table) retry(c *fsmpb.Retry) Result {
 			outcome = "UNKNOWN_TASK"
 		case t.State != Dead && t.State != Cancelled:
 			outcome = "NOT_TERMINAL"
+		case m.holder(t.Unique) != nil: // another one
+			outcome = "UNIQUE_KEY_TAKEN"
 		default:
 			m.touch(t)
 			t.Generation++
 			t.State, t.Eligible, t.Finished, t.Expires = Ready, m.now, 0, 0
 			t.Attempts, t.Failures, t.Crashes, t.Solo, t.started = 0, 0, 0, 0, false
 			t.Result, t.Error, t.Reason = nil, "", ""
+		}
+		r.Outcomes = append(r.Outcomes, outcome)
+	}
+	return r
+}
+
+// deleteTasks removes the records of what has ended, before their time.
+func (m *Table) deleteTasks(c *fsmpb.Delete) Result {
+	r := Result{Outcome: "ACCEPTED"}
+	for _, id := range c.GetTasks() {
+		t := m.tasks[id]
+		outcome := "ACCEPTED"
+		switch {
+		case t == nil && id > 0 && id <= m.lastTask:
+			outcome = "FORGOTTEN"
+		case t == nil:
+			outcome = "UNKNOWN_TASK"
+		case !t.Terminal():
+			outcome = "NOT_TERMINAL"
+		default:
+			m.touch(t)
+			delete(m.tasks, id)
+			if q := m.requests[t.RequestID]; q != nil && q.task == id {
+				delete(m.requests, t.RequestID)
+			}
 		}
 		r.Outcomes = append(r.Outcomes, outcome)
 	}

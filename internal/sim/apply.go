@@ -87,6 +87,7 @@ func (w *world) compare(done *fsm.Applied, want *model.Applied) {
 			w.compareTask(e.Task.ID)
 		}
 	}
+	w.compareSchedules()
 	if w.index%64 == 0 {
 		w.compareAll()
 	}
@@ -211,6 +212,8 @@ func (w *world) met(e fsm.Event) {
 		w.cover["became poison"]++
 	case e.Kind == fsm.TaskFinished && t.Reason == fsm.ReasonExpired:
 		w.cover["expired unstarted"]++
+	case e.Kind == fsm.TaskFinished && t.Reason == fsm.ReasonOverlapped:
+		w.cover["cancelled by its schedule"]++
 	case e.Kind == fsm.TaskFinished && t.Reason == fsm.ReasonTimedOut:
 		w.cover["timed out for good"]++
 	case e.Kind == fsm.TaskFinished && t.State == fsm.Succeeded && e.Session == 0:
@@ -225,6 +228,14 @@ func (w *world) met(e fsm.Event) {
 // note counts what the commands met.
 func (w *world) note(c *fsmpb.Command, r model.Result) {
 	verb := string(c.ProtoReflect().WhichOneof(c.ProtoReflect().Descriptor().Oneofs().Get(0)).Name())
+	if f := c.GetFire(); f != nil {
+		w.metFires(f, r)
+	}
+	if s := c.GetSubmit(); s != nil {
+		for i, id := range r.IDs {
+			w.metKey(s.GetTasks()[i], r.Outcomes[i], id)
+		}
+	}
 	if len(r.Outcomes) == 0 {
 		w.cover[verb+" "+r.Outcome]++
 	}
@@ -236,6 +247,21 @@ func (w *world) note(c *fsmpb.Command, r model.Result) {
 	}
 	if len(r.Aborts) > 0 {
 		w.cover[verb+" aborts"]++
+	}
+}
+
+// metKey counts what became of a task with a unique key.
+func (w *world) metKey(s *fsmpb.TaskSpec, outcome string, id uint64) {
+	switch {
+	case s.GetUniqueKey() == "":
+	case outcome == "EXISTING" && s.GetRequestId() == "":
+		w.cover["unique key taken"]++
+	case outcome == "ACCEPTED":
+		for t := range w.table.TasksBefore(id) {
+			if t.Extra != nil && t.Extra.UniqueKey == s.GetUniqueKey() && !t.State.Terminal() {
+				w.cover["unique key free at the start"]++
+			}
+		}
 	}
 }
 

@@ -47,6 +47,10 @@ func (c *client) think() *fsmpb.Command {
 			return &fsmpb.Command{Kind: &fsmpb.Command_Cancel{Cancel: &fsmpb.Cancel{Tasks: c.some(), Reason: []string{"", "enough"}[w.rng.IntN(2)]}}}
 		}
 		return &fsmpb.Command{Kind: &fsmpb.Command_Retry{Retry: &fsmpb.Retry{Tasks: c.some()}}}
+	case w.cfg.schedules && w.chance(0.1):
+		return c.schedule()
+	case w.chance(0.02):
+		return &fsmpb.Command{Kind: &fsmpb.Command_Delete{Delete: &fsmpb.Delete{Tasks: c.some()}}}
 	case w.chance(0.03):
 		paused := w.chance(0.4)
 		return &fsmpb.Command{Kind: &fsmpb.Command_SetQueue{SetQueue: &fsmpb.SetQueue{Queue: c.queue(), Paused: &paused}}}
@@ -116,6 +120,9 @@ func (c *client) spec() *fsmpb.TaskSpec {
 	}
 	if w.cfg.limits && w.chance(0.3) {
 		s.ConcurrencyKey = []string{"x", "y"}[w.rng.IntN(2)]
+	}
+	if w.cfg.unique && w.chance(0.3) {
+		s.UniqueKey, s.UniqueUntilStart = fmt.Sprintf("u%d", w.rng.IntN(4)), w.chance(0.3)
 	}
 	if w.chance(0.2) {
 		s.RequestId = fmt.Sprintf("r%d", w.rng.IntN(40))

@@ -33,6 +33,17 @@ func taskOf(t *fsm.Task) model.Task {
 	}
 	if t.Extra != nil {
 		out.Key = t.Extra.ConcurrencyKey
+		out.Unique, out.UntilStart = t.Extra.UniqueKey, t.Extra.UntilStart
+		out.Schedule, out.FireTime = t.Extra.Schedule, t.Extra.FireTime
 	}
 	return out
+}
+
+// scheduleOf puts the machine's record into the model's words.
+func scheduleOf(s *fsm.Schedule) model.Schedule {
+	return model.Schedule{
+		Version: s.Version, Paused: s.Paused, Planned: s.Planned, Next: s.NextFire, From: s.PlanFrom, InARow: s.CaughtUp,
+		LastFire: s.LastFire, LastTask: s.LastTask,
+		Fired: s.FiredTotal, LeftOut: s.MisfiresTotal, Overlapped: s.OverlapsTotal, Refused: s.RefusedTotal,
+	}
 }

@@ -69,6 +69,7 @@ func (w *world) drain() {
 	}
 	for until := w.now + maxDrain; w.now < until && !w.drained(); {
 		w.unpause()
+		w.unschedule()
 		w.run(w.now + second)
 	}
 	if !w.drained() {
@@ -95,7 +96,17 @@ func (w *world) unpause() {
 	}
 }
 
+// unschedule deletes every schedule.
+func (w *world) unschedule() {
+	for s := range w.table.SchedulesAfter("") {
+		w.propose(deleteSchedule(s.Name), nil)
+	}
+}
+
 func (w *world) drained() bool {
+	for range w.table.SchedulesAfter("") {
+		return false
+	}
 	for t := range w.table.TasksBefore(0) {
 		if !t.State.Terminal() {
 			return false

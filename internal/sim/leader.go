@@ -16,13 +16,15 @@ const (
 // leader is the one that orders commands: the part of package cluster that the
 // state machine has to get along with, as unreliable as it may be.
 type leader struct {
-	up     bool
-	term   uint64
-	opened int64            // when it began to serve
-	beats  map[uint64]int64 // last heartbeat by session
-	base   int64            // the table's time when it began to serve
-	inbox  []proposal
-	due    bool // a flush is set
+	up      bool
+	term    uint64
+	opened  int64            // when it began to serve
+	beats   map[uint64]int64 // last heartbeat by session
+	base    int64            // the table's time when it began to serve
+	inbox   []proposal
+	due     bool        // a flush is set
+	fired   *fsmpb.Fire // what schedules were last due for, by this leader or one before
+	firedAt int64
 }
 
 type proposal struct {
@@ -66,6 +68,10 @@ func (w *world) elect() {
 	w.tracef("term %d at +%.3fs", l.term, seconds(w.now-epoch))
 	term := l.term
 	w.after(millisecond, func() { w.watch(term) })
+	if l.fired != nil && w.tableTime()-l.firedAt < fsm.MisfireAfter { // older ones it would count anew
+		w.cover["fired by a new leader again"]++
+		w.proposeFire(l.fired)
+	}
 }
 
 // watch looks, several times a second, at what is due and who is silent.
@@ -85,6 +91,7 @@ func (w *world) watch(term uint64) {
 			w.propose(&fsmpb.Command{Kind: &fsmpb.Command_ExpireSession{ExpireSession: &fsmpb.ExpireSession{Session: s.ID}}}, nil)
 		}
 	}
+	w.fire()
 	w.flushSoon()
 	w.after(100*millisecond+w.rng.Int64N(200*millisecond), func() { w.watch(term) })
 }
@@ -205,6 +212,9 @@ func (w *world) crash() {
 	gap := w.rng.Int64N(2 * second)
 	if w.chance(0.1) {
 		gap = w.rng.Int64N(40 * second)
+	}
+	if w.cfg.schedules && w.chance(0.2) { // times become misfires
+		gap = fsm.MisfireAfter + w.rng.Int64N(14*second)
 	}
 	w.after(gap, w.elect)
 }

@@ -126,5 +126,13 @@ var mustReach = []string{
 	"release ACCEPTED", "release CONFLICT", "release STALE_TIMED_OUT", "release DUPLICATE",
 	"cancel ACCEPTED", "cancel DUPLICATE", "cancel ALREADY_TERMINAL", "cancel FORGOTTEN", "cancel UNKNOWN_TASK",
 	"retry ACCEPTED", "retry NOT_TERMINAL", "retry FORGOTTEN", "tick ACCEPTED", "set_queue ACCEPTED",
+	"set_schedule ACCEPTED", "set_schedule EXISTING", "set_schedule SCHEDULE_EXISTS",
+	"pause_schedule ACCEPTED", "pause_schedule DUPLICATE", "pause_schedule NO_SCHEDULE",
+	"delete_schedule ACCEPTED", "delete_schedule NO_SCHEDULE",
+	"trigger_schedule ACCEPTED", "trigger_schedule NO_SCHEDULE", "trigger_schedule SCHEDULE_BUSY", "trigger_schedule UNIQUE_KEY_TAKEN",
+	"fire ACCEPTED", "fire FIRE_STALE", "fire FIRE_REFUSED", "fire NO_SCHEDULE", "fire SCHEDULE_BUSY", "fire UNIQUE_KEY_TAKEN",
+	"fired by a new leader again", "misfire left out", "misfire caught up", "fired at the end of a gap", "cancelled by its schedule",
+	"unique key taken", "unique key free at the start", "retry UNIQUE_KEY_TAKEN",
+	"delete ACCEPTED", "delete NOT_TERMINAL", "delete FORGOTTEN",
 	"became poison", "ran alone", "expired unstarted", "timed out for good", "redeemed", "taken back",
 }

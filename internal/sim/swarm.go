@@ -12,7 +12,7 @@ const (
 	hour        = 60 * minute
 
 	// epoch is the true time at the beginning of every world.
-	epoch = int64(1_800_000_000) * second
+	epoch = int64(1_806_195_580) * second // 2027-03-28 00:59:40 UTC; see springGap
 )
 
 // swarm is what a seed draws once: which faults there are, and how often.
@@ -35,6 +35,9 @@ type swarm struct {
 	shortTimeouts  bool
 	cancels        float64 // of clients' acts
 	smallRetention bool
+	schedules      bool
+	rules          uint32 // the policies that most schedules of this world have
+	unique         bool
 }
 
 func drawSwarm(r *rand.Rand) swarm {
@@ -58,6 +61,6 @@ func drawSwarm(r *rand.Rand) swarm {
 		workerFreezes: every(5*second, 40*second), clockJumps: r.IntN(4) == 0,
 		snapshots: rate(0.04), lazyAssign: rate(0.8), zombies: rate(0.5),
 		limits: on(), labels: on(), pulls: rate(1), shortTimeouts: on(), cancels: rate(0.4),
-		smallRetention: on(),
+		smallRetention: on(), schedules: on(), rules: r.Uint32N(9), unique: on(),
 	}
 }

@@ -27,6 +27,7 @@ type world struct {
 	follower *follower
 	index    uint64
 	lead     leader
+	rules    map[string]*model.Rule // of schedules, by their text
 
 	workers []*worker
 	clients []*client
@@ -74,6 +75,7 @@ func newWorld(seed uint64, trace io.Writer) *world {
 	w := &world{
 		rng: rng, cfg: drawSwarm(rng), trace: trace, cover: make(Coverage), now: epoch,
 		table: fsm.New(), model: model.New(), follower: &follower{table: fsm.New()},
+		rules: make(map[string]*model.Rule),
 	}
 	w.tracef("%+v", w.cfg)
 	for i := range w.cfg.workers {
