@@ -58,6 +58,7 @@ type tapEvent struct {
 	Failures   uint32 `json:"failures,omitempty"`
 	Crashes    uint32 `json:"crashes,omitempty"`
 	RequestID  string `json:"request_id,omitempty"`
+	Schedule   string `json:"schedule,omitempty"`
 }
 
 func newTap(name string, log *slog.Logger) tap {
@@ -123,6 +124,9 @@ func tapEventOf(e fsm.Event) tapEvent {
 	if t := e.Task; t != nil {
 		out.Task, out.State, out.Generation = t.ID, t.State.String(), t.Generation
 		out.Failures, out.Crashes, out.RequestID = t.Failures, t.Crashes, t.RequestID
+		if t.Extra != nil {
+			out.Schedule = t.Extra.Schedule
+		}
 	}
 	return out
 }

@@ -45,7 +45,7 @@ func (r *Report) acks(h *History, log []Entry) {
 		told[op.Request] = op.Task
 	}
 	for id, v := range submitted {
-		if !asked[v.RequestID] {
+		if v.Schedule == "" && !asked[v.RequestID] {
 			r.add("S2", "task %d (request %q) was submitted by nobody", id, v.RequestID)
 		}
 	}

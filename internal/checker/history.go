@@ -36,6 +36,7 @@ type Event struct {
 	Failures   uint32 `json:"failures,omitempty"`
 	Crashes    uint32 `json:"crashes,omitempty"`
 	RequestID  string `json:"request_id,omitempty"`
+	Schedule   string `json:"schedule,omitempty"` // that submitted it
 }
 
 // What a client was told about an operation.

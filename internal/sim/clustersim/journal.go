@@ -104,6 +104,9 @@ func (j *journal) compare(m *master, old *record, e cluster.AppliedEntry) {
 }
 
 func (j *journal) event(e cluster.AppliedEntry, v *fsm.Event) {
+	if v.Task != nil {
+		j.fired(v)
+	}
 	switch {
 	case v.Kind == fsm.SessionClosed && v.Cause == fsm.CauseExpired:
 		j.expired = append(j.expired, expiry{v.Session, e.Term, time.Now()})
@@ -120,6 +123,9 @@ func eventOf(v *fsm.Event) checker.Event {
 	if t := v.Task; t != nil {
 		out.Task, out.State, out.Generation = t.ID, t.State.String(), t.Generation
 		out.Failures, out.Crashes, out.RequestID = t.Failures, t.Crashes, t.RequestID
+		if t.Extra != nil {
+			out.Schedule = t.Extra.Schedule
+		}
 	}
 	return out
 }

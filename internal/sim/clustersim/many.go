@@ -134,6 +134,7 @@ var mustMeet = []string{
 	"table read from a snapshot", "node counted snapshots", "node counted observed_death_failovers",
 	"entry compared", "session expired",
 	"alarm CLOCK_SKEW", "submit refused, disk low", "outcome unknown", "call lost", "call doubled", "stream broken",
+	"schedule fired", "misfire caught up",
 	"worker attached", "poll got tasks", "read of a follower", "completion accepted",
 	"report answered STALE_REASSIGNED", "report answered STALE_TIMED_OUT", "report answered ALREADY_TERMINAL", "report answered TASK_CANCELLED",
 }

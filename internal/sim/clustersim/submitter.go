@@ -20,17 +20,28 @@ type submitter struct {
 	id   []byte
 	seq  uint64
 	seen uint64 // newest index that an answer showed
+
+	schedules bool // it is the one who cares for them
 }
 
 func newSubmitter(w *world, i int) *submitter {
 	id := binary.BigEndian.AppendUint64(make([]byte, 8), uint64(i+1))
-	return &submitter{caller: newCaller(w, fmt.Sprintf("c%d", i+1), uint64(200+i)), id: id}
+	return &submitter{
+		caller: newCaller(w, fmt.Sprintf("c%d", i+1), uint64(200+i)), id: id,
+		schedules: i == 0 && w.swarm.schedules,
+	}
 }
 
 // run goes on until the faults are over; its last call gets its answer.
 func (c *submitter) run(ctx context.Context) {
+	if c.schedules {
+		c.schedule(ctx)
+		defer c.unschedule(ctx)
+	}
 	for !c.calm.Load() && sleep(ctx, c.chance(c.rng, c.swarm.think)) == nil {
 		switch p := c.rng.IntN(100); {
+		case c.schedules && p < 5:
+			c.reschedule(ctx)
 		case p < 60:
 			c.submit(ctx)
 		case p < 85:

@@ -27,6 +27,8 @@ type swarm struct {
 
 	faults []string      // kinds that are on
 	pause  time.Duration // between faults, on average
+
+	schedules bool
 }
 
 func drawSwarm(r *rand.Rand) swarm {
@@ -73,6 +75,7 @@ func drawSwarm(r *rand.Rand) swarm {
 			s.faults = append(s.faults, f.kind)
 		}
 	}
+	s.schedules = on()
 	return s
 }
 

@@ -234,7 +234,7 @@ func (w *world) drained(answered <-chan struct{}) bool {
 	}
 }
 
-// unfinished says what has not come to its end.
+// unfinished says what has not come to its end, also of what schedules submitted.
 func (w *world) unfinished() (text string) {
 	n := w.leading()
 	if n == nil {
@@ -251,6 +251,11 @@ func (w *world) unfinished() (text string) {
 					text += " is " + t.State.String()
 				}
 				return
+			}
+		}
+		for t := range m.TasksBefore(0) {
+			if t.State <= fsm.Stopping && t.Extra != nil && t.Extra.Schedule != "" {
+				text = fmt.Sprintf("task %d of schedule %s is %v", t.ID, t.Extra.Schedule, t.State)
 			}
 		}
 	})
