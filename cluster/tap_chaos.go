@@ -40,6 +40,8 @@ type tapResult struct {
 	Got      []tapGrant `json:"got,omitempty"`
 	Aborts   []uint64   `json:"aborts,omitempty"`
 	Session  uint64     `json:"session,omitempty"`
+	Batch    uint64     `json:"batch,omitempty"`
+	Count    uint64     `json:"count,omitempty"`
 }
 
 type tapGrant struct {
@@ -106,7 +108,7 @@ func (t tap) flush() {
 }
 
 func tapResultOf(r *fsm.Result) tapResult {
-	out := tapResult{Outcome: r.Outcome.String(), IDs: r.IDs, Aborts: r.Aborts}
+	out := tapResult{Outcome: r.Outcome.String(), IDs: r.IDs, Aborts: r.Aborts, Batch: r.Batch, Count: r.Count}
 	for _, o := range r.Outcomes {
 		out.Outcomes = append(out.Outcomes, o.String())
 	}

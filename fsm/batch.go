@@ -221,7 +221,9 @@ func (m *Machine) finishBatch(b *lot, l *line) {
 	rec := m.editBatch(b)
 	rec.finishedAt = m.now
 	specs := rec.followUp
-	rec.followUp = nil
+	if !mutated("S16") {
+		rec.followUp = nil
+	}
 	if b.ended(Succeeded) == rec.total {
 		specs = append(specs[:len(specs):len(specs)], rec.onSuccess...)
 		rec.onSuccess = nil

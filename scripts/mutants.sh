@@ -27,6 +27,7 @@ mutants=(
 	'S8|one attempt more than allowed'
 	'S9|one task more of a concurrency key than allowed'
 	'S10|the back-off does not grow'
+	'S16|what follows a batch is submitted once more when it finishes again'
 	'S20|a unique key is free while its task runs'
 )
 

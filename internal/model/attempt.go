@@ -80,9 +80,6 @@ func (m *Table) stopped(t *Task) {
 func (m *Table) complete(c *fsmpb.Complete) Result {
 	r := Result{Outcome: "ACCEPTED"}
 	for _, i := range c.GetItems() {
-		if len(i.GetFollowUp()) > 0 {
-			panic(gap("follow-ups"))
-		}
 		t, current, outcome := m.judge(report{i.GetTask(), i.GetFence(), c.GetWorker(), c.GetBoot(), "complete", i.GetDigest()})
 		switch {
 		case !current:
@@ -93,6 +90,7 @@ func (m *Table) complete(c *fsmpb.Complete) Result {
 			t.over("completed", "complete", i.GetDigest())
 			t.Result, t.Error = i.GetResult(), ""
 			m.finish(t, Succeeded, "")
+			m.follow(i.GetFollowUp(), t.ID, 0)
 		}
 		r.Outcomes = append(r.Outcomes, outcome)
 	}

@@ -15,6 +15,8 @@ func DiffResult(have, want Result) string {
 	d.list("got", have.Got, want.Got)
 	d.list("aborts", have.Aborts, want.Aborts)
 	d.field("session", have.Session, want.Session)
+	d.field("batch", have.Batch, want.Batch)
+	d.field("count", have.Count, want.Count)
 	return d.String()
 }
 
@@ -34,6 +36,9 @@ func DiffTask(have, want Task) string {
 	d.field("key", have.Key, want.Key)
 	d.field("unique key", have.Unique, want.Unique)
 	d.field("unique until start", have.UntilStart, want.UntilStart)
+	d.field("batch", have.Batch, want.Batch)
+	d.field("followed task", have.Follows, want.Follows)
+	d.field("followed batch", have.FollowsBatch, want.FollowsBatch)
 	d.field("schedule", have.Schedule, want.Schedule)
 	d.field("fire time", have.FireTime, want.FireTime)
 	d.field("submitted", have.Submitted, want.Submitted)
@@ -56,6 +61,21 @@ func DiffTask(have, want Task) string {
 	d.field("result", string(have.Result), string(want.Result))
 	d.field("error", have.Error, want.Error)
 	d.field("reason", have.Reason, want.Reason)
+	return d.String()
+}
+
+// DiffBatch says where two records differ; "" if they do not.
+func DiffBatch(have, want Batch) string {
+	var d diff
+	d.field("first", have.First, want.First)
+	d.field("total", have.Total, want.Total)
+	d.field("committed", have.Committed, want.Committed)
+	d.field("finished", have.Finished, want.Finished)
+	d.field("cancelled", have.Cancelled, want.Cancelled)
+	d.field("reason", have.Reason, want.Reason)
+	for _, state := range []string{Scheduled, Ready, Running, Stopping, Succeeded, Dead, Cancelled} {
+		d.field("number of "+state, have.Counts[state], want.Counts[state])
+	}
 	return d.String()
 }
 

@@ -108,7 +108,6 @@ func (m *Table) trim(q *queue, most int) {
 			return cmp.Or(cmp.Compare(a.Finished+a.Retain, b.Finished+b.Retain), cmp.Compare(a.ID, b.ID))
 		})
 	for _, t := range done[:min(most, max(0, len(done)-keep))] {
-		m.touch(t)
-		delete(m.tasks, t.ID)
+		m.drop(t)
 	}
 }

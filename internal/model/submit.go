@@ -62,12 +62,12 @@ func (m *Table) answer(c *fsmpb.Command) Result {
 
 // submit enters all tasks or, when one is refused, none (S3).
 func (m *Table) submit(c *fsmpb.Submit) Result {
-	if c.GetBatch() != nil {
-		panic(gap("batch"))
-	}
 	r := Result{Outcome: "ACCEPTED", Outcomes: make([]string, len(c.GetTasks())), IDs: make([]uint64, len(c.GetTasks()))}
 	for i := range r.Outcomes {
 		r.Outcomes[i] = "NONE"
+	}
+	if c.GetBatch() != nil {
+		return m.submitBatch(c, r)
 	}
 	digests := make(map[string]uint64)
 	for i, s := range c.GetTasks() {
@@ -104,7 +104,7 @@ func (m *Table) submit(c *fsmpb.Submit) Result {
 
 // enter makes one task.
 func (m *Table) enter(s *fsmpb.TaskSpec) *Task {
-	knownFields(s.ProtoReflect(), 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19)
+	knownFields(s.ProtoReflect(), 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 28, 29)
 	q := m.queue(s.GetQueue())
 	m.lastTask++
 	t := &Task{
@@ -116,7 +116,7 @@ func (m *Table) enter(s *fsmpb.TaskSpec) *Task {
 		BackoffMax:  pick(s.BackoffMax, q.set.BackoffMax, 10*minute),
 		Retain:      pick(s.Retain, q.set.Retain, 24*hour),
 		Require:     s.GetRequire(), Key: s.GetConcurrencyKey(), RequestID: s.GetRequestId(),
-		Unique: s.GetUniqueKey(), UntilStart: s.GetUniqueUntilStart(),
+		Unique: s.GetUniqueKey(), UntilStart: s.GetUniqueUntilStart(), onSuccess: s.GetOnSuccess(), onDead: s.GetOnDead(),
 		Submitted: m.now, Eligible: max(m.now, s.GetRunAt(), m.now+s.GetDelay()),
 	}
 	if s.GetExpiresIn() > 0 {

@@ -36,7 +36,7 @@ type Table struct {
 	index uint64
 	now   int64
 
-	lastTask, lastFence, lastSession, lastVersion uint64
+	lastTask, lastFence, lastSession, lastVersion, lastBatch uint64
 
 	tasks    map[uint64]*Task
 	queues   map[string]*queue
@@ -46,6 +46,7 @@ type Table struct {
 	clients  map[string]*caller
 
 	schedules map[string]*Schedule
+	batches   map[uint64]*Batch
 
 	touched map[uint64]bool // by the entry being applied
 }
@@ -62,6 +63,7 @@ func New() *Table {
 		touched:  make(map[uint64]bool),
 
 		schedules: make(map[string]*Schedule),
+		batches:   make(map[uint64]*Batch),
 	}
 }
 
@@ -79,6 +81,8 @@ type Result struct {
 	Got      []Grant  `json:"got,omitempty"`      // assign, poll, attach
 	Aborts   []uint64 `json:"aborts,omitempty"`   // attach: listed fences that are void
 	Session  uint64   `json:"session,omitempty"`
+	Batch    uint64   `json:"batch,omitempty"`
+	Count    uint64   `json:"count,omitempty"` // tasks of a batch that are meant
 }
 
 // Applied is what one entry must have done.
@@ -176,6 +180,14 @@ func (m *Table) do(c *fsmpb.Command) Result {
 		return m.tick(k.Tick)
 	case *fsmpb.Command_SetQueue:
 		return m.setQueue(k.SetQueue)
+	case *fsmpb.Command_OpenBatch:
+		return m.openBatch(k.OpenBatch)
+	case *fsmpb.Command_StageBatch:
+		return m.stageBatch(k.StageBatch)
+	case *fsmpb.Command_CommitBatch:
+		return m.commitBatch(k.CommitBatch)
+	case *fsmpb.Command_CancelBatch:
+		return m.cancelBatch(k.CancelBatch)
 	case *fsmpb.Command_SetSchedule:
 		return m.setSchedule(k.SetSchedule)
 	case *fsmpb.Command_PauseSchedule:
@@ -213,6 +225,16 @@ func (m *Table) Schedules() []string { return slices.Sorted(maps.Keys(m.schedule
 
 // Schedule returns a copy of a schedule's record, which must be there.
 func (m *Table) Schedule(name string) Schedule { return *m.schedules[name] }
+
+// Batches returns the ids of all batches, ascending.
+func (m *Table) Batches() []uint64 { return slices.Sorted(maps.Keys(m.batches)) }
+
+// Batch returns a copy of a batch's record, which must be there.
+func (m *Table) Batch(id uint64) Batch {
+	b := *m.batches[id]
+	b.Counts = m.count(&b)
+	return b
+}
 
 // Counts recounts a queue's tasks by state (S16).
 func (m *Table) Counts(name string) map[string]int64 {

@@ -24,20 +24,23 @@ type Task struct {
 	Generation uint32
 	State      string
 
-	Queue       string
-	Priority    int32
-	Timeout     int64
-	MaxAttempts uint32
-	BackoffBase int64
-	BackoffMax  int64
-	Retain      int64
-	Require     []*fsmpb.Label
-	Key         string
-	RequestID   string
-	Unique      string
-	UntilStart  bool // it is free again when the task has started
-	Schedule    string
-	FireTime    int64 // its nominal time; 0: triggered
+	Queue        string
+	Priority     int32
+	Timeout      int64
+	MaxAttempts  uint32
+	BackoffBase  int64
+	BackoffMax   int64
+	Retain       int64
+	Require      []*fsmpb.Label
+	Key          string
+	RequestID    string
+	Unique       string
+	UntilStart   bool // it is free again when the task has started
+	Batch        uint64
+	Follows      uint64 // the task, or the batch, with whose end it was submitted
+	FollowsBatch uint64
+	Schedule     string
+	FireTime     int64 // its nominal time; 0: triggered
 
 	Submitted, Eligible, Expires, Finished int64
 	Attempts, Failures, Crashes, Solo      uint32 // Solo: crashes while alone
@@ -55,6 +58,8 @@ type Task struct {
 	Result []byte
 	Error  string
 	Reason string
+
+	onSuccess, onDead []*fsmpb.TaskSpec
 
 	ended   []ended
 	started bool // in this generation: past its expires_in
@@ -105,6 +110,24 @@ func (m *Table) finish(t *Task, state, reason string) {
 	t.State, t.Reason, t.Finished = state, reason, m.now
 	m.forgetRequest(t)
 	m.trim(m.queues[t.Queue], trimmedPerEnd)
+	var next []*fsmpb.TaskSpec // submitted in the same entry, once
+	switch state {
+	case Succeeded:
+		next, t.onSuccess = t.onSuccess, nil
+	case Dead:
+		next, t.onDead = t.onDead, nil
+	}
+	m.follow(next, t.ID, 0)
+	m.endBatch(m.batches[t.Batch])
+}
+
+// drop removes the record of a task that has ended.
+func (m *Table) drop(t *Task) {
+	m.touch(t)
+	delete(m.tasks, t.ID)
+	if b := m.batches[t.Batch]; b != nil {
+		b.gone[t.State]++
+	}
 }
 
 // wait sends the task back to wait until a time, with a new place in the queue.

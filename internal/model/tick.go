@@ -10,10 +10,12 @@ import (
 func (m *Table) cancel(c *fsmpb.Cancel) Result {
 	r := Result{Outcome: "ACCEPTED"}
 	for _, id := range c.GetTasks() {
-		r.Outcomes = append(r.Outcomes, m.cancelOne(id, cmp.Or(c.GetReason(), "cancelled")))
+		r.Outcomes = append(r.Outcomes, m.cancelOne(id, reasonOf(c.GetReason())))
 	}
 	return r
 }
+
+func reasonOf(said string) string { return cmp.Or(said, "cancelled") }
 
 func (m *Table) cancelOne(id uint64, reason string) string {
 	t := m.tasks[id]
@@ -59,6 +61,9 @@ func (m *Table) retry(c *fsmpb.Retry) Result {
 			t.State, t.Eligible, t.Finished, t.Expires = Ready, m.now, 0, 0
 			t.Attempts, t.Failures, t.Crashes, t.Solo, t.started = 0, 0, 0, 0, false
 			t.Result, t.Error, t.Reason = nil, "", ""
+			if b := m.batches[t.Batch]; b != nil {
+				b.Finished = 0
+			}
 		}
 		r.Outcomes = append(r.Outcomes, outcome)
 	}
@@ -78,9 +83,10 @@ func (m *Table) deleteTasks(c *fsmpb.Delete) Result {
 			outcome = "UNKNOWN_TASK"
 		case !t.Terminal():
 			outcome = "NOT_TERMINAL"
+		case m.batches[t.Batch] != nil && m.batches[t.Batch].Finished == 0:
+			outcome = "BATCH_UNFINISHED"
 		default:
-			m.touch(t)
-			delete(m.tasks, id)
+			m.drop(t)
 			if q := m.requests[t.RequestID]; q != nil && q.task == id {
 				delete(m.requests, t.RequestID)
 			}
@@ -90,33 +96,71 @@ func (m *Table) deleteTasks(c *fsmpb.Delete) Result {
 	return r
 }
 
-// tick carries out what is due. Attempts whose time passed while nobody led are
-// spared: their workers could not report.
+// tick carries out what is due, in the order of its times. Attempts whose time
+// passed while nobody led are spared: their workers could not report.
 func (m *Table) tick(c *fsmpb.Tick) Result {
-	for _, t := range m.sorted(func(*Task) bool { return true }, byID) {
+	for t := m.nextDue(c.GetSpareBefore()); t != nil; t = m.nextDue(c.GetSpareBefore()) {
 		switch {
-		case t.State == Running && t.Deadline <= m.now && t.Deadline > c.GetSpareBefore():
+		case t.State == Running:
 			m.touch(t)
 			t.State, t.Stop, t.Reason, t.Deadline = Stopping, "timed_out", "timed_out", m.now+stopGrace
 			t.Failures++ // the attempt is burnt now (S8); what follows waits for its worker
 			t.Error = "attempt timed out"
-		case t.State == Stopping && t.Deadline <= m.now:
+		case t.State == Stopping:
 			m.stopped(t)
-		case (t.State == Ready || t.State == Scheduled) && !t.started && t.Expires != 0 && t.Expires <= m.now:
+		case t.unstartedBy() != 0 && t.unstartedBy() <= m.now:
 			m.finish(t, Cancelled, "expired")
-		case t.State == Scheduled && t.Eligible <= m.now:
+		default:
 			m.touch(t)
 			t.State = Ready
-		case t.Terminal() && t.Finished+t.Retain <= m.now:
-			m.touch(t)
-			delete(m.tasks, t.ID)
+		}
+	}
+	for _, t := range m.tasks {
+		if t.Terminal() && t.Finished+t.Retain <= m.now {
+			m.drop(t)
 		}
 	}
 	for _, q := range m.queues {
 		m.trim(q, len(m.tasks))
 	}
 	m.forget()
+	m.forgetBatches()
 	return Result{Outcome: "ACCEPTED"}
+}
+
+// nextDue returns the task whose time has passed first.
+func (m *Table) nextDue(spareBefore int64) (first *Task) {
+	for _, t := range m.tasks {
+		at := t.due()
+		if at == 0 || at > m.now || t.State == Running && at <= spareBefore {
+			continue
+		}
+		if first == nil || cmp.Or(cmp.Compare(at, first.due()), byID(t, first)) < 0 {
+			first = t
+		}
+	}
+	return first
+}
+
+// due is when something happens to the task by itself; 0: never.
+func (t *Task) due() int64 {
+	switch at := t.unstartedBy(); {
+	case t.held():
+		return t.Deadline
+	case t.State == Scheduled && (at == 0 || t.Eligible < at):
+		return t.Eligible
+	case t.State == Scheduled, t.State == Ready:
+		return at
+	}
+	return 0
+}
+
+// unstartedBy is when a task that has not started then is cancelled; 0: never.
+func (t *Task) unstartedBy() int64 {
+	if t.started {
+		return 0
+	}
+	return t.Expires
 }
 
 // forget drops idempotency keys, clients and workers that are no longer needed.

@@ -82,6 +82,7 @@ func (w *world) compare(done *fsm.Applied, want *model.Applied) {
 		w.compareTask(id)
 	}
 	for _, e := range done.Events {
+		w.metBatch(e)
 		if e.Task != nil {
 			w.met(e)
 			w.compareTask(e.Task.ID)
@@ -90,6 +91,9 @@ func (w *world) compare(done *fsm.Applied, want *model.Applied) {
 	w.compareSchedules()
 	if w.index%64 == 0 {
 		w.compareAll()
+	}
+	if w.cfg.batches && w.index%4 == 0 {
+		w.compareBatches()
 	}
 }
 
@@ -236,10 +240,14 @@ func (w *world) note(c *fsmpb.Command, r model.Result) {
 			w.metKey(s.GetTasks()[i], r.Outcomes[i], id)
 		}
 	}
-	if len(r.Outcomes) == 0 {
-		w.cover[verb+" "+r.Outcome]++
+	outcomes := r.Outcomes
+	if c.GetSubmit().GetBatch() != nil {
+		verb, outcomes = "submit_batch", nil
 	}
-	for _, o := range r.Outcomes {
+	if len(outcomes) == 0 || c.GetStageBatch() != nil {
+		outcomes = []string{r.Outcome}
+	}
+	for _, o := range outcomes {
 		w.cover[verb+" "+o]++
 	}
 	if len(r.Got) > 0 {

@@ -58,6 +58,9 @@ func (c *client) think() *fsmpb.Command {
 	if w.unfinished() > maxBacklog {
 		return &fsmpb.Command{Kind: &fsmpb.Command_Cancel{Cancel: &fsmpb.Cancel{Tasks: c.some()}}}
 	}
+	if w.cfg.batches && w.chance(0.2) {
+		return c.batch()
+	}
 	s := &fsmpb.Submit{}
 	for range 1 + w.rng.IntN(4) {
 		s.Tasks = append(s.Tasks, c.spec())
@@ -123,6 +126,9 @@ func (c *client) spec() *fsmpb.TaskSpec {
 	}
 	if w.cfg.unique && w.chance(0.3) {
 		s.UniqueKey, s.UniqueUntilStart = fmt.Sprintf("u%d", w.rng.IntN(4)), w.chance(0.3)
+	}
+	if w.cfg.batches && w.chance(0.1) {
+		s.OnSuccess, s.OnDead = []*fsmpb.TaskSpec{c.plain()}, []*fsmpb.TaskSpec{c.plain()}
 	}
 	if w.chance(0.2) {
 		s.RequestId = fmt.Sprintf("r%d", w.rng.IntN(40))

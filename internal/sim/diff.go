@@ -7,7 +7,7 @@ import (
 
 // ResultOf puts the machine's answer into the model's words.
 func ResultOf(r *fsm.Result) model.Result {
-	out := model.Result{Outcome: r.Outcome.String(), IDs: r.IDs, Aborts: r.Aborts}
+	out := model.Result{Outcome: r.Outcome.String(), IDs: r.IDs, Aborts: r.Aborts, Batch: r.Batch, Count: r.Count}
 	for _, o := range r.Outcomes {
 		out.Outcomes = append(out.Outcomes, o.String())
 	}
@@ -34,6 +34,7 @@ func taskOf(t *fsm.Task) model.Task {
 	if t.Extra != nil {
 		out.Key = t.Extra.ConcurrencyKey
 		out.Unique, out.UntilStart = t.Extra.UniqueKey, t.Extra.UntilStart
+		out.Batch, out.Follows, out.FollowsBatch = t.Extra.Batch, t.Extra.Follows, t.Extra.FollowsBatch
 		out.Schedule, out.FireTime = t.Extra.Schedule, t.Extra.FireTime
 	}
 	return out
@@ -46,4 +47,16 @@ func scheduleOf(s *fsm.Schedule) model.Schedule {
 		LastFire: s.LastFire, LastTask: s.LastTask,
 		Fired: s.FiredTotal, LeftOut: s.MisfiresTotal, Overlapped: s.OverlapsTotal, Refused: s.RefusedTotal,
 	}
+}
+
+// batchOf puts the machine's record into the model's words.
+func batchOf(b *fsm.Batch) model.Batch {
+	out := model.Batch{
+		ID: b.ID, First: b.First, Total: b.Total, Committed: b.CommittedAt, Finished: b.FinishedAt, Cancelled: b.CancelledAt,
+		Reason: b.Reason, Counts: make(map[string]int64),
+	}
+	for s, n := range b.Counts {
+		out.Counts[fsm.State(s).String()] = n
+	}
+	return out
 }

@@ -133,6 +133,11 @@ var mustReach = []string{
 	"fire ACCEPTED", "fire FIRE_STALE", "fire FIRE_REFUSED", "fire NO_SCHEDULE", "fire SCHEDULE_BUSY", "fire UNIQUE_KEY_TAKEN",
 	"fired by a new leader again", "misfire left out", "misfire caught up", "fired at the end of a gap", "cancelled by its schedule",
 	"unique key taken", "unique key free at the start", "retry UNIQUE_KEY_TAKEN",
-	"delete ACCEPTED", "delete NOT_TERMINAL", "delete FORGOTTEN",
+	"submit_batch ACCEPTED", "submit_batch EXISTING", "submit_batch REQUEST_ID_CONFLICT", "submit_batch UNIQUE_KEY_TAKEN",
+	"open_batch ACCEPTED", "open_batch EXISTING", "stage_batch ACCEPTED", "stage_batch DUPLICATE", "stage_batch REQUEST_ID_CONFLICT",
+	"stage_batch NO_BATCH", "commit_batch ACCEPTED", "commit_batch EXISTING", "commit_batch REQUEST_ID_CONFLICT",
+	"commit_batch UNIQUE_KEY_TAKEN", "commit_batch NO_BATCH", "cancel_batch ACCEPTED", "cancel_batch DUPLICATE",
+	"cancel_batch ALREADY_TERMINAL", "cancel_batch NO_BATCH", "batch finished", "followed a batch", "followed a task",
+	"delete ACCEPTED", "delete BATCH_UNFINISHED", "delete NOT_TERMINAL", "delete FORGOTTEN",
 	"became poison", "ran alone", "expired unstarted", "timed out for good", "redeemed", "taken back",
 }

@@ -296,7 +296,11 @@ func (o *worker) report(batch []*job, boot string) *fsmpb.Command {
 	case "complete":
 		c := &fsmpb.Complete{Worker: o.name, Boot: boot}
 		for _, j := range batch {
-			c.Items = append(c.Items, &fsmpb.Completion{Task: j.task, Fence: j.fence, Digest: j.digest, Result: fmt.Append(nil, j.digest)})
+			i := &fsmpb.Completion{Task: j.task, Fence: j.fence, Digest: j.digest, Result: fmt.Append(nil, j.digest)}
+			if o.w.cfg.batches && j.digest%16 == 0 {
+				i.FollowUp = []*fsmpb.TaskSpec{{Queue: o.queues[0], Kind: "k"}}
+			}
+			c.Items = append(c.Items, i)
 		}
 		return &fsmpb.Command{Kind: &fsmpb.Command_Complete{Complete: c}}
 	case "release":
