@@ -74,8 +74,11 @@ func (m *Table) submitBatch(c *fsmpb.Submit, r Result) Result {
 		r.Outcome, r.Batch, r.Count = "EXISTING", b.ID, n
 		return r
 	}
-	m.keysTaken(c.GetTasks(), func(i int, holder uint64) {
-		r.Outcome, r.Outcomes[i], r.IDs[i] = "UNIQUE_KEY_TAKEN", "UNIQUE_KEY_TAKEN", holder
+	if orderOf(c.GetTasks(), &r); r.Outcome != "ACCEPTED" {
+		return r
+	}
+	m.obstacles(c.GetTasks(), true, func(i int, outcome string, id uint64) {
+		r.Outcome, r.Outcomes[i], r.IDs[i] = outcome, outcome, id
 	})
 	if r.Outcome != "ACCEPTED" || n == 0 {
 		return r
@@ -90,16 +93,21 @@ func (m *Table) submitBatch(c *fsmpb.Submit, r Result) Result {
 	return r
 }
 
-// keysTaken calls taken for each of the tasks whose unique key another one has, in
-// the table (holder) or before it among them (0).
-func (m *Table) keysTaken(specs []*fsmpb.TaskSpec, taken func(i int, holder uint64)) {
+// obstacles names each of the tasks that cannot enter: a parent (id) is not there, if
+// that matters, or another task has its unique key, in the table (id) or before it
+// among them (0).
+func (m *Table) obstacles(specs []*fsmpb.TaskSpec, parents bool, found func(i int, outcome string, id uint64)) {
 	seen := make(map[string]bool)
 	for i, s := range specs {
 		key := s.GetUniqueKey()
+		if parent, missing := m.noParent(s); missing && parents {
+			found(i, "NO_PARENT", parent)
+			continue
+		}
 		if t := m.holder(key); t != nil {
-			taken(i, t.ID)
+			found(i, "UNIQUE_KEY_TAKEN", t.ID)
 		} else if seen[key] {
-			taken(i, 0)
+			found(i, "UNIQUE_KEY_TAKEN", 0)
 		}
 		seen[key] = key != ""
 	}
@@ -121,11 +129,14 @@ func (m *Table) commit(b *Batch, digest uint64) {
 		panic(gap("a large batch"))
 	}
 	b.digest, b.Committed, b.First = digest, m.now, m.lastTask+1
+	m.coming = b.First + b.Total
 	for _, c := range b.chunks {
 		for _, s := range c.GetTasks() {
 			s = proto.CloneOf(s)
 			s.RequestId = ""
-			m.enter(s).Batch = b.ID
+			t := m.enter(s)
+			t.Batch = b.ID
+			m.after(t, s, func(item uint32) uint64 { return b.First + uint64(item) })
 		}
 	}
 	b.chunks = nil
@@ -155,8 +166,7 @@ func (m *Table) stageBatch(c *fsmpb.StageBatch) Result {
 	case b.Committed != 0:
 		r.Outcome = "DUPLICATE"
 	case c.GetOffset() == b.Total:
-		r.Outcome = "ACCEPTED"
-		b.chunks, b.Total, b.touched = append(b.chunks, c), b.Total+uint64(n), m.now
+		m.stage(b, c, &r)
 	case slices.ContainsFunc(b.chunks, same):
 		r.Outcome = "DUPLICATE"
 	default:
@@ -164,6 +174,21 @@ func (m *Table) stageBatch(c *fsmpb.StageBatch) Result {
 	}
 	r.Count = b.Total
 	return r
+}
+
+// stage adds the next chunk. Parents that have succeeded need not be there any more.
+func (m *Table) stage(b *Batch, c *fsmpb.StageBatch, r *Result) {
+	r.Outcome = "ACCEPTED"
+	c = proto.CloneOf(c)
+	for i, s := range c.GetTasks() {
+		if parent, missing := m.noParent(s); missing {
+			r.Outcome, r.Outcomes[i], r.IDs[i] = "NO_PARENT", "NO_PARENT", parent
+		}
+		s.After = slices.DeleteFunc(s.After, func(id uint64) bool { return m.tasks[id] != nil && m.tasks[id].State == Succeeded })
+	}
+	if r.Outcome == "ACCEPTED" {
+		b.chunks, b.Total, b.touched = append(b.chunks, c), b.Total+uint64(len(c.GetTasks())), m.now
+	}
 }
 
 func (m *Table) commitBatch(c *fsmpb.CommitBatch) Result {
@@ -183,18 +208,30 @@ func (m *Table) commitBatch(c *fsmpb.CommitBatch) Result {
 		for _, chunk := range b.chunks {
 			specs = append(specs, chunk.GetTasks()...)
 		}
-		m.keysTaken(specs, func(i int, holder uint64) {
-			if r.IDs == nil { // the first says it
-				r.Outcome, r.IDs = "UNIQUE_KEY_TAKEN", []uint64{uint64(i), holder}
-			}
-		})
-		if r.IDs != nil {
+		if r.Outcome, r.IDs = m.committable(specs); r.Outcome != "ACCEPTED" {
 			return r
 		}
 		m.commit(b, c.GetContentDigest())
 	}
 	r.IDs, r.Count = []uint64{b.First}, b.Total
 	return r
+}
+
+// committable judges the tasks of a staged batch: for a circle ids are its places, for
+// a unique key the place of the first that cannot enter and who has the key. Parents
+// were there when the tasks were staged.
+func (m *Table) committable(specs []*fsmpb.TaskSpec) (outcome string, ids []uint64) {
+	r := Result{Outcome: "ACCEPTED", Outcomes: make([]string, len(specs))}
+	if orderOf(specs, &r); r.Outcome != "ACCEPTED" {
+		return r.Outcome, r.IDs
+	}
+	outcome = "ACCEPTED"
+	m.obstacles(specs, false, func(i int, o string, id uint64) {
+		if outcome == "ACCEPTED" {
+			outcome, ids = o, []uint64{uint64(i), id}
+		}
+	})
+	return outcome, ids
 }
 
 // cancelBatch cancels what of a batch has not ended. An open one is dropped.

@@ -37,6 +37,7 @@ func DiffTask(have, want Task) string {
 	d.field("unique key", have.Unique, want.Unique)
 	d.field("unique until start", have.UntilStart, want.UntilStart)
 	d.field("batch", have.Batch, want.Batch)
+	d.field("waiting", have.Waiting, want.Waiting)
 	d.field("followed task", have.Follows, want.Follows)
 	d.field("followed batch", have.FollowsBatch, want.FollowsBatch)
 	d.field("schedule", have.Schedule, want.Schedule)

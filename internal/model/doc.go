@@ -10,5 +10,6 @@
 // A Table takes the bytes of log entries and says, for every command, what must
 // be answered and what every touched task must look like afterwards. What it has
 // no words for (ErrUnmodelled) it refuses to judge: who feeds it decides whether
-// that is an error.
+// that is an error. An entry that breaks a promise, whatever the table makes of it, as
+// a leader that passes over a fire time does, is a *Breach.
 package model

@@ -69,8 +69,14 @@ func (m *Table) submit(c *fsmpb.Submit) Result {
 	if c.GetBatch() != nil {
 		return m.submitBatch(c, r)
 	}
+	entering := orderOf(c.GetTasks(), &r)
 	digests := make(map[string]uint64)
-	for i, s := range c.GetTasks() {
+	for _, i := range entering {
+		s := c.GetTasks()[i]
+		if parent, missing := m.noParent(s); missing {
+			r.Outcome, r.Outcomes[i], r.IDs[i] = "NO_PARENT", "NO_PARENT", parent
+			continue
+		}
 		id := s.GetRequestId()
 		if id == "" {
 			continue
@@ -88,7 +94,9 @@ func (m *Table) submit(c *fsmpb.Submit) Result {
 	if r.Outcome != "ACCEPTED" {
 		return r
 	}
-	for i, s := range c.GetTasks() {
+	entered := make(map[string]uint64) // unique key → the first of this call, even if it has ended at once
+	for _, i := range entering {
+		s := c.GetTasks()[i]
 		if old := m.requests[s.GetRequestId()]; old != nil {
 			r.Outcomes[i], r.IDs[i] = "EXISTING", old.task
 			continue
@@ -97,14 +105,22 @@ func (m *Table) submit(c *fsmpb.Submit) Result {
 			r.Outcomes[i], r.IDs[i] = "EXISTING", t.ID
 			continue
 		}
-		r.Outcomes[i], r.IDs[i] = "ACCEPTED", m.enter(s).ID
+		if id := entered[s.GetUniqueKey()]; id != 0 {
+			r.Outcomes[i], r.IDs[i] = "EXISTING", id
+			continue
+		}
+		r.Outcomes[i], r.IDs[i] = "ACCEPTED", m.lastTask+1
+		if s.GetUniqueKey() != "" {
+			entered[s.GetUniqueKey()] = r.IDs[i]
+		}
+		m.after(m.enter(s), s, func(item uint32) uint64 { return r.IDs[item] })
 	}
 	return r
 }
 
 // enter makes one task.
 func (m *Table) enter(s *fsmpb.TaskSpec) *Task {
-	knownFields(s.ProtoReflect(), 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 28, 29)
+	knownFields(s.ProtoReflect(), 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 25, 26, 27, 28, 29)
 	q := m.queue(s.GetQueue())
 	m.lastTask++
 	t := &Task{

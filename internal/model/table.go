@@ -47,6 +47,8 @@ type Table struct {
 
 	schedules map[string]*Schedule
 	batches   map[uint64]*Batch
+	telling   map[uint64]string // tasks that ended in this entry, and how: who waits for them is to be told
+	coming    uint64            // ids of the batch being committed are below
 
 	touched map[uint64]bool // by the entry being applied
 }
@@ -64,6 +66,7 @@ func New() *Table {
 
 		schedules: make(map[string]*Schedule),
 		batches:   make(map[uint64]*Batch),
+		telling:   make(map[uint64]string),
 	}
 }
 
@@ -142,6 +145,7 @@ func (m *Table) Apply(index, term uint64, entry []byte) (done *Applied, err erro
 	clear(m.touched)
 	for _, c := range commands {
 		done.Results = append(done.Results, m.answer(c))
+		m.tell()
 	}
 	done.Now, done.Touched = m.now, slices.Sorted(maps.Keys(m.touched))
 	return done, nil
@@ -209,7 +213,9 @@ func (m *Table) do(c *fsmpb.Command) Result {
 // that id ever existed.
 func (m *Table) Task(id uint64) (t Task, known bool) {
 	if r := m.tasks[id]; r != nil {
-		return *r, true
+		t = *r
+		t.Waiting = len(r.pending) > 0
+		return t, true
 	}
 	return Task{}, id > 0 && id <= m.lastTask
 }

@@ -35,6 +35,7 @@ type Task struct {
 	Key          string
 	RequestID    string
 	Unique       string
+	Waiting      bool // for parents
 	UntilStart   bool // it is free again when the task has started
 	Batch        uint64
 	Follows      uint64 // the task, or the batch, with whose end it was submitted
@@ -60,6 +61,9 @@ type Task struct {
 	Reason string
 
 	onSuccess, onDead []*fsmpb.TaskSpec
+
+	afterRun bool            // a parent that did not succeed does not cancel it
+	pending  map[uint64]bool // parents that have not ended
 
 	ended   []ended
 	started bool // in this generation: past its expires_in
@@ -107,8 +111,9 @@ func (m *Table) touch(t *Task) { m.touched[t.ID] = true }
 func (m *Table) finish(t *Task, state, reason string) {
 	m.touch(t)
 	t.void()
-	t.State, t.Reason, t.Finished = state, reason, m.now
+	t.State, t.Reason, t.Finished, t.pending = state, reason, m.now, nil
 	m.forgetRequest(t)
+	m.endParent(t)
 	m.trim(m.queues[t.Queue], trimmedPerEnd)
 	var next []*fsmpb.TaskSpec // submitted in the same entry, once
 	switch state {

@@ -83,6 +83,8 @@ func (m *Table) deleteTasks(c *fsmpb.Delete) Result {
 			outcome = "UNKNOWN_TASK"
 		case !t.Terminal():
 			outcome = "NOT_TERMINAL"
+		case m.awaited(id):
+			outcome = "TASK_AWAITED"
 		case m.batches[t.Batch] != nil && m.batches[t.Batch].Finished == 0:
 			outcome = "BATCH_UNFINISHED"
 		default:
@@ -99,6 +101,14 @@ func (m *Table) deleteTasks(c *fsmpb.Delete) Result {
 // tick carries out what is due, in the order of its times. Attempts whose time
 // passed while nobody led are spared: their workers could not report.
 func (m *Table) tick(c *fsmpb.Tick) Result {
+	for again := true; again; again = len(m.telling) > 0 || m.nextDue(c.GetSpareBefore()) != nil {
+		m.round(c)
+	}
+	return Result{Outcome: "ACCEPTED"}
+}
+
+func (m *Table) round(c *fsmpb.Tick) {
+	m.tell()
 	for t := m.nextDue(c.GetSpareBefore()); t != nil; t = m.nextDue(c.GetSpareBefore()) {
 		switch {
 		case t.State == Running:
@@ -125,7 +135,6 @@ func (m *Table) tick(c *fsmpb.Tick) Result {
 	}
 	m.forget()
 	m.forgetBatches()
-	return Result{Outcome: "ACCEPTED"}
 }
 
 // nextDue returns the task whose time has passed first.
@@ -147,7 +156,7 @@ func (t *Task) due() int64 {
 	switch at := t.unstartedBy(); {
 	case t.held():
 		return t.Deadline
-	case t.State == Scheduled && (at == 0 || t.Eligible < at):
+	case t.State == Scheduled && len(t.pending) == 0 && (at == 0 || t.Eligible < at):
 		return t.Eligible
 	case t.State == Scheduled, t.State == Ready:
 		return at

@@ -216,6 +216,10 @@ func (w *world) met(e fsm.Event) {
 		w.cover["became poison"]++
 	case e.Kind == fsm.TaskFinished && t.Reason == fsm.ReasonExpired:
 		w.cover["expired unstarted"]++
+	case e.Kind == fsm.TaskFinished && t.Reason == fsm.ReasonParent:
+		w.cover["cancelled with its parent"]++
+	case e.Kind == fsm.TaskReady && e.Cause == fsm.CauseNone && t.Extra != nil && len(t.Extra.After) > 0:
+		w.cover["ready after its parents"]++
 	case e.Kind == fsm.TaskFinished && t.Reason == fsm.ReasonOverlapped:
 		w.cover["cancelled by its schedule"]++
 	case e.Kind == fsm.TaskFinished && t.Reason == fsm.ReasonTimedOut:
@@ -235,7 +239,7 @@ func (w *world) note(c *fsmpb.Command, r model.Result) {
 	if f := c.GetFire(); f != nil {
 		w.metFires(f, r)
 	}
-	if s := c.GetSubmit(); s != nil {
+	if s := c.GetSubmit(); s != nil && r.Outcome == "ACCEPTED" {
 		for i, id := range r.IDs {
 			w.metKey(s.GetTasks()[i], r.Outcomes[i], id)
 		}

@@ -66,6 +66,7 @@ func (c *client) members() (specs []*fsmpb.TaskSpec) {
 		}
 		specs = append(specs, s)
 	}
+	c.relate(specs)
 	return specs
 }
 

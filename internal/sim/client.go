@@ -65,6 +65,7 @@ func (c *client) think() *fsmpb.Command {
 	for range 1 + w.rng.IntN(4) {
 		s.Tasks = append(s.Tasks, c.spec())
 	}
+	c.relate(s.Tasks)
 	return &fsmpb.Command{Kind: &fsmpb.Command_Submit{Submit: s}}
 }
 
@@ -135,6 +136,26 @@ func (c *client) spec() *fsmpb.TaskSpec {
 		s.ContentDigest = uint64(w.rng.IntN(2))
 	}
 	return s
+}
+
+// relate lets tasks of one call wait for others, at times in a circle or for one that
+// is not there.
+func (c *client) relate(specs []*fsmpb.TaskSpec) {
+	for _, s := range specs {
+		if !c.w.cfg.parents || c.w.chance(0.7) {
+			continue
+		}
+		s.AfterRun = c.w.chance(0.3)
+		if n := len(c.acked); n > 0 && c.w.chance(0.7) {
+			s.After = []uint64{c.acked[max(0, n-1-c.w.rng.IntN(10))], c.acked[n-1]}
+		}
+		if c.w.chance(0.4) {
+			s.AfterItems = []uint32{c.w.rng.Uint32N(uint32(len(specs)))}
+		}
+		if c.w.chance(0.03) {
+			s.After = append(s.After, 1+c.w.rng.Uint64N(60))
+		}
+	}
 }
 
 // call numbers a command, and says it until it is answered.

@@ -35,6 +35,7 @@ func taskOf(t *fsm.Task) model.Task {
 		out.Key = t.Extra.ConcurrencyKey
 		out.Unique, out.UntilStart = t.Extra.UniqueKey, t.Extra.UntilStart
 		out.Batch, out.Follows, out.FollowsBatch = t.Extra.Batch, t.Extra.Follows, t.Extra.FollowsBatch
+		out.Waiting = t.Extra.Waiting
 		out.Schedule, out.FireTime = t.Extra.Schedule, t.Extra.FireTime
 	}
 	return out

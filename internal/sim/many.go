@@ -137,7 +137,9 @@ var mustReach = []string{
 	"open_batch ACCEPTED", "open_batch EXISTING", "stage_batch ACCEPTED", "stage_batch DUPLICATE", "stage_batch REQUEST_ID_CONFLICT",
 	"stage_batch NO_BATCH", "commit_batch ACCEPTED", "commit_batch EXISTING", "commit_batch REQUEST_ID_CONFLICT",
 	"commit_batch UNIQUE_KEY_TAKEN", "commit_batch NO_BATCH", "cancel_batch ACCEPTED", "cancel_batch DUPLICATE",
-	"cancel_batch ALREADY_TERMINAL", "cancel_batch NO_BATCH", "batch finished", "followed a batch", "followed a task",
+	"cancel_batch ALREADY_TERMINAL", "cancel_batch NO_BATCH", "submit NO_PARENT", "submit_batch NO_PARENT", "submit_batch DEPENDENCY_CYCLE",
+	"stage_batch NO_PARENT", "commit_batch DEPENDENCY_CYCLE", "ready after its parents", "cancelled with its parent",
+	"delete TASK_AWAITED", "batch finished", "followed a batch", "followed a task",
 	"delete ACCEPTED", "delete BATCH_UNFINISHED", "delete NOT_TERMINAL", "delete FORGOTTEN",
 	"became poison", "ran alone", "expired unstarted", "timed out for good", "redeemed", "taken back",
 }

@@ -39,6 +39,7 @@ type swarm struct {
 	rules          uint32 // the policies that most schedules of this world have
 	unique         bool
 	batches        bool
+	parents        bool
 }
 
 func drawSwarm(r *rand.Rand) swarm {
@@ -62,6 +63,6 @@ func drawSwarm(r *rand.Rand) swarm {
 		workerFreezes: every(5*second, 40*second), clockJumps: r.IntN(4) == 0,
 		snapshots: rate(0.04), lazyAssign: rate(0.8), zombies: rate(0.5),
 		limits: on(), labels: on(), pulls: rate(1), shortTimeouts: on(), cancels: rate(0.4),
-		smallRetention: on(), schedules: on(), rules: r.Uint32N(9), unique: on(), batches: on(),
+		smallRetention: on(), schedules: on(), rules: r.Uint32N(9), unique: on(), batches: on(), parents: on(),
 	}
 }
