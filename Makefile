@@ -1,6 +1,7 @@
 # Taskraft. `make` prints what there is to run.
 #
-# Every target prints how long it took (scripts/timed.sh). Each works as the
+# Every target prints how long it took, and those of make test fail past their share
+# of it (scripts/timed.sh, TIME_FACTOR). Each works as the
 # only command on a machine with Go, a Debian-like system and make: what is
 # missing is installed by scripts/install-tools.sh first.
 
@@ -35,7 +36,7 @@ tools: ## install the development tools that are missing (.tools/, protoc, a C c
 
 .PHONY: check
 check: tools ## vet, staticcheck, gofumpt, style, generated code and modules in sync
-	$(TIMED) check scripts/check.sh
+	$(TIMED) check -limit 240 scripts/check.sh
 
 .PHONY: test
 test: ## everything that must hold before a merge: check, all tests with -race, e2e
@@ -43,7 +44,7 @@ test: ## everything that must hold before a merge: check, all tests with -race, 
 
 .PHONY: unit
 unit: tools ## all tests but e2e, with the race detector, in random order
-	$(TIMED) unit scripts/unit.sh
+	$(TIMED) unit -limit 930 scripts/unit.sh
 
 .PHONY: sim
 sim: ## the state machine in worlds of faults, against the model, for SIMTIME (default 1m)
@@ -57,14 +58,14 @@ sim-cluster: ## whole masters with Raft in worlds of faults, in virtual time, fo
 # half a second each on two quiet cores.
 .PHONY: seeds
 seeds: ## 1,000 seeds of the simulator of the state machine, and seeds of clusters
-	$(TIMED) seeds timeout 180 go run ./internal/sim/simulate -first 1 -seeds 1000 -for 0s
-	$(TIMED) seeds-cluster go test ./internal/sim/clustersim -run TestSeeds -count=1 -timeout 8m -args -first 1 -seeds 60 -for 0s
+	$(TIMED) seeds -limit 190 go run ./internal/sim/simulate -first 1 -seeds 1000 -for 0s
+	$(TIMED) seeds-cluster -limit 90 go test ./internal/sim/clustersim -run TestSeeds -count=1 -timeout 8m -args -first 1 -seeds 60 -for 0s
 
 .PHONY: chaos
 chaos: ## real processes, real faults, a checked history (CHAOSARGS='-for 10m -only "kill leader"')
 	@$(GOBUILD) -tags chaos -o bin/taskraft-chaos ./cmd/taskraft
 	@$(GOBUILD) -o bin/chaos ./e2e/chaos
-	$(TIMED) chaos bin/chaos -taskraft bin/taskraft-chaos $(CHAOSARGS)
+	$(TIMED) chaos $(if $(filter command line environment,$(origin CHAOSARGS)),,-limit 320) bin/chaos -taskraft bin/taskraft-chaos $(CHAOSARGS)
 
 # What make test plays a part of; see docs/cases.md.
 .PHONY: cases
@@ -82,7 +83,7 @@ mutants: ## bugs seeded on purpose, one after the other: the simulator must find
 
 .PHONY: e2e
 e2e: build browser ## real masters and workers, real kills (TESTARGS='-run Failover')
-	$(TIMED) e2e env E2E_BINARY=$(CURDIR)/$(BIN) go test -count=1 -timeout 15m -v ./e2e $(TESTARGS)
+	$(TIMED) e2e -limit 900 env E2E_BINARY=$(CURDIR)/$(BIN) go test -count=1 -timeout 15m -v ./e2e $(TESTARGS)
 
 .PHONY: browser
 browser: ## install Chromium and axe-core, for the tests of the dashboard
