@@ -98,7 +98,7 @@ func TestBroadcastsReachPollsAndThoseWhoComeBack(t *testing.T) {
 		}
 		waits := make(chan PollResult, 1)
 		go func() {
-			poll.Seq, poll.Wait = 3, time.Minute
+			poll.Seq, poll.Wait, poll.Held = 3, time.Minute, fences(res.Tasks)
 			res, _, _ := r.e.poll(t.Context(), poll)
 			waits <- res
 		}()

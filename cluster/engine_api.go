@@ -128,7 +128,8 @@ type Batch struct {
 	Moved        *Leader // leadership moved: the last batch
 }
 
-// Poll is a unary request for tasks.
+// Poll is a unary request for tasks. Its Hello lists the attempts that the process
+// runs; what the session runs beyond them is answered at once.
 type Poll struct {
 	Hello
 	Seq  uint64 // the same seq returns the same tasks

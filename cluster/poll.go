@@ -17,11 +17,12 @@ type pollWait struct {
 	session *session
 	seq     uint64
 	ttl     time.Duration
+	unheard bool // its session runs what its process does not list
 	ready   bell // look at the fields below
 
 	// Guarded by reign.mu.
 	taker  taker
-	again  bool // another request with the same seq got its tasks
+	again  bool // the request that it replaced may have got tasks
 	noMore bool
 	err    error // why it ended
 }
@@ -45,9 +46,14 @@ func (e *engine) poll(ctx context.Context, p Poll) (PollResult, Position, error)
 	if err != nil {
 		return PollResult{}, Position{}, err
 	}
+	if w == nil { // who sent it has given it up
+		pos, err := e.read(ctx, ReadOptions{Level: Stale}, func(*fsm.Machine) {})
+		return PollResult{TTL: e.ttl(p.Hello)}, pos, err
+	}
 	defer l.removePoll(w)
-	// A repeat is answered from the table: it holds what the first one got.
-	if p.Seq < rec.PollSeq || (p.Seq == rec.PollSeq && len(rec.PollTasks) > 0) {
+	// A repeat is answered from the table, which holds what the first one got, and
+	// so is who does not know of all that his session runs.
+	if p.Seq < rec.PollSeq || (p.Seq == rec.PollSeq && len(rec.PollTasks) > 0) || w.unheard {
 		return l.pollOnce(ctx, w, p)
 	}
 	if over.finished() {
@@ -120,7 +126,8 @@ func updateCommand(worker string, u *fsmpb.UpdateSession) *fsmpb.Command {
 	}
 }
 
-// addPoll makes this the session's one outstanding poll.
+// addPoll makes this the session's one outstanding poll. It returns nil when the
+// session's process has sent a later one already.
 func (l *reign) addPoll(session uint64, p Poll) (*pollWait, error) {
 	l.e.t.mu.RLock()
 	defer l.e.t.mu.RUnlock()
@@ -134,10 +141,16 @@ func (l *reign) addPoll(session uint64, p Poll) (*pollWait, error) {
 	if !l.open.Load() {
 		return nil, &NotLeaderError{}
 	}
+	if p.Seq < s.asked {
+		return nil, nil
+	}
+	s.asked = p.Seq
 	if s.poll != nil {
 		l.endPoll(s.poll, ErrStreamReplaced)
 	}
-	w := &pollWait{session: s, seq: p.Seq, ttl: s.ttl, ready: newBell()}
+	w := &pollWait{
+		session: s, seq: p.Seq, ttl: s.ttl, unheard: l.e.t.m.Unheard(session, p.Held), ready: newBell(),
+	}
 	w.taker = taker{session: session, poll: w, slots: p.Max, seen: rec.AssignedTotal > 0}
 	s.poll = w
 	l.heardOf(s)
@@ -192,7 +205,7 @@ func (l *reign) pollTurn(w *pollWait) (pollAct, error) {
 // pollOnce asks the table: the same seq gets the same tasks.
 func (l *reign) pollOnce(ctx context.Context, w *pollWait, p Poll) (PollResult, Position, error) {
 	res, pos, err := l.order(ctx, updateCommand(p.Worker, &fsmpb.UpdateSession{
-		Session: w.session.id, PollSeq: p.Seq, PollMax: uint32(p.Max),
+		Session: w.session.id, PollSeq: p.Seq, PollMax: uint32(p.Max), PollHeld: &fsmpb.PollHeld{Fences: p.Held},
 	}), tie{poll: w})
 	switch {
 	case err != nil:
@@ -220,10 +233,11 @@ func (l *reign) pollEmpty(ctx context.Context, w *pollWait, over *pollBatch) (Po
 	return r, pos, err
 }
 
-// polled follows the apply of a poll: what was meant for it is free again.
+// polled follows the apply of a poll: what was meant for it is free again. Who has
+// replaced it looks whether it got what nobody was told of.
 func (l *reign) polled(w *pollWait) {
 	l.forgetPlan(&w.taker)
-	if now := w.session.poll; now != nil && now != w && now.seq == w.seq {
+	if now := w.session.poll; now != nil && now != w {
 		now.again = true
 		now.ready.ring()
 	}

@@ -17,6 +17,12 @@ func pollOf(worker string, seq uint64, wait time.Duration) Poll {
 	return Poll{Hello: hello(worker, "b", 1, "q"), Seq: seq, Max: 1, Wait: wait}
 }
 
+// listing is the poll of a process that runs these.
+func listing(p Poll, tasks ...*fsm.Task) Poll {
+	p.Held = fences(tasks)
+	return p
+}
+
 func (r *rig) poll(p Poll) PollResult {
 	r.t.Helper()
 	res, _, err := r.e.poll(r.t.Context(), p)
@@ -58,6 +64,9 @@ func TestPollReturnsTheSameTasksForTheSameSeq(t *testing.T) {
 		}
 		if o := r.completeUnary("w", first.Tasks[0]); o != fsm.Accepted {
 			t.Errorf("complete: %v", o)
+		}
+		if old := r.poll(pollOf("w", 1, 0)); len(old.Tasks) != 0 {
+			t.Errorf("what is over was given again: %+v", old.Tasks)
 		}
 		if next := r.poll(pollOf("w", 2, 0)); len(next.Tasks) != 1 || next.Tasks[0].ID == first.Tasks[0].ID {
 			t.Errorf("the next seq got %+v", next.Tasks)
@@ -214,12 +223,12 @@ func TestPollSaysWhenNothingIsLeft(t *testing.T) {
 		}
 		r.submit("q", 1)
 		got := r.poll(pollOf("w", 2, 0))
-		if res := r.poll(pollOf("w", 3, time.Second)); res.NoMoreTasks {
+		if res := r.poll(listing(pollOf("w", 3, time.Second), got.Tasks...)); res.NoMoreTasks {
 			t.Error("while a task runs")
 		}
 		exits := make(chan PollResult, 1)
 		go func() {
-			p := pollOf("w", 4, time.Minute)
+			p := listing(pollOf("w", 4, time.Minute), got.Tasks...)
 			p.ExitWhenDone = true
 			exits <- r.poll(p)
 		}()
@@ -262,11 +271,11 @@ func TestPollOfABatch(t *testing.T) {
 		if len(got.Tasks) != 1 || got.NoMoreTasks {
 			t.Fatalf("got %+v", got)
 		}
-		if got := r.poll(named(2, res.Batch, time.Second)); got.NoMoreTasks {
+		if got := r.poll(listing(named(2, res.Batch, time.Second), got.Tasks...)); got.NoMoreTasks {
 			t.Error("while its task runs")
 		}
 		told := make(chan PollResult, 1)
-		go func() { told <- r.poll(named(3, res.Batch, time.Minute)) }()
+		go func() { told <- r.poll(listing(named(3, res.Batch, time.Minute), got.Tasks...)) }()
 		synctest.Wait()
 		before := time.Now()
 		r.completeUnary("w", got.Tasks[0])
@@ -333,6 +342,7 @@ func TestAWaitingPollGetsTheSlotThatAnotherQueueLeft(t *testing.T) {
 		held := r.poll(p).Tasks
 		r.submit("q", 1)
 		p.Seq, p.Wait = 2, time.Minute
+		p = listing(p, held...)
 		next := make(chan PollResult, 1)
 		go func() { next <- r.poll(p) }()
 		synctest.Wait()

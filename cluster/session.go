@@ -36,6 +36,7 @@ type session struct {
 	until    time.Duration // pull: alive until then whatever is heard; 0: not looked up
 	stream   *Stream       // nil: none attached here
 	poll     *pollWait     // nil: none outstanding
+	asked    uint64        // the highest seq of its polls
 	left     bool          // its stream was closed
 	pull     bool
 	beats    bool   // pull: it sends heartbeats, so they count

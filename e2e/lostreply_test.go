@@ -174,3 +174,31 @@ func TestLeaderDiesBetweenCommitAndSend(t *testing.T) {
 		must(t, c.Rejoined(within(t, time.Minute), leader))
 	}
 }
+
+// A worker that gives a poll up, whose answer is lost, and goes on with the next
+// number says in it what it runs: it gets the task that it does not know of, with the
+// same fence, also from the next leader, and no attempt is burnt.
+func TestTheNextPollGetsWhatTheLastOneLost(t *testing.T) {
+	c := newCluster(t)
+	cl := newClient(t, c.Addrs())
+	p := newPuller(t, c, "w1", "lost")
+	for round := range 4 {
+		leader, err := c.Leader(within(t, time.Minute))
+		must(t, err)
+		r, err := cl.Submit(within(t, time.Minute), client.Task{Queue: "lost", Kind: "k"})
+		must(t, err)
+		task := p.lose(leader, cl, r.ID)
+		p.polls++ // it will not ask under that number again
+		if round%2 == 1 {
+			killAndRestart(t, c, leader)
+		}
+		a := p.take()
+		if a.GetTask() != r.ID || a.GetFence() != task.GetAttempt().GetFence() || a.GetAttempt() != 1 {
+			t.Fatalf("the next poll got %v, want task %d, fence %d, attempt 1", a, r.ID, task.GetAttempt().GetFence())
+		}
+		expect(t, "the completion", p.complete(a, "done"), taskraftv1.Outcome_ACCEPTED)
+		if round%2 == 1 {
+			must(t, c.Rejoined(within(t, time.Minute), leader))
+		}
+	}
+}

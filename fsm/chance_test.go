@@ -222,6 +222,19 @@ func (c *chance) open() *fsmpb.OpenSession {
 	return o
 }
 
+// running draws what a process says that it runs; some say nothing.
+func (c *chance) running() *fsmpb.PollHeld {
+	if c.one(3) {
+		return nil
+	}
+	held := &fsmpb.PollHeld{}
+	for range c.n(0, 3) {
+		_, _, _, fence := c.attempt()
+		held.Fences = append(held.Fences, fence)
+	}
+	return held
+}
+
 // fire draws what a leader, or one that was deposed, would propose: mostly what
 // the table waits for.
 func (c *chance) fire() *fsmpb.FireItem {
@@ -295,7 +308,7 @@ func (c *chance) command() *fsmpb.Command {
 	case 19:
 		return updateCmd(&fsmpb.UpdateSession{
 			Session: c.session(), Slots: uint32(c.n(0, 4)), Draining: c.one(5),
-			PollSeq: uint64(c.n(0, 4)), PollMax: 2, Beats: c.one(3), Queues: []*fsmpb.QueueWeight{{Queue: c.queue(), Weight: 1}, {Queue: c.queue(), Weight: uint32(c.n(1, 2))}},
+			PollSeq: uint64(c.n(0, 4)), PollMax: 2, PollHeld: c.running(), Beats: c.one(3), Queues: []*fsmpb.QueueWeight{{Queue: c.queue(), Weight: 1}, {Queue: c.queue(), Weight: uint32(c.n(1, 2))}},
 			Labels: c.labels(),
 		})
 	case 20:

@@ -59,6 +59,7 @@ func everyCommand() map[string]*fsmpb.Command {
 		}),
 		"update_session": updateCmd(&fsmpb.UpdateSession{
 			Session: 3, Queues: queues, Labels: labels, Slots: 4, Draining: true, PollSeq: 12, PollMax: 2, Beats: true,
+			PollHeld: &fsmpb.PollHeld{Fences: []uint64{9, 10}},
 		}),
 		"close_session":  closeCmd(3),
 		"expire_session": expireCmd(3),

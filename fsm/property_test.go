@@ -103,6 +103,32 @@ func assigned(t *rapid.T, w *table, c *fsmpb.Assign) *Applied {
 	return a
 }
 
+// polled applies a poll, or another change of a session, and checks that an old seq
+// assigns nothing, and that a new one leaves nothing running that the process
+// neither lists nor is told of, unless it has no room for it.
+func polled(t *rapid.T, w *table, c *fsmpb.UpdateSession) *Applied {
+	before := w.m.Session(c.Session)
+	a := w.apply(updateCmd(c))
+	if before == nil || c.PollSeq == 0 || a.Results[0].Outcome != Accepted {
+		return a
+	}
+	got := a.Results[0].Tasks
+	fresh := c.PollSeq > before.PollSeq || c.PollSeq == before.PollSeq && len(before.PollTasks) == 0
+	if now := w.m.Session(c.Session); !fresh && now.AssignedTotal != before.AssignedTotal || c.PollSeq < before.PollSeq && len(got) > 0 {
+		t.Fatalf("poll %d after poll %d got %d tasks, %d new", c.PollSeq, before.PollSeq, len(got), now.AssignedTotal-before.AssignedTotal)
+	}
+	if !fresh || c.PollHeld == nil || len(got) >= int(c.PollMax) {
+		return a
+	}
+	for task := range w.m.Held(c.Session) {
+		told := func(x *Task) bool { return x.Fence == task.Fence }
+		if task.State == Running && !slices.Contains(c.PollHeld.Fences, task.Fence) && !slices.ContainsFunc(got, told) {
+			t.Fatalf("poll %d leaves task %d with nobody who knows of it", c.PollSeq, task.ID)
+		}
+	}
+	return a
+}
+
 // expiredTargets reports whether a target waits beyond its deadline: it is not
 // delivered any more.
 func expiredTargets(m *Machine) bool {
@@ -173,9 +199,12 @@ func world(t *rapid.T) {
 			continue
 		default:
 			cmd := c.command()
-			if k, ok := cmd.Kind.(*fsmpb.Command_Assign); ok {
+			switch k := cmd.Kind.(type) {
+			case *fsmpb.Command_Assign:
 				events = assigned(t, w, k.Assign).Events
-			} else {
+			case *fsmpb.Command_UpdateSession:
+				events = polled(t, w, k.UpdateSession).Events
+			default:
 				events = w.apply(cmd).Events
 				withinLength(t, w.m, cmd, events)
 			}

@@ -185,10 +185,14 @@ func (s *story) verb(verb string, o options) *fsmpb.Command {
 		}
 		return openCmd(open)
 	case "update":
-		return updateCmd(&fsmpb.UpdateSession{
+		up := &fsmpb.UpdateSession{
 			Session: s.session(o.rest[0]), Queues: o.queues(), Slots: uint32(o.num("slots")), Draining: o.flag("draining"),
 			PollSeq: o.num("poll"), PollMax: uint32(o.num("max")), Beats: o.flag("beats"), Labels: o.labels("labels"),
-		})
+		}
+		if _, ok := o.set["held"]; ok {
+			up.PollHeld = &fsmpb.PollHeld{Fences: o.numbers("held")}
+		}
+		return updateCmd(up)
 	case "close":
 		return closeCmd(s.session(o.rest[0]))
 	case "expire":

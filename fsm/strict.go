@@ -55,7 +55,8 @@ func unknownInKind(c *fsmpb.Command) bool {
 	case *fsmpb.Command_OpenSession:
 		return unknown(k.OpenSession) || anyUnknown(k.OpenSession.Queues)
 	case *fsmpb.Command_UpdateSession:
-		return unknown(k.UpdateSession) || anyUnknown(k.UpdateSession.Queues)
+		u := k.UpdateSession
+		return unknown(u) || anyUnknown(u.Queues) || u.PollHeld != nil && unknown(u.PollHeld)
 	case *fsmpb.Command_SetQueue:
 		return unknown(k.SetQueue) || unknownInSettings(k.SetQueue.Settings) || slices.ContainsFunc(k.SetQueue.Unset, unknownSetting)
 	case *fsmpb.Command_Cancel:

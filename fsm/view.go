@@ -100,6 +100,13 @@ func (m *Machine) Clearing() iter.Seq[uint64] {
 	}
 }
 
+// Unheard reports whether the session runs an attempt that its process does not
+// list: a poll with that list gets it again.
+func (m *Machine) Unheard(session uint64, listed []uint64) bool {
+	s := m.live[session]
+	return s != nil && s.held.len() > 0 && len(m.unheard(s, listed, 1)) > 0
+}
+
 // Held yields the tasks that a session holds (Running and Stopping), by fence.
 func (m *Machine) Held(session uint64) iter.Seq[*Task] {
 	return func(yield func(*Task) bool) {

@@ -138,12 +138,12 @@ func submit(t *testing.T, m *master, spec *taskraftv1.TaskSpec) uint64 {
 	return resp.GetId()
 }
 
-// pull requests tasks as worker w of one boot until it gets some.
-func pull(t *testing.T, m *master, w string, seq uint64, queue string) *taskraftv1.Assignment {
+// pull requests tasks as worker w of one boot, which runs held, until it gets some.
+func pull(t *testing.T, m *master, w string, seq uint64, queue string, held ...uint64) *taskraftv1.Assignment {
 	t.Helper()
 	resp, err := m.RequestTask(t.Context(), &taskraftv1.RequestTaskRequest{
 		WorkerId: w, BootId: w + "-boot", Queues: []*taskraftv1.QueueWeight{{Queue: queue}},
-		Slots: 8, Max: 1, PollSeq: seq, Wait: durationpb.New(10 * time.Second),
+		Slots: 8, Max: 1, PollSeq: seq, Held: held, Wait: durationpb.New(10 * time.Second),
 	})
 	if err != nil {
 		t.Fatal(err)

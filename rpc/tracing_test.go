@@ -157,7 +157,8 @@ func TestSpansOfATask(t *testing.T) {
 	if err != nil || tracing.Parse(got.GetTask().GetSpec().GetTraceparent(), "").TraceID().String() != "4bf92f3577b34da6a3ce929d0e0e4736" {
 		t.Errorf("the task says %q, %v", got.GetTask().GetSpec().GetTraceparent(), err)
 	}
-	if a, b := pull(t, o.master, "v", 1, "after"), pull(t, o.master, "v", 2, "after"); !strings.Contains(a.GetTraceparent(), "4bf92f") || !strings.Contains(b.GetTraceparent(), "aaaaaa") {
+	a := pull(t, o.master, "v", 1, "after")
+	if b := pull(t, o.master, "v", 2, "after", a.GetFence()); !strings.Contains(a.GetTraceparent(), "4bf92f") || !strings.Contains(b.GetTraceparent(), "aaaaaa") {
 		t.Errorf("follow-ups go on with %q and %q", a.GetTraceparent(), b.GetTraceparent())
 	}
 }

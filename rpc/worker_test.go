@@ -43,13 +43,13 @@ func TestWorkers(t *testing.T) {
 		t.Errorf("drain again: %v", r.GetOutcome())
 	}
 	resp, err := m.RequestTask(t.Context(), &taskraftv1.RequestTaskRequest{
-		WorkerId: "w1", BootId: "w1-boot", Queues: []*taskraftv1.QueueWeight{{Queue: "default"}}, Slots: 8, Max: 1, PollSeq: 2,
+		WorkerId: "w1", BootId: "w1-boot", Queues: []*taskraftv1.QueueWeight{{Queue: "default"}}, Slots: 8, Max: 1, PollSeq: 2, Held: []uint64{a.GetFence()},
 	})
 	if err != nil || len(resp.GetAssignments()) != 0 {
 		t.Errorf("a drained worker was given %v (%v)", resp.GetAssignments(), err)
 	}
 	drain(true)
-	if b := pull(t, m, "w1", 3, "default"); b.GetTask() != later {
+	if b := pull(t, m, "w1", 3, "default", a.GetFence()); b.GetTask() != later {
 		t.Errorf("after the drain got task %d, want %d", b.GetTask(), later)
 	}
 	_, err = m.RemoveWorker(t.Context(), &taskraftv1.RemoveWorkerRequest{WorkerId: "w1"})

@@ -2513,9 +2513,12 @@ type UpdateSession struct {
 	Slots    uint32                 `protobuf:"varint,4,opt,name=slots,proto3" json:"slots,omitempty"`
 	Draining bool                   `protobuf:"varint,5,opt,name=draining,proto3" json:"draining,omitempty"`
 	// A unary poll: the same poll_seq returns the same tasks.
-	PollSeq       uint64 `protobuf:"varint,6,opt,name=poll_seq,json=pollSeq,proto3" json:"poll_seq,omitempty"`
-	PollMax       uint32 `protobuf:"varint,7,opt,name=poll_max,json=pollMax,proto3" json:"poll_max,omitempty"`
-	Beats         bool   `protobuf:"varint,8,opt,name=beats,proto3" json:"beats,omitempty"` // a pull session sends heartbeats: their end is its end
+	PollSeq uint64 `protobuf:"varint,6,opt,name=poll_seq,json=pollSeq,proto3" json:"poll_seq,omitempty"`
+	PollMax uint32 `protobuf:"varint,7,opt,name=poll_max,json=pollMax,proto3" json:"poll_max,omitempty"`
+	Beats   bool   `protobuf:"varint,8,opt,name=beats,proto3" json:"beats,omitempty"` // a pull session sends heartbeats: their end is its end
+	// What the process runs as of poll_seq. What the session runs beyond it is given
+	// again. Without it nothing is compared.
+	PollHeld      *PollHeld `protobuf:"bytes,9,opt,name=poll_held,json=pollHeld,proto3" json:"poll_held,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2606,6 +2609,57 @@ func (x *UpdateSession) GetBeats() bool {
 	return false
 }
 
+func (x *UpdateSession) GetPollHeld() *PollHeld {
+	if x != nil {
+		return x.PollHeld
+	}
+	return nil
+}
+
+type PollHeld struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Fences        []uint64               `protobuf:"varint,1,rep,packed,name=fences,proto3" json:"fences,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PollHeld) Reset() {
+	*x = PollHeld{}
+	mi := &file_log_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PollHeld) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PollHeld) ProtoMessage() {}
+
+func (x *PollHeld) ProtoReflect() protoreflect.Message {
+	mi := &file_log_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PollHeld.ProtoReflect.Descriptor instead.
+func (*PollHeld) Descriptor() ([]byte, []int) {
+	return file_log_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *PollHeld) GetFences() []uint64 {
+	if x != nil {
+		return x.Fences
+	}
+	return nil
+}
+
 // CloseSession is a worker's goodbye: its attempts return at once, nothing is burnt.
 type CloseSession struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2616,7 +2670,7 @@ type CloseSession struct {
 
 func (x *CloseSession) Reset() {
 	*x = CloseSession{}
-	mi := &file_log_proto_msgTypes[28]
+	mi := &file_log_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2628,7 +2682,7 @@ func (x *CloseSession) String() string {
 func (*CloseSession) ProtoMessage() {}
 
 func (x *CloseSession) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[28]
+	mi := &file_log_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2641,7 +2695,7 @@ func (x *CloseSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseSession.ProtoReflect.Descriptor instead.
 func (*CloseSession) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{28}
+	return file_log_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *CloseSession) GetSession() uint64 {
@@ -2661,7 +2715,7 @@ type ExpireSession struct {
 
 func (x *ExpireSession) Reset() {
 	*x = ExpireSession{}
-	mi := &file_log_proto_msgTypes[29]
+	mi := &file_log_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2673,7 +2727,7 @@ func (x *ExpireSession) String() string {
 func (*ExpireSession) ProtoMessage() {}
 
 func (x *ExpireSession) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[29]
+	mi := &file_log_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2686,7 +2740,7 @@ func (x *ExpireSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExpireSession.ProtoReflect.Descriptor instead.
 func (*ExpireSession) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{29}
+	return file_log_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ExpireSession) GetSession() uint64 {
@@ -2708,7 +2762,7 @@ type Tick struct {
 
 func (x *Tick) Reset() {
 	*x = Tick{}
-	mi := &file_log_proto_msgTypes[30]
+	mi := &file_log_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2720,7 +2774,7 @@ func (x *Tick) String() string {
 func (*Tick) ProtoMessage() {}
 
 func (x *Tick) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[30]
+	mi := &file_log_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2733,7 +2787,7 @@ func (x *Tick) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tick.ProtoReflect.Descriptor instead.
 func (*Tick) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{30}
+	return file_log_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Tick) GetSpareBefore() int64 {
@@ -2756,7 +2810,7 @@ type SetQueue struct {
 
 func (x *SetQueue) Reset() {
 	*x = SetQueue{}
-	mi := &file_log_proto_msgTypes[31]
+	mi := &file_log_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2768,7 +2822,7 @@ func (x *SetQueue) String() string {
 func (*SetQueue) ProtoMessage() {}
 
 func (x *SetQueue) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[31]
+	mi := &file_log_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2781,7 +2835,7 @@ func (x *SetQueue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetQueue.ProtoReflect.Descriptor instead.
 func (*SetQueue) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{31}
+	return file_log_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *SetQueue) GetQueue() string {
@@ -2837,7 +2891,7 @@ type QueueSettings struct {
 
 func (x *QueueSettings) Reset() {
 	*x = QueueSettings{}
-	mi := &file_log_proto_msgTypes[32]
+	mi := &file_log_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2849,7 +2903,7 @@ func (x *QueueSettings) String() string {
 func (*QueueSettings) ProtoMessage() {}
 
 func (x *QueueSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[32]
+	mi := &file_log_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2862,7 +2916,7 @@ func (x *QueueSettings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueueSettings.ProtoReflect.Descriptor instead.
 func (*QueueSettings) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{32}
+	return file_log_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *QueueSettings) GetPriority() int32 {
@@ -2983,7 +3037,7 @@ type RateLimit struct {
 
 func (x *RateLimit) Reset() {
 	*x = RateLimit{}
-	mi := &file_log_proto_msgTypes[33]
+	mi := &file_log_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2995,7 +3049,7 @@ func (x *RateLimit) String() string {
 func (*RateLimit) ProtoMessage() {}
 
 func (x *RateLimit) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[33]
+	mi := &file_log_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3008,7 +3062,7 @@ func (x *RateLimit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RateLimit.ProtoReflect.Descriptor instead.
 func (*RateLimit) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{33}
+	return file_log_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *RateLimit) GetTokens() uint32 {
@@ -3044,7 +3098,7 @@ type DrainWorker struct {
 
 func (x *DrainWorker) Reset() {
 	*x = DrainWorker{}
-	mi := &file_log_proto_msgTypes[34]
+	mi := &file_log_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3056,7 +3110,7 @@ func (x *DrainWorker) String() string {
 func (*DrainWorker) ProtoMessage() {}
 
 func (x *DrainWorker) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[34]
+	mi := &file_log_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3069,7 +3123,7 @@ func (x *DrainWorker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainWorker.ProtoReflect.Descriptor instead.
 func (*DrainWorker) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{34}
+	return file_log_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *DrainWorker) GetWorker() string {
@@ -3098,7 +3152,7 @@ type RemoveWorker struct {
 
 func (x *RemoveWorker) Reset() {
 	*x = RemoveWorker{}
-	mi := &file_log_proto_msgTypes[35]
+	mi := &file_log_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3110,7 +3164,7 @@ func (x *RemoveWorker) String() string {
 func (*RemoveWorker) ProtoMessage() {}
 
 func (x *RemoveWorker) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[35]
+	mi := &file_log_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3123,7 +3177,7 @@ func (x *RemoveWorker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveWorker.ProtoReflect.Descriptor instead.
 func (*RemoveWorker) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{35}
+	return file_log_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *RemoveWorker) GetWorker() string {
@@ -3153,7 +3207,7 @@ type SetPush struct {
 
 func (x *SetPush) Reset() {
 	*x = SetPush{}
-	mi := &file_log_proto_msgTypes[36]
+	mi := &file_log_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3165,7 +3219,7 @@ func (x *SetPush) String() string {
 func (*SetPush) ProtoMessage() {}
 
 func (x *SetPush) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[36]
+	mi := &file_log_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3178,7 +3232,7 @@ func (x *SetPush) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetPush.ProtoReflect.Descriptor instead.
 func (*SetPush) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{36}
+	return file_log_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *SetPush) GetAddr() string {
@@ -3217,7 +3271,7 @@ type SetMember struct {
 
 func (x *SetMember) Reset() {
 	*x = SetMember{}
-	mi := &file_log_proto_msgTypes[37]
+	mi := &file_log_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3229,7 +3283,7 @@ func (x *SetMember) String() string {
 func (*SetMember) ProtoMessage() {}
 
 func (x *SetMember) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[37]
+	mi := &file_log_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3242,7 +3296,7 @@ func (x *SetMember) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetMember.ProtoReflect.Descriptor instead.
 func (*SetMember) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{37}
+	return file_log_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *SetMember) GetName() string {
@@ -3298,7 +3352,7 @@ type RemoveMember struct {
 
 func (x *RemoveMember) Reset() {
 	*x = RemoveMember{}
-	mi := &file_log_proto_msgTypes[38]
+	mi := &file_log_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3310,7 +3364,7 @@ func (x *RemoveMember) String() string {
 func (*RemoveMember) ProtoMessage() {}
 
 func (x *RemoveMember) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[38]
+	mi := &file_log_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3323,7 +3377,7 @@ func (x *RemoveMember) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveMember.ProtoReflect.Descriptor instead.
 func (*RemoveMember) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{38}
+	return file_log_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *RemoveMember) GetName() string {
@@ -3350,7 +3404,7 @@ type Finalize struct {
 
 func (x *Finalize) Reset() {
 	*x = Finalize{}
-	mi := &file_log_proto_msgTypes[39]
+	mi := &file_log_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3362,7 +3416,7 @@ func (x *Finalize) String() string {
 func (*Finalize) ProtoMessage() {}
 
 func (x *Finalize) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[39]
+	mi := &file_log_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3375,7 +3429,7 @@ func (x *Finalize) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finalize.ProtoReflect.Descriptor instead.
 func (*Finalize) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{39}
+	return file_log_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Finalize) GetLevel() uint32 {
@@ -3403,7 +3457,7 @@ type SetSchedule struct {
 
 func (x *SetSchedule) Reset() {
 	*x = SetSchedule{}
-	mi := &file_log_proto_msgTypes[40]
+	mi := &file_log_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3415,7 +3469,7 @@ func (x *SetSchedule) String() string {
 func (*SetSchedule) ProtoMessage() {}
 
 func (x *SetSchedule) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[40]
+	mi := &file_log_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3428,7 +3482,7 @@ func (x *SetSchedule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetSchedule.ProtoReflect.Descriptor instead.
 func (*SetSchedule) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{40}
+	return file_log_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *SetSchedule) GetSchedule() string {
@@ -3505,7 +3559,7 @@ type PauseSchedule struct {
 
 func (x *PauseSchedule) Reset() {
 	*x = PauseSchedule{}
-	mi := &file_log_proto_msgTypes[41]
+	mi := &file_log_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3517,7 +3571,7 @@ func (x *PauseSchedule) String() string {
 func (*PauseSchedule) ProtoMessage() {}
 
 func (x *PauseSchedule) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[41]
+	mi := &file_log_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3530,7 +3584,7 @@ func (x *PauseSchedule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseSchedule.ProtoReflect.Descriptor instead.
 func (*PauseSchedule) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{41}
+	return file_log_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *PauseSchedule) GetSchedule() string {
@@ -3556,7 +3610,7 @@ type DeleteSchedule struct {
 
 func (x *DeleteSchedule) Reset() {
 	*x = DeleteSchedule{}
-	mi := &file_log_proto_msgTypes[42]
+	mi := &file_log_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3568,7 +3622,7 @@ func (x *DeleteSchedule) String() string {
 func (*DeleteSchedule) ProtoMessage() {}
 
 func (x *DeleteSchedule) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[42]
+	mi := &file_log_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3581,7 +3635,7 @@ func (x *DeleteSchedule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteSchedule.ProtoReflect.Descriptor instead.
 func (*DeleteSchedule) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{42}
+	return file_log_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *DeleteSchedule) GetSchedule() string {
@@ -3601,7 +3655,7 @@ type TriggerSchedule struct {
 
 func (x *TriggerSchedule) Reset() {
 	*x = TriggerSchedule{}
-	mi := &file_log_proto_msgTypes[43]
+	mi := &file_log_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3613,7 +3667,7 @@ func (x *TriggerSchedule) String() string {
 func (*TriggerSchedule) ProtoMessage() {}
 
 func (x *TriggerSchedule) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[43]
+	mi := &file_log_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3626,7 +3680,7 @@ func (x *TriggerSchedule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TriggerSchedule.ProtoReflect.Descriptor instead.
 func (*TriggerSchedule) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{43}
+	return file_log_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *TriggerSchedule) GetSchedule() string {
@@ -3647,7 +3701,7 @@ type Fire struct {
 
 func (x *Fire) Reset() {
 	*x = Fire{}
-	mi := &file_log_proto_msgTypes[44]
+	mi := &file_log_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3659,7 +3713,7 @@ func (x *Fire) String() string {
 func (*Fire) ProtoMessage() {}
 
 func (x *Fire) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[44]
+	mi := &file_log_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3672,7 +3726,7 @@ func (x *Fire) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fire.ProtoReflect.Descriptor instead.
 func (*Fire) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{44}
+	return file_log_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Fire) GetItems() []*FireItem {
@@ -3695,7 +3749,7 @@ type FireItem struct {
 
 func (x *FireItem) Reset() {
 	*x = FireItem{}
-	mi := &file_log_proto_msgTypes[45]
+	mi := &file_log_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3707,7 +3761,7 @@ func (x *FireItem) String() string {
 func (*FireItem) ProtoMessage() {}
 
 func (x *FireItem) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[45]
+	mi := &file_log_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3720,7 +3774,7 @@ func (x *FireItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FireItem.ProtoReflect.Descriptor instead.
 func (*FireItem) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{45}
+	return file_log_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *FireItem) GetSchedule() string {
@@ -3975,7 +4029,7 @@ const file_log_proto_rawDesc = "" +
 	"\x04push\x18\x1e \x01(\tR\x04push\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xd6\x02\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x8b\x03\n" +
 	"\rUpdateSession\x12\x18\n" +
 	"\asession\x18\x01 \x01(\x04R\asession\x121\n" +
 	"\x06queues\x18\x02 \x03(\v2\x19.taskraft.fsm.QueueWeightR\x06queues\x12?\n" +
@@ -3984,10 +4038,13 @@ const file_log_proto_rawDesc = "" +
 	"\bdraining\x18\x05 \x01(\bR\bdraining\x12\x19\n" +
 	"\bpoll_seq\x18\x06 \x01(\x04R\apollSeq\x12\x19\n" +
 	"\bpoll_max\x18\a \x01(\rR\apollMax\x12\x14\n" +
-	"\x05beats\x18\b \x01(\bR\x05beats\x1a9\n" +
+	"\x05beats\x18\b \x01(\bR\x05beats\x123\n" +
+	"\tpoll_held\x18\t \x01(\v2\x16.taskraft.fsm.PollHeldR\bpollHeld\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"(\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\"\n" +
+	"\bPollHeld\x12\x16\n" +
+	"\x06fences\x18\x01 \x03(\x04R\x06fences\"(\n" +
 	"\fCloseSession\x12\x18\n" +
 	"\asession\x18\x01 \x01(\x04R\asession\")\n" +
 	"\rExpireSession\x12\x18\n" +
@@ -4102,7 +4159,7 @@ func file_log_proto_rawDescGZIP() []byte {
 	return file_log_proto_rawDescData
 }
 
-var file_log_proto_msgTypes = make([]protoimpl.MessageInfo, 48)
+var file_log_proto_msgTypes = make([]protoimpl.MessageInfo, 49)
 var file_log_proto_goTypes = []any{
 	(*Commands)(nil),        // 0: taskraft.fsm.Commands
 	(*Command)(nil),         // 1: taskraft.fsm.Command
@@ -4132,26 +4189,27 @@ var file_log_proto_goTypes = []any{
 	(*QueueWeight)(nil),     // 25: taskraft.fsm.QueueWeight
 	(*OpenSession)(nil),     // 26: taskraft.fsm.OpenSession
 	(*UpdateSession)(nil),   // 27: taskraft.fsm.UpdateSession
-	(*CloseSession)(nil),    // 28: taskraft.fsm.CloseSession
-	(*ExpireSession)(nil),   // 29: taskraft.fsm.ExpireSession
-	(*Tick)(nil),            // 30: taskraft.fsm.Tick
-	(*SetQueue)(nil),        // 31: taskraft.fsm.SetQueue
-	(*QueueSettings)(nil),   // 32: taskraft.fsm.QueueSettings
-	(*RateLimit)(nil),       // 33: taskraft.fsm.RateLimit
-	(*DrainWorker)(nil),     // 34: taskraft.fsm.DrainWorker
-	(*RemoveWorker)(nil),    // 35: taskraft.fsm.RemoveWorker
-	(*SetPush)(nil),         // 36: taskraft.fsm.SetPush
-	(*SetMember)(nil),       // 37: taskraft.fsm.SetMember
-	(*RemoveMember)(nil),    // 38: taskraft.fsm.RemoveMember
-	(*Finalize)(nil),        // 39: taskraft.fsm.Finalize
-	(*SetSchedule)(nil),     // 40: taskraft.fsm.SetSchedule
-	(*PauseSchedule)(nil),   // 41: taskraft.fsm.PauseSchedule
-	(*DeleteSchedule)(nil),  // 42: taskraft.fsm.DeleteSchedule
-	(*TriggerSchedule)(nil), // 43: taskraft.fsm.TriggerSchedule
-	(*Fire)(nil),            // 44: taskraft.fsm.Fire
-	(*FireItem)(nil),        // 45: taskraft.fsm.FireItem
-	nil,                     // 46: taskraft.fsm.OpenSession.LabelsEntry
-	nil,                     // 47: taskraft.fsm.UpdateSession.LabelsEntry
+	(*PollHeld)(nil),        // 28: taskraft.fsm.PollHeld
+	(*CloseSession)(nil),    // 29: taskraft.fsm.CloseSession
+	(*ExpireSession)(nil),   // 30: taskraft.fsm.ExpireSession
+	(*Tick)(nil),            // 31: taskraft.fsm.Tick
+	(*SetQueue)(nil),        // 32: taskraft.fsm.SetQueue
+	(*QueueSettings)(nil),   // 33: taskraft.fsm.QueueSettings
+	(*RateLimit)(nil),       // 34: taskraft.fsm.RateLimit
+	(*DrainWorker)(nil),     // 35: taskraft.fsm.DrainWorker
+	(*RemoveWorker)(nil),    // 36: taskraft.fsm.RemoveWorker
+	(*SetPush)(nil),         // 37: taskraft.fsm.SetPush
+	(*SetMember)(nil),       // 38: taskraft.fsm.SetMember
+	(*RemoveMember)(nil),    // 39: taskraft.fsm.RemoveMember
+	(*Finalize)(nil),        // 40: taskraft.fsm.Finalize
+	(*SetSchedule)(nil),     // 41: taskraft.fsm.SetSchedule
+	(*PauseSchedule)(nil),   // 42: taskraft.fsm.PauseSchedule
+	(*DeleteSchedule)(nil),  // 43: taskraft.fsm.DeleteSchedule
+	(*TriggerSchedule)(nil), // 44: taskraft.fsm.TriggerSchedule
+	(*Fire)(nil),            // 45: taskraft.fsm.Fire
+	(*FireItem)(nil),        // 46: taskraft.fsm.FireItem
+	nil,                     // 47: taskraft.fsm.OpenSession.LabelsEntry
+	nil,                     // 48: taskraft.fsm.UpdateSession.LabelsEntry
 }
 var file_log_proto_depIdxs = []int32{
 	1,  // 0: taskraft.fsm.Commands.commands:type_name -> taskraft.fsm.Command
@@ -4165,12 +4223,12 @@ var file_log_proto_depIdxs = []int32{
 	21, // 8: taskraft.fsm.Command.retry:type_name -> taskraft.fsm.Retry
 	26, // 9: taskraft.fsm.Command.open_session:type_name -> taskraft.fsm.OpenSession
 	27, // 10: taskraft.fsm.Command.update_session:type_name -> taskraft.fsm.UpdateSession
-	28, // 11: taskraft.fsm.Command.close_session:type_name -> taskraft.fsm.CloseSession
-	29, // 12: taskraft.fsm.Command.expire_session:type_name -> taskraft.fsm.ExpireSession
-	30, // 13: taskraft.fsm.Command.tick:type_name -> taskraft.fsm.Tick
-	31, // 14: taskraft.fsm.Command.set_queue:type_name -> taskraft.fsm.SetQueue
-	37, // 15: taskraft.fsm.Command.set_member:type_name -> taskraft.fsm.SetMember
-	39, // 16: taskraft.fsm.Command.finalize:type_name -> taskraft.fsm.Finalize
+	29, // 11: taskraft.fsm.Command.close_session:type_name -> taskraft.fsm.CloseSession
+	30, // 12: taskraft.fsm.Command.expire_session:type_name -> taskraft.fsm.ExpireSession
+	31, // 13: taskraft.fsm.Command.tick:type_name -> taskraft.fsm.Tick
+	32, // 14: taskraft.fsm.Command.set_queue:type_name -> taskraft.fsm.SetQueue
+	38, // 15: taskraft.fsm.Command.set_member:type_name -> taskraft.fsm.SetMember
+	40, // 16: taskraft.fsm.Command.finalize:type_name -> taskraft.fsm.Finalize
 	22, // 17: taskraft.fsm.Command.delete:type_name -> taskraft.fsm.Delete
 	23, // 18: taskraft.fsm.Command.sweep:type_name -> taskraft.fsm.Sweep
 	6,  // 19: taskraft.fsm.Command.open_batch:type_name -> taskraft.fsm.OpenBatch
@@ -4178,15 +4236,15 @@ var file_log_proto_depIdxs = []int32{
 	8,  // 21: taskraft.fsm.Command.commit_batch:type_name -> taskraft.fsm.CommitBatch
 	9,  // 22: taskraft.fsm.Command.cancel_batch:type_name -> taskraft.fsm.CancelBatch
 	10, // 23: taskraft.fsm.Command.retry_dead:type_name -> taskraft.fsm.RetryDead
-	40, // 24: taskraft.fsm.Command.set_schedule:type_name -> taskraft.fsm.SetSchedule
-	41, // 25: taskraft.fsm.Command.pause_schedule:type_name -> taskraft.fsm.PauseSchedule
-	42, // 26: taskraft.fsm.Command.delete_schedule:type_name -> taskraft.fsm.DeleteSchedule
-	43, // 27: taskraft.fsm.Command.trigger_schedule:type_name -> taskraft.fsm.TriggerSchedule
-	44, // 28: taskraft.fsm.Command.fire:type_name -> taskraft.fsm.Fire
-	34, // 29: taskraft.fsm.Command.drain_worker:type_name -> taskraft.fsm.DrainWorker
-	35, // 30: taskraft.fsm.Command.remove_worker:type_name -> taskraft.fsm.RemoveWorker
-	36, // 31: taskraft.fsm.Command.set_push:type_name -> taskraft.fsm.SetPush
-	38, // 32: taskraft.fsm.Command.remove_member:type_name -> taskraft.fsm.RemoveMember
+	41, // 24: taskraft.fsm.Command.set_schedule:type_name -> taskraft.fsm.SetSchedule
+	42, // 25: taskraft.fsm.Command.pause_schedule:type_name -> taskraft.fsm.PauseSchedule
+	43, // 26: taskraft.fsm.Command.delete_schedule:type_name -> taskraft.fsm.DeleteSchedule
+	44, // 27: taskraft.fsm.Command.trigger_schedule:type_name -> taskraft.fsm.TriggerSchedule
+	45, // 28: taskraft.fsm.Command.fire:type_name -> taskraft.fsm.Fire
+	35, // 29: taskraft.fsm.Command.drain_worker:type_name -> taskraft.fsm.DrainWorker
+	36, // 30: taskraft.fsm.Command.remove_worker:type_name -> taskraft.fsm.RemoveWorker
+	37, // 31: taskraft.fsm.Command.set_push:type_name -> taskraft.fsm.SetPush
+	39, // 32: taskraft.fsm.Command.remove_member:type_name -> taskraft.fsm.RemoveMember
 	4,  // 33: taskraft.fsm.Submit.tasks:type_name -> taskraft.fsm.TaskSpec
 	5,  // 34: taskraft.fsm.Submit.batch:type_name -> taskraft.fsm.BatchSpec
 	11, // 35: taskraft.fsm.TaskSpec.require:type_name -> taskraft.fsm.Label
@@ -4206,18 +4264,19 @@ var file_log_proto_depIdxs = []int32{
 	24, // 49: taskraft.fsm.Sweep.what:type_name -> taskraft.fsm.TaskFilter
 	11, // 50: taskraft.fsm.TaskFilter.labels:type_name -> taskraft.fsm.Label
 	25, // 51: taskraft.fsm.OpenSession.queues:type_name -> taskraft.fsm.QueueWeight
-	46, // 52: taskraft.fsm.OpenSession.labels:type_name -> taskraft.fsm.OpenSession.LabelsEntry
+	47, // 52: taskraft.fsm.OpenSession.labels:type_name -> taskraft.fsm.OpenSession.LabelsEntry
 	25, // 53: taskraft.fsm.UpdateSession.queues:type_name -> taskraft.fsm.QueueWeight
-	47, // 54: taskraft.fsm.UpdateSession.labels:type_name -> taskraft.fsm.UpdateSession.LabelsEntry
-	32, // 55: taskraft.fsm.SetQueue.settings:type_name -> taskraft.fsm.QueueSettings
-	33, // 56: taskraft.fsm.QueueSettings.rate:type_name -> taskraft.fsm.RateLimit
-	4,  // 57: taskraft.fsm.SetSchedule.task:type_name -> taskraft.fsm.TaskSpec
-	45, // 58: taskraft.fsm.Fire.items:type_name -> taskraft.fsm.FireItem
-	59, // [59:59] is the sub-list for method output_type
-	59, // [59:59] is the sub-list for method input_type
-	59, // [59:59] is the sub-list for extension type_name
-	59, // [59:59] is the sub-list for extension extendee
-	0,  // [0:59] is the sub-list for field type_name
+	48, // 54: taskraft.fsm.UpdateSession.labels:type_name -> taskraft.fsm.UpdateSession.LabelsEntry
+	28, // 55: taskraft.fsm.UpdateSession.poll_held:type_name -> taskraft.fsm.PollHeld
+	33, // 56: taskraft.fsm.SetQueue.settings:type_name -> taskraft.fsm.QueueSettings
+	34, // 57: taskraft.fsm.QueueSettings.rate:type_name -> taskraft.fsm.RateLimit
+	4,  // 58: taskraft.fsm.SetSchedule.task:type_name -> taskraft.fsm.TaskSpec
+	46, // 59: taskraft.fsm.Fire.items:type_name -> taskraft.fsm.FireItem
+	60, // [60:60] is the sub-list for method output_type
+	60, // [60:60] is the sub-list for method input_type
+	60, // [60:60] is the sub-list for extension type_name
+	60, // [60:60] is the sub-list for extension extendee
+	0,  // [0:60] is the sub-list for field type_name
 }
 
 func init() { file_log_proto_init() }
@@ -4260,15 +4319,15 @@ func file_log_proto_init() {
 	}
 	file_log_proto_msgTypes[4].OneofWrappers = []any{}
 	file_log_proto_msgTypes[10].OneofWrappers = []any{}
-	file_log_proto_msgTypes[31].OneofWrappers = []any{}
 	file_log_proto_msgTypes[32].OneofWrappers = []any{}
+	file_log_proto_msgTypes[33].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_log_proto_rawDesc), len(file_log_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   48,
+			NumMessages:   49,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

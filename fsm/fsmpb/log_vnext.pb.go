@@ -2529,9 +2529,12 @@ type UpdateSession struct {
 	Slots    uint32                 `protobuf:"varint,4,opt,name=slots,proto3" json:"slots,omitempty"`
 	Draining bool                   `protobuf:"varint,5,opt,name=draining,proto3" json:"draining,omitempty"`
 	// A unary poll: the same poll_seq returns the same tasks.
-	PollSeq       uint64 `protobuf:"varint,6,opt,name=poll_seq,json=pollSeq,proto3" json:"poll_seq,omitempty"`
-	PollMax       uint32 `protobuf:"varint,7,opt,name=poll_max,json=pollMax,proto3" json:"poll_max,omitempty"`
-	Beats         bool   `protobuf:"varint,8,opt,name=beats,proto3" json:"beats,omitempty"` // a pull session sends heartbeats: their end is its end
+	PollSeq uint64 `protobuf:"varint,6,opt,name=poll_seq,json=pollSeq,proto3" json:"poll_seq,omitempty"`
+	PollMax uint32 `protobuf:"varint,7,opt,name=poll_max,json=pollMax,proto3" json:"poll_max,omitempty"`
+	Beats   bool   `protobuf:"varint,8,opt,name=beats,proto3" json:"beats,omitempty"` // a pull session sends heartbeats: their end is its end
+	// What the process runs as of poll_seq. What the session runs beyond it is given
+	// again. Without it nothing is compared.
+	PollHeld      *PollHeld `protobuf:"bytes,9,opt,name=poll_held,json=pollHeld,proto3" json:"poll_held,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2622,6 +2625,57 @@ func (x *UpdateSession) GetBeats() bool {
 	return false
 }
 
+func (x *UpdateSession) GetPollHeld() *PollHeld {
+	if x != nil {
+		return x.PollHeld
+	}
+	return nil
+}
+
+type PollHeld struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Fences        []uint64               `protobuf:"varint,1,rep,packed,name=fences,proto3" json:"fences,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PollHeld) Reset() {
+	*x = PollHeld{}
+	mi := &file_log_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PollHeld) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PollHeld) ProtoMessage() {}
+
+func (x *PollHeld) ProtoReflect() protoreflect.Message {
+	mi := &file_log_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PollHeld.ProtoReflect.Descriptor instead.
+func (*PollHeld) Descriptor() ([]byte, []int) {
+	return file_log_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *PollHeld) GetFences() []uint64 {
+	if x != nil {
+		return x.Fences
+	}
+	return nil
+}
+
 // CloseSession is a worker's goodbye: its attempts return at once, nothing is burnt.
 type CloseSession struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2632,7 +2686,7 @@ type CloseSession struct {
 
 func (x *CloseSession) Reset() {
 	*x = CloseSession{}
-	mi := &file_log_proto_msgTypes[28]
+	mi := &file_log_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2644,7 +2698,7 @@ func (x *CloseSession) String() string {
 func (*CloseSession) ProtoMessage() {}
 
 func (x *CloseSession) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[28]
+	mi := &file_log_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2657,7 +2711,7 @@ func (x *CloseSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseSession.ProtoReflect.Descriptor instead.
 func (*CloseSession) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{28}
+	return file_log_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *CloseSession) GetSession() uint64 {
@@ -2677,7 +2731,7 @@ type ExpireSession struct {
 
 func (x *ExpireSession) Reset() {
 	*x = ExpireSession{}
-	mi := &file_log_proto_msgTypes[29]
+	mi := &file_log_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2689,7 +2743,7 @@ func (x *ExpireSession) String() string {
 func (*ExpireSession) ProtoMessage() {}
 
 func (x *ExpireSession) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[29]
+	mi := &file_log_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2702,7 +2756,7 @@ func (x *ExpireSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExpireSession.ProtoReflect.Descriptor instead.
 func (*ExpireSession) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{29}
+	return file_log_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ExpireSession) GetSession() uint64 {
@@ -2724,7 +2778,7 @@ type Tick struct {
 
 func (x *Tick) Reset() {
 	*x = Tick{}
-	mi := &file_log_proto_msgTypes[30]
+	mi := &file_log_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2736,7 +2790,7 @@ func (x *Tick) String() string {
 func (*Tick) ProtoMessage() {}
 
 func (x *Tick) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[30]
+	mi := &file_log_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2749,7 +2803,7 @@ func (x *Tick) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tick.ProtoReflect.Descriptor instead.
 func (*Tick) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{30}
+	return file_log_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Tick) GetSpareBefore() int64 {
@@ -2772,7 +2826,7 @@ type SetQueue struct {
 
 func (x *SetQueue) Reset() {
 	*x = SetQueue{}
-	mi := &file_log_proto_msgTypes[31]
+	mi := &file_log_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2784,7 +2838,7 @@ func (x *SetQueue) String() string {
 func (*SetQueue) ProtoMessage() {}
 
 func (x *SetQueue) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[31]
+	mi := &file_log_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2797,7 +2851,7 @@ func (x *SetQueue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetQueue.ProtoReflect.Descriptor instead.
 func (*SetQueue) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{31}
+	return file_log_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *SetQueue) GetQueue() string {
@@ -2853,7 +2907,7 @@ type QueueSettings struct {
 
 func (x *QueueSettings) Reset() {
 	*x = QueueSettings{}
-	mi := &file_log_proto_msgTypes[32]
+	mi := &file_log_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2865,7 +2919,7 @@ func (x *QueueSettings) String() string {
 func (*QueueSettings) ProtoMessage() {}
 
 func (x *QueueSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[32]
+	mi := &file_log_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2878,7 +2932,7 @@ func (x *QueueSettings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueueSettings.ProtoReflect.Descriptor instead.
 func (*QueueSettings) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{32}
+	return file_log_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *QueueSettings) GetPriority() int32 {
@@ -2999,7 +3053,7 @@ type RateLimit struct {
 
 func (x *RateLimit) Reset() {
 	*x = RateLimit{}
-	mi := &file_log_proto_msgTypes[33]
+	mi := &file_log_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3011,7 +3065,7 @@ func (x *RateLimit) String() string {
 func (*RateLimit) ProtoMessage() {}
 
 func (x *RateLimit) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[33]
+	mi := &file_log_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3024,7 +3078,7 @@ func (x *RateLimit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RateLimit.ProtoReflect.Descriptor instead.
 func (*RateLimit) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{33}
+	return file_log_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *RateLimit) GetTokens() uint32 {
@@ -3060,7 +3114,7 @@ type DrainWorker struct {
 
 func (x *DrainWorker) Reset() {
 	*x = DrainWorker{}
-	mi := &file_log_proto_msgTypes[34]
+	mi := &file_log_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3072,7 +3126,7 @@ func (x *DrainWorker) String() string {
 func (*DrainWorker) ProtoMessage() {}
 
 func (x *DrainWorker) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[34]
+	mi := &file_log_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3085,7 +3139,7 @@ func (x *DrainWorker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainWorker.ProtoReflect.Descriptor instead.
 func (*DrainWorker) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{34}
+	return file_log_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *DrainWorker) GetWorker() string {
@@ -3114,7 +3168,7 @@ type RemoveWorker struct {
 
 func (x *RemoveWorker) Reset() {
 	*x = RemoveWorker{}
-	mi := &file_log_proto_msgTypes[35]
+	mi := &file_log_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3126,7 +3180,7 @@ func (x *RemoveWorker) String() string {
 func (*RemoveWorker) ProtoMessage() {}
 
 func (x *RemoveWorker) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[35]
+	mi := &file_log_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3139,7 +3193,7 @@ func (x *RemoveWorker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveWorker.ProtoReflect.Descriptor instead.
 func (*RemoveWorker) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{35}
+	return file_log_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *RemoveWorker) GetWorker() string {
@@ -3169,7 +3223,7 @@ type SetPush struct {
 
 func (x *SetPush) Reset() {
 	*x = SetPush{}
-	mi := &file_log_proto_msgTypes[36]
+	mi := &file_log_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3181,7 +3235,7 @@ func (x *SetPush) String() string {
 func (*SetPush) ProtoMessage() {}
 
 func (x *SetPush) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[36]
+	mi := &file_log_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3194,7 +3248,7 @@ func (x *SetPush) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetPush.ProtoReflect.Descriptor instead.
 func (*SetPush) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{36}
+	return file_log_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *SetPush) GetAddr() string {
@@ -3235,7 +3289,7 @@ type SetMember struct {
 
 func (x *SetMember) Reset() {
 	*x = SetMember{}
-	mi := &file_log_proto_msgTypes[37]
+	mi := &file_log_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3247,7 +3301,7 @@ func (x *SetMember) String() string {
 func (*SetMember) ProtoMessage() {}
 
 func (x *SetMember) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[37]
+	mi := &file_log_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3260,7 +3314,7 @@ func (x *SetMember) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetMember.ProtoReflect.Descriptor instead.
 func (*SetMember) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{37}
+	return file_log_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *SetMember) GetName() string {
@@ -3330,7 +3384,7 @@ type Led struct {
 
 func (x *Led) Reset() {
 	*x = Led{}
-	mi := &file_log_proto_msgTypes[38]
+	mi := &file_log_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3342,7 +3396,7 @@ func (x *Led) String() string {
 func (*Led) ProtoMessage() {}
 
 func (x *Led) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[38]
+	mi := &file_log_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3355,7 +3409,7 @@ func (x *Led) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Led.ProtoReflect.Descriptor instead.
 func (*Led) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{38}
+	return file_log_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Led) GetName() string {
@@ -3382,7 +3436,7 @@ type RemoveMember struct {
 
 func (x *RemoveMember) Reset() {
 	*x = RemoveMember{}
-	mi := &file_log_proto_msgTypes[39]
+	mi := &file_log_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3394,7 +3448,7 @@ func (x *RemoveMember) String() string {
 func (*RemoveMember) ProtoMessage() {}
 
 func (x *RemoveMember) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[39]
+	mi := &file_log_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3407,7 +3461,7 @@ func (x *RemoveMember) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveMember.ProtoReflect.Descriptor instead.
 func (*RemoveMember) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{39}
+	return file_log_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *RemoveMember) GetName() string {
@@ -3434,7 +3488,7 @@ type Finalize struct {
 
 func (x *Finalize) Reset() {
 	*x = Finalize{}
-	mi := &file_log_proto_msgTypes[40]
+	mi := &file_log_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3446,7 +3500,7 @@ func (x *Finalize) String() string {
 func (*Finalize) ProtoMessage() {}
 
 func (x *Finalize) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[40]
+	mi := &file_log_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3459,7 +3513,7 @@ func (x *Finalize) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finalize.ProtoReflect.Descriptor instead.
 func (*Finalize) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{40}
+	return file_log_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Finalize) GetLevel() uint32 {
@@ -3487,7 +3541,7 @@ type SetSchedule struct {
 
 func (x *SetSchedule) Reset() {
 	*x = SetSchedule{}
-	mi := &file_log_proto_msgTypes[41]
+	mi := &file_log_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3499,7 +3553,7 @@ func (x *SetSchedule) String() string {
 func (*SetSchedule) ProtoMessage() {}
 
 func (x *SetSchedule) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[41]
+	mi := &file_log_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3512,7 +3566,7 @@ func (x *SetSchedule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetSchedule.ProtoReflect.Descriptor instead.
 func (*SetSchedule) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{41}
+	return file_log_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *SetSchedule) GetSchedule() string {
@@ -3589,7 +3643,7 @@ type PauseSchedule struct {
 
 func (x *PauseSchedule) Reset() {
 	*x = PauseSchedule{}
-	mi := &file_log_proto_msgTypes[42]
+	mi := &file_log_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3601,7 +3655,7 @@ func (x *PauseSchedule) String() string {
 func (*PauseSchedule) ProtoMessage() {}
 
 func (x *PauseSchedule) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[42]
+	mi := &file_log_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3614,7 +3668,7 @@ func (x *PauseSchedule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseSchedule.ProtoReflect.Descriptor instead.
 func (*PauseSchedule) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{42}
+	return file_log_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *PauseSchedule) GetSchedule() string {
@@ -3640,7 +3694,7 @@ type DeleteSchedule struct {
 
 func (x *DeleteSchedule) Reset() {
 	*x = DeleteSchedule{}
-	mi := &file_log_proto_msgTypes[43]
+	mi := &file_log_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3652,7 +3706,7 @@ func (x *DeleteSchedule) String() string {
 func (*DeleteSchedule) ProtoMessage() {}
 
 func (x *DeleteSchedule) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[43]
+	mi := &file_log_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3665,7 +3719,7 @@ func (x *DeleteSchedule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteSchedule.ProtoReflect.Descriptor instead.
 func (*DeleteSchedule) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{43}
+	return file_log_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *DeleteSchedule) GetSchedule() string {
@@ -3685,7 +3739,7 @@ type TriggerSchedule struct {
 
 func (x *TriggerSchedule) Reset() {
 	*x = TriggerSchedule{}
-	mi := &file_log_proto_msgTypes[44]
+	mi := &file_log_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3697,7 +3751,7 @@ func (x *TriggerSchedule) String() string {
 func (*TriggerSchedule) ProtoMessage() {}
 
 func (x *TriggerSchedule) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[44]
+	mi := &file_log_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3710,7 +3764,7 @@ func (x *TriggerSchedule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TriggerSchedule.ProtoReflect.Descriptor instead.
 func (*TriggerSchedule) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{44}
+	return file_log_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *TriggerSchedule) GetSchedule() string {
@@ -3731,7 +3785,7 @@ type Fire struct {
 
 func (x *Fire) Reset() {
 	*x = Fire{}
-	mi := &file_log_proto_msgTypes[45]
+	mi := &file_log_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3743,7 +3797,7 @@ func (x *Fire) String() string {
 func (*Fire) ProtoMessage() {}
 
 func (x *Fire) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[45]
+	mi := &file_log_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3756,7 +3810,7 @@ func (x *Fire) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fire.ProtoReflect.Descriptor instead.
 func (*Fire) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{45}
+	return file_log_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *Fire) GetItems() []*FireItem {
@@ -3779,7 +3833,7 @@ type FireItem struct {
 
 func (x *FireItem) Reset() {
 	*x = FireItem{}
-	mi := &file_log_proto_msgTypes[46]
+	mi := &file_log_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3791,7 +3845,7 @@ func (x *FireItem) String() string {
 func (*FireItem) ProtoMessage() {}
 
 func (x *FireItem) ProtoReflect() protoreflect.Message {
-	mi := &file_log_proto_msgTypes[46]
+	mi := &file_log_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3804,7 +3858,7 @@ func (x *FireItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FireItem.ProtoReflect.Descriptor instead.
 func (*FireItem) Descriptor() ([]byte, []int) {
-	return file_log_proto_rawDescGZIP(), []int{46}
+	return file_log_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *FireItem) GetSchedule() string {
@@ -4060,7 +4114,7 @@ const file_log_proto_rawDesc = "" +
 	"\x04push\x18\x1e \x01(\tR\x04push\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xd6\x02\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x8b\x03\n" +
 	"\rUpdateSession\x12\x18\n" +
 	"\asession\x18\x01 \x01(\x04R\asession\x121\n" +
 	"\x06queues\x18\x02 \x03(\v2\x19.taskraft.fsm.QueueWeightR\x06queues\x12?\n" +
@@ -4069,10 +4123,13 @@ const file_log_proto_rawDesc = "" +
 	"\bdraining\x18\x05 \x01(\bR\bdraining\x12\x19\n" +
 	"\bpoll_seq\x18\x06 \x01(\x04R\apollSeq\x12\x19\n" +
 	"\bpoll_max\x18\a \x01(\rR\apollMax\x12\x14\n" +
-	"\x05beats\x18\b \x01(\bR\x05beats\x1a9\n" +
+	"\x05beats\x18\b \x01(\bR\x05beats\x123\n" +
+	"\tpoll_held\x18\t \x01(\v2\x16.taskraft.fsm.PollHeldR\bpollHeld\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"(\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\"\n" +
+	"\bPollHeld\x12\x16\n" +
+	"\x06fences\x18\x01 \x03(\x04R\x06fences\"(\n" +
 	"\fCloseSession\x12\x18\n" +
 	"\asession\x18\x01 \x01(\x04R\asession\")\n" +
 	"\rExpireSession\x12\x18\n" +
@@ -4192,7 +4249,7 @@ func file_log_proto_rawDescGZIP() []byte {
 	return file_log_proto_rawDescData
 }
 
-var file_log_proto_msgTypes = make([]protoimpl.MessageInfo, 49)
+var file_log_proto_msgTypes = make([]protoimpl.MessageInfo, 50)
 var file_log_proto_goTypes = []any{
 	(*Commands)(nil),        // 0: taskraft.fsm.Commands
 	(*Command)(nil),         // 1: taskraft.fsm.Command
@@ -4222,27 +4279,28 @@ var file_log_proto_goTypes = []any{
 	(*QueueWeight)(nil),     // 25: taskraft.fsm.QueueWeight
 	(*OpenSession)(nil),     // 26: taskraft.fsm.OpenSession
 	(*UpdateSession)(nil),   // 27: taskraft.fsm.UpdateSession
-	(*CloseSession)(nil),    // 28: taskraft.fsm.CloseSession
-	(*ExpireSession)(nil),   // 29: taskraft.fsm.ExpireSession
-	(*Tick)(nil),            // 30: taskraft.fsm.Tick
-	(*SetQueue)(nil),        // 31: taskraft.fsm.SetQueue
-	(*QueueSettings)(nil),   // 32: taskraft.fsm.QueueSettings
-	(*RateLimit)(nil),       // 33: taskraft.fsm.RateLimit
-	(*DrainWorker)(nil),     // 34: taskraft.fsm.DrainWorker
-	(*RemoveWorker)(nil),    // 35: taskraft.fsm.RemoveWorker
-	(*SetPush)(nil),         // 36: taskraft.fsm.SetPush
-	(*SetMember)(nil),       // 37: taskraft.fsm.SetMember
-	(*Led)(nil),             // 38: taskraft.fsm.Led
-	(*RemoveMember)(nil),    // 39: taskraft.fsm.RemoveMember
-	(*Finalize)(nil),        // 40: taskraft.fsm.Finalize
-	(*SetSchedule)(nil),     // 41: taskraft.fsm.SetSchedule
-	(*PauseSchedule)(nil),   // 42: taskraft.fsm.PauseSchedule
-	(*DeleteSchedule)(nil),  // 43: taskraft.fsm.DeleteSchedule
-	(*TriggerSchedule)(nil), // 44: taskraft.fsm.TriggerSchedule
-	(*Fire)(nil),            // 45: taskraft.fsm.Fire
-	(*FireItem)(nil),        // 46: taskraft.fsm.FireItem
-	nil,                     // 47: taskraft.fsm.OpenSession.LabelsEntry
-	nil,                     // 48: taskraft.fsm.UpdateSession.LabelsEntry
+	(*PollHeld)(nil),        // 28: taskraft.fsm.PollHeld
+	(*CloseSession)(nil),    // 29: taskraft.fsm.CloseSession
+	(*ExpireSession)(nil),   // 30: taskraft.fsm.ExpireSession
+	(*Tick)(nil),            // 31: taskraft.fsm.Tick
+	(*SetQueue)(nil),        // 32: taskraft.fsm.SetQueue
+	(*QueueSettings)(nil),   // 33: taskraft.fsm.QueueSettings
+	(*RateLimit)(nil),       // 34: taskraft.fsm.RateLimit
+	(*DrainWorker)(nil),     // 35: taskraft.fsm.DrainWorker
+	(*RemoveWorker)(nil),    // 36: taskraft.fsm.RemoveWorker
+	(*SetPush)(nil),         // 37: taskraft.fsm.SetPush
+	(*SetMember)(nil),       // 38: taskraft.fsm.SetMember
+	(*Led)(nil),             // 39: taskraft.fsm.Led
+	(*RemoveMember)(nil),    // 40: taskraft.fsm.RemoveMember
+	(*Finalize)(nil),        // 41: taskraft.fsm.Finalize
+	(*SetSchedule)(nil),     // 42: taskraft.fsm.SetSchedule
+	(*PauseSchedule)(nil),   // 43: taskraft.fsm.PauseSchedule
+	(*DeleteSchedule)(nil),  // 44: taskraft.fsm.DeleteSchedule
+	(*TriggerSchedule)(nil), // 45: taskraft.fsm.TriggerSchedule
+	(*Fire)(nil),            // 46: taskraft.fsm.Fire
+	(*FireItem)(nil),        // 47: taskraft.fsm.FireItem
+	nil,                     // 48: taskraft.fsm.OpenSession.LabelsEntry
+	nil,                     // 49: taskraft.fsm.UpdateSession.LabelsEntry
 }
 var file_log_proto_depIdxs = []int32{
 	1,  // 0: taskraft.fsm.Commands.commands:type_name -> taskraft.fsm.Command
@@ -4256,12 +4314,12 @@ var file_log_proto_depIdxs = []int32{
 	21, // 8: taskraft.fsm.Command.retry:type_name -> taskraft.fsm.Retry
 	26, // 9: taskraft.fsm.Command.open_session:type_name -> taskraft.fsm.OpenSession
 	27, // 10: taskraft.fsm.Command.update_session:type_name -> taskraft.fsm.UpdateSession
-	28, // 11: taskraft.fsm.Command.close_session:type_name -> taskraft.fsm.CloseSession
-	29, // 12: taskraft.fsm.Command.expire_session:type_name -> taskraft.fsm.ExpireSession
-	30, // 13: taskraft.fsm.Command.tick:type_name -> taskraft.fsm.Tick
-	31, // 14: taskraft.fsm.Command.set_queue:type_name -> taskraft.fsm.SetQueue
-	37, // 15: taskraft.fsm.Command.set_member:type_name -> taskraft.fsm.SetMember
-	40, // 16: taskraft.fsm.Command.finalize:type_name -> taskraft.fsm.Finalize
+	29, // 11: taskraft.fsm.Command.close_session:type_name -> taskraft.fsm.CloseSession
+	30, // 12: taskraft.fsm.Command.expire_session:type_name -> taskraft.fsm.ExpireSession
+	31, // 13: taskraft.fsm.Command.tick:type_name -> taskraft.fsm.Tick
+	32, // 14: taskraft.fsm.Command.set_queue:type_name -> taskraft.fsm.SetQueue
+	38, // 15: taskraft.fsm.Command.set_member:type_name -> taskraft.fsm.SetMember
+	41, // 16: taskraft.fsm.Command.finalize:type_name -> taskraft.fsm.Finalize
 	22, // 17: taskraft.fsm.Command.delete:type_name -> taskraft.fsm.Delete
 	23, // 18: taskraft.fsm.Command.sweep:type_name -> taskraft.fsm.Sweep
 	6,  // 19: taskraft.fsm.Command.open_batch:type_name -> taskraft.fsm.OpenBatch
@@ -4269,16 +4327,16 @@ var file_log_proto_depIdxs = []int32{
 	8,  // 21: taskraft.fsm.Command.commit_batch:type_name -> taskraft.fsm.CommitBatch
 	9,  // 22: taskraft.fsm.Command.cancel_batch:type_name -> taskraft.fsm.CancelBatch
 	10, // 23: taskraft.fsm.Command.retry_dead:type_name -> taskraft.fsm.RetryDead
-	41, // 24: taskraft.fsm.Command.set_schedule:type_name -> taskraft.fsm.SetSchedule
-	42, // 25: taskraft.fsm.Command.pause_schedule:type_name -> taskraft.fsm.PauseSchedule
-	43, // 26: taskraft.fsm.Command.delete_schedule:type_name -> taskraft.fsm.DeleteSchedule
-	44, // 27: taskraft.fsm.Command.trigger_schedule:type_name -> taskraft.fsm.TriggerSchedule
-	45, // 28: taskraft.fsm.Command.fire:type_name -> taskraft.fsm.Fire
-	34, // 29: taskraft.fsm.Command.drain_worker:type_name -> taskraft.fsm.DrainWorker
-	35, // 30: taskraft.fsm.Command.remove_worker:type_name -> taskraft.fsm.RemoveWorker
-	36, // 31: taskraft.fsm.Command.set_push:type_name -> taskraft.fsm.SetPush
-	39, // 32: taskraft.fsm.Command.remove_member:type_name -> taskraft.fsm.RemoveMember
-	38, // 33: taskraft.fsm.Command.led:type_name -> taskraft.fsm.Led
+	42, // 24: taskraft.fsm.Command.set_schedule:type_name -> taskraft.fsm.SetSchedule
+	43, // 25: taskraft.fsm.Command.pause_schedule:type_name -> taskraft.fsm.PauseSchedule
+	44, // 26: taskraft.fsm.Command.delete_schedule:type_name -> taskraft.fsm.DeleteSchedule
+	45, // 27: taskraft.fsm.Command.trigger_schedule:type_name -> taskraft.fsm.TriggerSchedule
+	46, // 28: taskraft.fsm.Command.fire:type_name -> taskraft.fsm.Fire
+	35, // 29: taskraft.fsm.Command.drain_worker:type_name -> taskraft.fsm.DrainWorker
+	36, // 30: taskraft.fsm.Command.remove_worker:type_name -> taskraft.fsm.RemoveWorker
+	37, // 31: taskraft.fsm.Command.set_push:type_name -> taskraft.fsm.SetPush
+	40, // 32: taskraft.fsm.Command.remove_member:type_name -> taskraft.fsm.RemoveMember
+	39, // 33: taskraft.fsm.Command.led:type_name -> taskraft.fsm.Led
 	4,  // 34: taskraft.fsm.Submit.tasks:type_name -> taskraft.fsm.TaskSpec
 	5,  // 35: taskraft.fsm.Submit.batch:type_name -> taskraft.fsm.BatchSpec
 	11, // 36: taskraft.fsm.TaskSpec.require:type_name -> taskraft.fsm.Label
@@ -4298,18 +4356,19 @@ var file_log_proto_depIdxs = []int32{
 	24, // 50: taskraft.fsm.Sweep.what:type_name -> taskraft.fsm.TaskFilter
 	11, // 51: taskraft.fsm.TaskFilter.labels:type_name -> taskraft.fsm.Label
 	25, // 52: taskraft.fsm.OpenSession.queues:type_name -> taskraft.fsm.QueueWeight
-	47, // 53: taskraft.fsm.OpenSession.labels:type_name -> taskraft.fsm.OpenSession.LabelsEntry
+	48, // 53: taskraft.fsm.OpenSession.labels:type_name -> taskraft.fsm.OpenSession.LabelsEntry
 	25, // 54: taskraft.fsm.UpdateSession.queues:type_name -> taskraft.fsm.QueueWeight
-	48, // 55: taskraft.fsm.UpdateSession.labels:type_name -> taskraft.fsm.UpdateSession.LabelsEntry
-	32, // 56: taskraft.fsm.SetQueue.settings:type_name -> taskraft.fsm.QueueSettings
-	33, // 57: taskraft.fsm.QueueSettings.rate:type_name -> taskraft.fsm.RateLimit
-	4,  // 58: taskraft.fsm.SetSchedule.task:type_name -> taskraft.fsm.TaskSpec
-	46, // 59: taskraft.fsm.Fire.items:type_name -> taskraft.fsm.FireItem
-	60, // [60:60] is the sub-list for method output_type
-	60, // [60:60] is the sub-list for method input_type
-	60, // [60:60] is the sub-list for extension type_name
-	60, // [60:60] is the sub-list for extension extendee
-	0,  // [0:60] is the sub-list for field type_name
+	49, // 55: taskraft.fsm.UpdateSession.labels:type_name -> taskraft.fsm.UpdateSession.LabelsEntry
+	28, // 56: taskraft.fsm.UpdateSession.poll_held:type_name -> taskraft.fsm.PollHeld
+	33, // 57: taskraft.fsm.SetQueue.settings:type_name -> taskraft.fsm.QueueSettings
+	34, // 58: taskraft.fsm.QueueSettings.rate:type_name -> taskraft.fsm.RateLimit
+	4,  // 59: taskraft.fsm.SetSchedule.task:type_name -> taskraft.fsm.TaskSpec
+	47, // 60: taskraft.fsm.Fire.items:type_name -> taskraft.fsm.FireItem
+	61, // [61:61] is the sub-list for method output_type
+	61, // [61:61] is the sub-list for method input_type
+	61, // [61:61] is the sub-list for extension type_name
+	61, // [61:61] is the sub-list for extension extendee
+	0,  // [0:61] is the sub-list for field type_name
 }
 
 func init() { file_log_proto_init() }
@@ -4353,15 +4412,15 @@ func file_log_proto_init() {
 	}
 	file_log_proto_msgTypes[4].OneofWrappers = []any{}
 	file_log_proto_msgTypes[10].OneofWrappers = []any{}
-	file_log_proto_msgTypes[31].OneofWrappers = []any{}
 	file_log_proto_msgTypes[32].OneofWrappers = []any{}
+	file_log_proto_msgTypes[33].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_log_proto_rawDesc), len(file_log_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   49,
+			NumMessages:   50,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -159,13 +159,15 @@ func (m *Table) update(c *fsmpb.UpdateSession) Result {
 	}
 	r := Result{Outcome: "ACCEPTED", Session: s.id}
 	if c.GetPollSeq() > 0 {
-		r.Got = m.poll(s, c.GetPollSeq(), int(c.GetPollMax()))
+		r.Got = m.poll(s, c)
 	}
 	return r
 }
 
-// poll gives the same number the same tasks, as far as the session still has them.
-func (m *Table) poll(s *session, seq uint64, most int) []Grant {
+// poll gives the same number the same tasks, as far as the session still has them,
+// and a new one first those that the process should know of and does not.
+func (m *Table) poll(s *session, c *fsmpb.UpdateSession) []Grant {
+	seq, most := c.GetPollSeq(), int(c.GetPollMax())
 	if seq < s.pollSeq {
 		return nil
 	}
@@ -173,7 +175,13 @@ func (m *Table) poll(s *session, seq uint64, most int) []Grant {
 		s.pollSeq, s.polled = seq, nil
 	}
 	if len(s.polled) == 0 {
-		got := m.give(s, most)
+		var got []Grant
+		for _, t := range m.holding(s) {
+			if c.GetPollHeld() != nil && t.State == Running && !slices.Contains(c.GetPollHeld().GetFences(), t.Fence) && len(got) < most {
+				got = append(got, Grant{t.ID, t.Fence})
+			}
+		}
+		got = append(got, m.give(s, most-len(got))...)
 		for _, g := range got {
 			s.polled = append(s.polled, g.Task)
 		}

@@ -104,10 +104,7 @@ func (o *worker) freeze() {
 
 // attach opens the session, with what the process has.
 func (o *worker) attach() {
-	var held []uint64
-	for _, j := range o.jobs {
-		held = append(held, j.fence)
-	}
+	held := o.fences()
 	if o.w.chance(0.05) {
 		held = append(held, o.w.rng.Uint64N(50)) // one that it does not have
 	}
@@ -125,6 +122,14 @@ func (o *worker) attach() {
 			o.attach()
 		}
 	})
+}
+
+// fences lists what the process has.
+func (o *worker) fences() (held []uint64) {
+	for _, j := range o.jobs {
+		held = append(held, j.fence)
+	}
+	return held
 }
 
 // silent reports whether the leader believes that an older process of the worker
@@ -191,6 +196,7 @@ func (o *worker) poll() {
 		}
 		c := &fsmpb.Command{Kind: &fsmpb.Command_UpdateSession{UpdateSession: &fsmpb.UpdateSession{
 			Session: o.session, PollSeq: max(o.pollSeq, 1), PollMax: uint32(1 + o.w.rng.IntN(o.slots)), Beats: true,
+			PollHeld: &fsmpb.PollHeld{Fences: o.fences()},
 		}}}
 		boot := o.boot()
 		o.ask(c, boot, func(r fsm.Result) {

@@ -1246,17 +1246,21 @@ func (x *MasterMessage) GetNoMoreTasks() bool {
 }
 
 type RequestTaskRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	WorkerId      string                 `protobuf:"bytes,1,opt,name=worker_id,json=workerId,proto3" json:"worker_id,omitempty"`
-	BootId        string                 `protobuf:"bytes,2,opt,name=boot_id,json=bootId,proto3" json:"boot_id,omitempty"`
-	Queues        []*QueueWeight         `protobuf:"bytes,3,rep,name=queues,proto3" json:"queues,omitempty"`
-	Labels        map[string]string      `protobuf:"bytes,4,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	Slots         uint32                 `protobuf:"varint,5,opt,name=slots,proto3" json:"slots,omitempty"` // default max
-	Max           uint32                 `protobuf:"varint,6,opt,name=max,proto3" json:"max,omitempty"`     // 1…slots
-	Wait          *durationpb.Duration   `protobuf:"bytes,7,opt,name=wait,proto3" json:"wait,omitempty"`    // at most 60 s
-	PollSeq       uint64                 `protobuf:"varint,8,opt,name=poll_seq,json=pollSeq,proto3" json:"poll_seq,omitempty"`
-	Held          []uint64               `protobuf:"varint,9,rep,packed,name=held,proto3" json:"held,omitempty"`
-	Batch         uint64                 `protobuf:"varint,20,opt,name=batch,proto3" json:"batch,omitempty"` // asks for no_more_tasks when that batch has finished, at once
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	WorkerId string                 `protobuf:"bytes,1,opt,name=worker_id,json=workerId,proto3" json:"worker_id,omitempty"`
+	BootId   string                 `protobuf:"bytes,2,opt,name=boot_id,json=bootId,proto3" json:"boot_id,omitempty"`
+	Queues   []*QueueWeight         `protobuf:"bytes,3,rep,name=queues,proto3" json:"queues,omitempty"`
+	Labels   map[string]string      `protobuf:"bytes,4,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Slots    uint32                 `protobuf:"varint,5,opt,name=slots,proto3" json:"slots,omitempty"` // default max
+	Max      uint32                 `protobuf:"varint,6,opt,name=max,proto3" json:"max,omitempty"`     // 1…slots
+	Wait     *durationpb.Duration   `protobuf:"bytes,7,opt,name=wait,proto3" json:"wait,omitempty"`    // at most 60 s
+	// Counts the process's requests. The same number returns the same tasks; one
+	// below the highest that was seen is answered at once, without tasks.
+	PollSeq uint64 `protobuf:"varint,8,opt,name=poll_seq,json=pollSeq,proto3" json:"poll_seq,omitempty"`
+	// The fences that the process runs. What the master counts as running there and
+	// is not listed was in an answer that got lost: it is in this one, at once.
+	Held          []uint64 `protobuf:"varint,9,rep,packed,name=held,proto3" json:"held,omitempty"`
+	Batch         uint64   `protobuf:"varint,20,opt,name=batch,proto3" json:"batch,omitempty"` // asks for no_more_tasks when that batch has finished, at once
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }

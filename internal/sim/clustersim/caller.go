@@ -52,11 +52,6 @@ func (c *caller) trip(ctx context.Context, i int) error {
 
 // call has f done by master i.
 func call[T any](ctx context.Context, c *caller, i int, f func(context.Context, *cluster.Node) (T, error)) (T, error) {
-	return calls(ctx, c, i, c.swarm.callTwice, f)
-}
-
-// calls is call with a chance of its own that what is sent arrives twice.
-func calls[T any](ctx context.Context, c *caller, i int, twice float64, f func(context.Context, *cluster.Node) (T, error)) (T, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	var none T
@@ -67,7 +62,7 @@ func calls[T any](ctx context.Context, c *caller, i int, twice float64, f func(c
 	if n == nil {
 		return none, errDown
 	}
-	if c.roll(twice) {
+	if c.roll(c.swarm.callTwice) {
 		c.met("call doubled")
 		late := c.chance(c.rng, 3*time.Second)
 		c.wg.Go(func() {

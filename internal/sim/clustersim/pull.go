@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/taskraft/taskraft/cluster"
+	"github.com/taskraft/taskraft/fsm"
 )
 
 // pulls asks for tasks, works, and reports, all by calls of their own; it returns
@@ -41,26 +42,70 @@ func (p *process) pulls(ctx context.Context) error {
 
 // poll asks under the next number, or under the last one again.
 func (p *process) poll(ctx context.Context) error {
-	if p.seq == 0 || p.polled && !p.roll(0.2) {
+	fresh := p.seq == 0 || p.polled && !p.roll(0.2)
+	if fresh {
 		p.seq++ // the one before was answered
 	}
-	h := p.hello()
-	h.Held = nil
-	ask := cluster.Poll{Hello: h, Seq: p.seq, Max: p.slots - len(p.jobs), Wait: 300 * time.Millisecond}
-	// A poll that arrives after its answer was taken gets tasks that nobody knows of,
-	// until they time out: not within this world's time.
-	r, err := calls(ctx, p.caller, p.leader, 0, func(ctx context.Context, n *cluster.Node) (cluster.PollResult, error) {
+	ask := cluster.Poll{Hello: p.hello(), Seq: p.seq, Max: p.slots - len(p.jobs), Wait: 300 * time.Millisecond}
+	a, err := call(ctx, p.caller, p.leader, func(ctx context.Context, n *cluster.Node) (pulled, error) {
 		r, _, err := n.Poll(ctx, ask)
-		return r, err
+		return pulled{r.Tasks, p.running(n)}, err
 	})
 	if p.polled = err == nil; err != nil {
 		return err
 	}
-	if len(r.Tasks) > 0 {
+	if len(a.tasks) > 0 {
 		p.met("poll got tasks")
 	}
-	p.receive(ctx, r.Tasks)
+	p.receive(ctx, a.tasks)
+	if fresh && len(a.tasks) < ask.Max {
+		p.checkUnheard(a)
+	}
 	return nil
+}
+
+// pulled is the answer to a poll, and what the process's session ran then.
+type pulled struct {
+	tasks   []*fsm.Task
+	running []uint64
+}
+
+// running returns what a master's table says that the process runs.
+func (p *process) running(n *cluster.Node) (fences []uint64) {
+	_, _ = n.Read(context.Background(), cluster.ReadOptions{Level: cluster.Stale}, func(m *fsm.Machine) {
+		s := m.SessionOf(p.name)
+		if s == nil || s.Boot != p.boot {
+			return
+		}
+		for t := range m.Held(s.ID) {
+			if t.State == fsm.Running {
+				fences = append(fences, t.Fence)
+			}
+		}
+	})
+	return fences
+}
+
+// checkUnheard holds an answer that had room for more to what the answer before left:
+// a request that arrived late may have been given tasks of which nobody knows, but
+// the next one is told of them.
+func (p *process) checkUnheard(a pulled) {
+	for _, t := range a.tasks {
+		if slices.Contains(p.unheard, t.Fence) {
+			p.met("poll got what was unheard of")
+		}
+	}
+	was := p.unheard
+	p.unheard = nil
+	for _, fence := range a.running {
+		if p.job(fence) != nil {
+			continue
+		}
+		if slices.Contains(was, fence) {
+			p.failf("%s runs fence %d and was not told of it by poll %d (S6)", p.boot, fence, p.seq)
+		}
+		p.unheard = append(p.unheard, fence)
+	}
 }
 
 // beat says what is held and learns what is void.

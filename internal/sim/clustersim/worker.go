@@ -57,7 +57,8 @@ type process struct {
 	ends chan *job
 	seq  uint64 // of heartbeats and polls
 
-	polled bool // the last poll was answered
+	polled  bool     // the last poll was answered
+	unheard []uint64 // fences that the session ran then, and of which it had not been told
 }
 
 // job is one attempt.
