@@ -30,6 +30,7 @@ if [[ -n $limit ]]; then
 		wait "$child"
 		status=$?
 	done
+	((status == 0)) || kill -KILL -- "-$child" 2>/dev/null # who is left of its group: a shell's background jobs ignore SIGQUIT
 else
 	"$@"
 	status=$?
