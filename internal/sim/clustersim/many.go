@@ -135,6 +135,6 @@ var mustMeet = []string{
 	"entry compared", "session expired",
 	"alarm CLOCK_SKEW", "submit refused, disk low", "outcome unknown", "call lost", "call doubled", "stream broken",
 	"schedule fired", "misfire caught up",
-	"worker attached", "poll got tasks", "read of a follower", "completion accepted",
+	"worker attached", "poll got tasks", "poll got what was unheard of", "read of a follower", "completion accepted",
 	"report answered STALE_REASSIGNED", "report answered STALE_TIMED_OUT", "report answered ALREADY_TERMINAL", "report answered TASK_CANCELLED",
 }

@@ -40,22 +40,28 @@ func (p *process) pulls(ctx context.Context) error {
 	return p.beat(ctx)
 }
 
-// poll asks under the next number, or under the last one again.
+// poll asks under the next number when it has an answer, and under the last one again
+// when it has none; now and then it asks again for what was answered, or gives up what
+// was not.
 func (p *process) poll(ctx context.Context) error {
-	fresh := p.seq == 0 || p.polled && !p.roll(0.2)
+	fresh := p.seq == 0 || p.polled != p.roll(0.2)
 	if fresh {
-		p.seq++ // the one before was answered
+		p.seq++
 	}
 	ask := cluster.Poll{Hello: p.hello(), Seq: p.seq, Max: p.slots - len(p.jobs), Wait: 300 * time.Millisecond}
 	a, err := call(ctx, p.caller, p.leader, func(ctx context.Context, n *cluster.Node) (pulled, error) {
+		before := p.running(n)
 		r, _, err := n.Poll(ctx, ask)
-		return pulled{r.Tasks, p.running(n)}, err
+		return pulled{r.Tasks, before, p.running(n)}, err
 	})
 	if p.polled = err == nil; err != nil {
 		return err
 	}
 	if len(a.tasks) > 0 {
 		p.met("poll got tasks")
+	}
+	if fresh && slices.ContainsFunc(a.tasks, func(t *fsm.Task) bool { return slices.Contains(a.before, t.Fence) }) {
+		p.met("poll got what was unheard of")
 	}
 	p.receive(ctx, a.tasks)
 	if fresh && len(a.tasks) < ask.Max {
@@ -64,10 +70,10 @@ func (p *process) poll(ctx context.Context) error {
 	return nil
 }
 
-// pulled is the answer to a poll, and what the process's session ran then.
+// pulled is the answer to a poll, and what the process's session ran before and then.
 type pulled struct {
-	tasks   []*fsm.Task
-	running []uint64
+	tasks           []*fsm.Task
+	before, running []uint64
 }
 
 // running returns what a master's table says that the process runs.
@@ -90,11 +96,6 @@ func (p *process) running(n *cluster.Node) (fences []uint64) {
 // a request that arrived late may have been given tasks of which nobody knows, but
 // the next one is told of them.
 func (p *process) checkUnheard(a pulled) {
-	for _, t := range a.tasks {
-		if slices.Contains(p.unheard, t.Fence) {
-			p.met("poll got what was unheard of")
-		}
-	}
 	was := p.unheard
 	p.unheard = nil
 	for _, fence := range a.running {
