@@ -36,7 +36,7 @@ tools: ## install the development tools that are missing (.tools/, protoc, a C c
 
 .PHONY: check
 check: tools ## vet, staticcheck, gofumpt, style, generated code and modules in sync
-	$(TIMED) check -limit 240 scripts/check.sh
+	$(TIMED) check -limit 360 scripts/check.sh
 
 .PHONY: test
 test: ## everything that must hold before a merge: check, all tests with -race, e2e
@@ -44,7 +44,7 @@ test: ## everything that must hold before a merge: check, all tests with -race, 
 
 .PHONY: unit
 unit: tools ## all tests but e2e, with the race detector, in random order
-	$(TIMED) unit -limit 930 scripts/unit.sh
+	$(TIMED) unit -limit 900 scripts/unit.sh
 
 .PHONY: sim
 sim: ## the state machine in worlds of faults, against the model, for SIMTIME (default 1m)
@@ -58,7 +58,7 @@ sim-cluster: ## whole masters with Raft in worlds of faults, in virtual time, fo
 # half a second each on two quiet cores.
 .PHONY: seeds
 seeds: ## 1,000 seeds of the simulator of the state machine, and seeds of clusters
-	$(TIMED) seeds -limit 190 go run ./internal/sim/simulate -first 1 -seeds 1000 -for 0s
+	$(TIMED) seeds -limit 180 go run ./internal/sim/simulate -first 1 -seeds 1000 -for 0s
 	$(TIMED) seeds-cluster -limit 90 go test ./internal/sim/clustersim -run TestSeeds -count=1 -timeout 8m -args -first 1 -seeds 60 -for 0s
 
 .PHONY: chaos
@@ -83,7 +83,7 @@ mutants: ## bugs seeded on purpose, one after the other: the simulator must find
 
 .PHONY: e2e
 e2e: build browser ## real masters and workers, real kills (TESTARGS='-run Failover')
-	$(TIMED) e2e -limit 900 env E2E_BINARY=$(CURDIR)/$(BIN) go test -count=1 -timeout 15m -v ./e2e $(TESTARGS)
+	$(TIMED) e2e -limit 840 env E2E_BINARY=$(CURDIR)/$(BIN) go test -count=1 -timeout 15m -v ./e2e $(TESTARGS)
 
 .PHONY: browser
 browser: ## install Chromium and axe-core, for the tests of the dashboard
