@@ -19,7 +19,7 @@ type applier struct {
 	log     *slog.Logger
 	applied func(*fsm.Applied) // in log order, with table.mu held for writing
 	renewed func()             // the table was replaced, with table.mu held for writing
-	newTerm func()             // the first entry of a term was applied; must not block
+	news    func()             // a term's first entry, or a change of the members, was applied; must not block
 	fatal   func(*Fault)
 
 	hashes  hashes
@@ -100,6 +100,9 @@ func (a *applier) commit(logs []*raft.Log, entries []*fsm.Entry, out []any) {
 			a.tap.entry(l, nil)
 			a.watched(l, nil)
 			a.applied(&fsm.Applied{Index: l.Index, Term: l.Term}) // readers may wait for this index
+			if l.Type == raft.LogConfiguration {
+				a.news()
+			}
 			continue
 		}
 		done := a.table.m.Apply(l.Index, l.Term, entries[i])
@@ -132,7 +135,7 @@ func (a *applier) watched(l *raft.Log, done *fsm.Applied) {
 func (a *applier) moved(index, term uint64) {
 	a.index.Store(index)
 	if a.term.Swap(term) != term {
-		a.newTerm()
+		a.news()
 	}
 }
 

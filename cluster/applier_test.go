@@ -53,7 +53,7 @@ func memoryRing() *events.Ring {
 func testApplier() (a *applier, applied *[]*fsm.Applied, faults *[]*Fault) {
 	applied, faults = new([]*fsm.Applied), new([]*Fault)
 	return &applier{
-		table: &table{m: fsm.New()}, log: discard, renewed: func() {}, newTerm: func() {},
+		table: &table{m: fsm.New()}, log: discard, renewed: func() {}, news: func() {},
 		applied: func(x *fsm.Applied) { *applied = append(*applied, x) },
 		record:  recorder{ring: memoryRing()},
 		fatal:   func(f *Fault) { *faults = append(*faults, f) },

@@ -28,8 +28,9 @@ type failover struct {
 	log       *slog.Logger
 	fsyncP99  func() time.Duration
 
-	bell  bell          // leader or term may have changed
-	acted atomic.Uint64 // elections stood for
+	bell     bell          // leader, term or members may have changed
+	acted    atomic.Uint64 // elections stood for
+	watching atomic.Bool   // the leader's process, right now
 
 	mu       sync.Mutex
 	reports  map[death]map[raft.ServerID]logEnd
@@ -130,8 +131,11 @@ func (f *failover) follow(ctx context.Context, t watched) {
 	for ctx.Err() == nil {
 		w, err := f.port.Watch(ctx, peerOf(t.server))
 		if err == nil {
+			f.watching.Store(true)
 			var d transport.Death
-			if d, err = w.Wait(ctx); err == nil {
+			d, err = w.Wait(ctx)
+			f.watching.Store(false)
+			if err == nil {
 				f.mourn(ctx, t, d)
 				<-ctx.Done() // the next leader, or the same one in a new term, rings
 				return

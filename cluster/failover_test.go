@@ -146,6 +146,30 @@ func TestDeathReportsOfOthersDoNotSuffice(t *testing.T) {
 	}
 }
 
+// TestNewVotersWatchTheLeader: masters that join get their votes while somebody leads,
+// and see that one die as any other would.
+func TestNewVotersWatchTheLeader(t *testing.T) {
+	c := newTestCluster(t, 1, func(_ int, cfg *Config) { cfg.Heartbeat = slowTimers })
+	c.startAll()
+	for _, name := range []string{"n2", "n3"} {
+		at := c.joiner(name)
+		c.cfgs[at].Heartbeat = slowTimers
+		n := c.start(at)
+		eventually(t, name+" has a vote", func() bool {
+			m := n.member.Load()
+			if m == nil {
+				return false
+			}
+			_, ok := m.failover.target()
+			return ok
+		})
+		eventually(t, name+" watches the leader", func() bool { return n.member.Load().failover.watching.Load() })
+	}
+	c.crash(0)
+	next := c.nodes[c.leader()]
+	eventually(t, "the death was seen", func() bool { return next.Status().Counters["observed_death_failovers"] == 1 })
+}
+
 func TestNonVotersWatchNobody(t *testing.T) {
 	c := newTestCluster(t, 3, nil)
 	c.startAll()

@@ -105,7 +105,7 @@ func (n *Node) open(ctx context.Context) error {
 	n.replica = &replica{peers: n.peers, leader: n.leader, isolated: n.isolated, closing: n.ctx.Done()}
 	n.engine = newEngine(n.cfg, &n.table, n.replica)
 	n.engine.clusterID = n.ClusterID
-	n.applier = &applier{table: &n.table, log: n.log, applied: n.engine.applied, renewed: n.engine.restored, newTerm: n.heard, fatal: n.fail}
+	n.applier = &applier{table: &n.table, log: n.log, applied: n.engine.applied, renewed: n.engine.restored, news: n.heard, fatal: n.fail}
 	n.ahead = newForerunner(n.log)
 	n.applier.tap, n.applier.watch = newTap(n.cfg.Name, n.log), n.cfg.hooks.applied
 	n.disk = &diskWatch{
@@ -257,10 +257,12 @@ func (n *Node) run(m *member, fixed bool) {
 	wg.Wait()
 }
 
-// heard is called when there is something new that bears on who leads, or where.
+// heard is called when there is something new that bears on who leads, where, and whom
+// that concerns: a member that has just got its vote must watch the leader.
 func (n *Node) heard() {
 	if m := n.member.Load(); m != nil {
 		m.gate.bell.ring()
+		m.failover.bell.ring()
 	}
 	n.census.ring()
 }

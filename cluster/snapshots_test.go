@@ -96,7 +96,7 @@ func replayed(t *testing.T, n *Node, index uint64) *fsm.Machine {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := &applier{table: &table{m: m}, log: discard, applied: func(*fsm.Applied) {}, newTerm: func() {}, record: recorder{ring: memoryRing()}}
+	a := &applier{table: &table{m: m}, log: discard, applied: func(*fsm.Applied) {}, news: func() {}, record: recorder{ring: memoryRing()}}
 	from, _, _ := m.Position()
 	for i := from + 1; i <= index; i++ {
 		a.ApplyBatch(logAt(t, n, i))
