@@ -63,15 +63,17 @@ func (d *diskWatch) look(calm int) int {
 	}
 	d.space.Store(&s)
 	if s.Low() {
-		if !d.low.Swap(true) {
+		if !d.low.Load() {
 			d.log.Warn("disk is low, refusing submits", slog.Uint64("free", s.Free), slog.Uint64("total", s.Total))
-			d.engine.refuseSubmits(true)
+			d.engine.refuseSubmits(true) // before the alarm says so
+			d.low.Store(true)
 		}
 		return 0
 	}
-	if calm++; calm >= spaceCalm && d.low.Swap(false) {
+	if calm++; calm >= spaceCalm && d.low.Load() {
 		d.log.Info("disk has space again", slog.Uint64("free", s.Free))
 		d.engine.refuseSubmits(false)
+		d.low.Store(false)
 	}
 	return calm
 }

@@ -61,12 +61,14 @@ func (w *memoryWatch) run(ctx context.Context) {
 func (w *memoryWatch) look() {
 	m := w.measure()
 	switch {
-	case m.fills(memoryWatermark) && !w.low.Swap(true):
+	case m.fills(memoryWatermark) && !w.low.Load():
 		w.log.Warn("memory is low, refusing submits", slog.Uint64("live", m.live), slog.Uint64("limit", m.limit))
-		w.engine.memoryLow.Store(true)
-	case !m.fills(memoryCalm) && w.low.Swap(false):
+		w.engine.memoryLow.Store(true) // before the alarm says so
+		w.low.Store(true)
+	case !m.fills(memoryCalm) && w.low.Load():
 		w.log.Info("memory has room again", slog.Uint64("live", m.live))
 		w.engine.memoryLow.Store(false)
+		w.low.Store(false)
 	}
 }
 

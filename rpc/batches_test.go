@@ -284,13 +284,15 @@ func TestFollowUps(t *testing.T) {
 	if resp, err := complete(); err != nil || resp.GetOutcome() != taskraftv1.Outcome_CONFLICT {
 		t.Errorf("complete with other follow-ups: %v, %v", resp, err)
 	}
-	if next := pull(t, m, "w1", 2, "next"); next.GetKind() != "sum" || string(next.GetPayload()) != "7" {
+	next := pull(t, m, "w1", 2, "next")
+	if next.GetKind() != "sum" || string(next.GetPayload()) != "7" {
 		t.Errorf("the follow-up is %v", next)
 	}
-	if then := pull(t, m, "w1", 3, "then"); then.GetKind() != "mail" {
+	then := pull(t, m, "w1", 3, "then", next.GetFence())
+	if then.GetKind() != "mail" {
 		t.Errorf("on_success is %v", then)
 	}
-	if got := pull(t, m, "w1", 4, "child"); got.GetTask() != child {
+	if got := pull(t, m, "w1", 4, "child", next.GetFence(), then.GetFence()); got.GetTask() != child {
 		t.Errorf("the child is %v", got)
 	}
 }

@@ -278,11 +278,12 @@ func TestTracesWithoutTracing(t *testing.T) {
 	if _, err := m.SubmitTask(ctx, &taskraftv1.SubmitTaskRequest{Task: &spec{Queue: "q"}}); err != nil {
 		t.Fatal(err)
 	}
-	if as := pull(t, m, "w", 1, "q"); as.GetTraceparent() != callers {
-		t.Errorf("the worker is told %q, want %q", as.GetTraceparent(), callers)
+	first := pull(t, m, "w", 1, "q")
+	if first.GetTraceparent() != callers {
+		t.Errorf("the worker is told %q, want %q", first.GetTraceparent(), callers)
 	}
 	submit(t, m, &spec{Queue: "q"})
-	if as := pull(t, m, "w", 2, "q"); as.GetTraceparent() != "" {
+	if as := pull(t, m, "w", 2, "q", first.GetFence()); as.GetTraceparent() != "" {
 		t.Errorf("the worker of an untraced task is told %q", as.GetTraceparent())
 	}
 }
