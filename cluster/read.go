@@ -55,9 +55,7 @@ func (l *reign) confirmReads() {
 		}
 		x := l.rounds.begin()
 		l.e.count.rounds.Add(1)
-		if !mutant.On("M9") {
-			x.err = l.e.r.ConfirmTerm(l.ctx, l.term)
-		}
+		x.err = l.e.r.ConfirmTerm(l.ctx, l.term)
 		close(x.done)
 	}
 }

@@ -5,8 +5,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-
-	"github.com/taskraft/taskraft/cluster/mutant"
 )
 
 // SyncDir makes creations, renames and removals in a directory durable.
@@ -14,9 +12,6 @@ func SyncDir(path string) error {
 	d, err := os.Open(path)
 	if err != nil {
 		return err
-	}
-	if mutant.On("M4") {
-		return d.Close()
 	}
 	return errors.Join(d.Sync(), d.Close())
 }
