@@ -1,9 +1,9 @@
 # Taskraft. `make` prints what there is to run.
 #
 # Every target prints how long it took, and those of make test fail past their share
-# of it (scripts/timed.sh, TIME_FACTOR). Each works as the
-# only command on a machine with Go, a Debian-like system and make: what is
-# missing is installed by scripts/install-tools.sh first.
+# of it (scripts/timed.sh, TIME_FACTOR). Each works as the only command on a machine
+# with Go, a Debian-like system and make: what is missing is installed by
+# scripts/install-tools.sh first.
 
 SHELL       := bash
 .SHELLFLAGS := -euo pipefail -c

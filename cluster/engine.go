@@ -111,11 +111,11 @@ func (e *engine) begin(term uint64) error {
 	if err != nil {
 		return fmt.Errorf("encode the first entry of term %d: %w", term, err)
 	}
-	first := e.r.Append(b)
+	wait := e.r.Append(b).Wait
 	if mutant.On("M11") {
-		first = &entryFuture{applied: &fsm.Applied{}}
+		wait = func() (*fsm.Applied, error) { return &fsm.Applied{}, nil }
 	}
-	a, err := first.Wait()
+	a, err := wait()
 	if err != nil {
 		return fmt.Errorf("order the first entry of term %d: %w", term, err)
 	}

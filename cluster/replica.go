@@ -143,7 +143,7 @@ func (f *entryFuture) resolve(af raft.ApplyFuture) {
 // Wait implements future.
 func (f *entryFuture) Wait() (*fsm.Applied, error) {
 	if f.replica == nil { // refused before Raft saw it
-		return f.applied, f.err
+		return nil, f.err
 	}
 	select {
 	case <-f.done:

@@ -15,10 +15,7 @@ type report struct {
 func (m *Table) judge(r report) (t *Task, current bool, outcome string) {
 	t = m.tasks[r.task]
 	if t == nil {
-		if r.task > 0 && r.task <= m.lastTask {
-			return nil, false, "FORGOTTEN"
-		}
-		return nil, false, "UNKNOWN_TASK"
+		return nil, false, m.absent(r.task)
 	}
 	if t.Fence == r.fence && t.Worker == r.worker && t.Boot == r.boot && (t.held() || t.Redeemable) {
 		return t, true, ""

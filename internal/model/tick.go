@@ -15,15 +15,21 @@ func (m *Table) cancel(c *fsmpb.Cancel) Result {
 	return r
 }
 
+// absent says what is known of a task without a record.
+func (m *Table) absent(id uint64) string {
+	if id > 0 && id <= m.lastTask {
+		return "FORGOTTEN"
+	}
+	return "UNKNOWN_TASK"
+}
+
 func reasonOf(said string) string { return cmp.Or(said, "cancelled") }
 
 func (m *Table) cancelOne(id uint64, reason string) string {
 	t := m.tasks[id]
 	switch {
-	case t == nil && id > 0 && id <= m.lastTask:
-		return "FORGOTTEN"
 	case t == nil:
-		return "UNKNOWN_TASK"
+		return m.absent(id)
 	case t.State == Cancelled, t.State == Stopping && t.Stop == "cancelled":
 		return "DUPLICATE"
 	case t.Terminal():
@@ -47,10 +53,8 @@ func (m *Table) retry(c *fsmpb.Retry) Result {
 		t := m.tasks[id]
 		outcome := "ACCEPTED"
 		switch {
-		case t == nil && id > 0 && id <= m.lastTask:
-			outcome = "FORGOTTEN"
 		case t == nil:
-			outcome = "UNKNOWN_TASK"
+			outcome = m.absent(id)
 		case t.State != Dead && t.State != Cancelled:
 			outcome = "NOT_TERMINAL"
 		case m.holder(t.Unique) != nil: // another one
@@ -77,10 +81,8 @@ func (m *Table) deleteTasks(c *fsmpb.Delete) Result {
 		t := m.tasks[id]
 		outcome := "ACCEPTED"
 		switch {
-		case t == nil && id > 0 && id <= m.lastTask:
-			outcome = "FORGOTTEN"
 		case t == nil:
-			outcome = "UNKNOWN_TASK"
+			outcome = m.absent(id)
 		case !t.Terminal():
 			outcome = "NOT_TERMINAL"
 		case m.awaited(id):

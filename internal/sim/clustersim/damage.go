@@ -47,8 +47,9 @@ func (m *master) flip(rng *rand.Rand) {
 }
 
 // lose takes the master's disk away, one master's at a time: what two of three have lost
-// nobody has. A process that finds an empty disk must not take part (RAFT 10): it gets its own
-// back when it has refused, or is told to take its own place as a new member.
+// nobody has. A process that finds an empty disk must not take part, since it would vote
+// in the place of one that knew more: it gets its own back when it has refused, or is
+// told to take its own place as a new member.
 func (m *master) lose(rng *rand.Rand) {
 	leader := m.leading()
 	if leader == nil || !m.losing.CompareAndSwap(nil, m) {
