@@ -60,11 +60,11 @@ func (m *Table) open(c *fsmpb.OpenSession) Result {
 	m.workers[c.GetWorker()] = w
 	if w.boot != "" && w.boot != c.GetBoot() {
 		w.retired[w.boot] = true
-		for _, t := range m.tasks { // what the replaced process lost is not redeemed any more (S6)
-			if t.Redeemable && t.Worker == c.GetWorker() && t.Boot == w.boot {
-				m.touch(t)
-				t.void()
-			}
+	}
+	for _, t := range m.tasks { // what another process lost is not redeemed any more, also if nobody remembers it (S6)
+		if t.Redeemable && t.Worker == c.GetWorker() && t.Boot != c.GetBoot() {
+			m.touch(t)
+			t.void()
 		}
 	}
 	w.boot, w.seen = c.GetBoot(), m.now

@@ -29,6 +29,10 @@ func (c *client) batch() *fsmpb.Command {
 		if w.chance(0.3) {
 			stage.Offset = 0
 		}
+		c.parents = nil
+		for _, s := range stage.Tasks {
+			c.parents = append(c.parents, s.After...)
+		}
 		stage.Digest = stage.Offset + uint64(len(stage.Tasks))
 		return &fsmpb.Command{Kind: &fsmpb.Command_StageBatch{StageBatch: stage}}
 	case p < 0.9:
@@ -73,15 +77,22 @@ func (c *client) members() (specs []*fsmpb.TaskSpec) {
 // plain is a task that follows another one.
 func (c *client) plain() *fsmpb.TaskSpec { return &fsmpb.TaskSpec{Queue: c.queue(), Kind: "k"} }
 
-// someBatch returns one of the newest batches, or one that is not there.
+// someBatch returns the newest open batch, more often than not, or one of the newest of
+// all, or one that is not there.
 func (c *client) someBatch() uint64 {
-	newest := uint64(1)
+	newest, open := uint64(0), uint64(0)
 	for b := range c.w.table.BatchesBefore(0) {
-		newest = b.ID
-		break
+		newest = max(newest, b.ID)
+		if b.CommittedAt == 0 {
+			open = b.ID
+			break
+		}
 	}
-	if c.w.chance(0.05) {
+	switch p := c.w.rng.Float64(); {
+	case p < 0.05:
 		return newest + 1
+	case p < 0.7 && open != 0:
+		return open
 	}
 	return max(1, newest-min(newest, c.w.rng.Uint64N(4)))
 }

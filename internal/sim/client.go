@@ -18,6 +18,8 @@ type client struct {
 	open  []*call // without an answer, by seq
 	said  []*call
 	acked []uint64 // ids of submits that were acknowledged
+
+	parents []uint64 // of the tasks that it has staged last
 }
 
 type call struct {
@@ -51,6 +53,8 @@ func (c *client) think() *fsmpb.Command {
 		return c.schedule()
 	case w.chance(0.02):
 		return &fsmpb.Command{Kind: &fsmpb.Command_Delete{Delete: &fsmpb.Delete{Tasks: c.some()}}}
+	case len(c.parents) > 0 && w.chance(0.1):
+		return &fsmpb.Command{Kind: &fsmpb.Command_Delete{Delete: &fsmpb.Delete{Tasks: c.parents}}}
 	case w.chance(0.03):
 		paused := w.chance(0.4)
 		return &fsmpb.Command{Kind: &fsmpb.Command_SetQueue{SetQueue: &fsmpb.SetQueue{Queue: c.queue(), Paused: &paused}}}

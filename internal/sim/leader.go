@@ -202,11 +202,12 @@ func (w *world) crash() {
 	case 0:
 		w.flush(false)
 	case 1:
-		if len(l.inbox) > 0 {
-			header := fsm.Header{Level: 1, Term: l.term, Now: w.tableTime()}
-			l.term++
-			w.commit(header, l.inbox, false)
+		if len(l.inbox) == 0 {
+			w.propose(&fsmpb.Command{Kind: &fsmpb.Command_Tick{Tick: &fsmpb.Tick{}}}, nil)
 		}
+		header := fsm.Header{Level: 1, Term: l.term, Now: w.tableTime()}
+		l.term++
+		w.commit(header, l.inbox, false)
 	}
 	l.up, l.inbox = false, nil
 	gap := w.rng.Int64N(2 * second)
