@@ -281,7 +281,7 @@ func firstOf(order *btree.BTreeG[readyItem], priority int32) (first readyItem, o
 
 // sooner reports whether a is to start before b, both of this queue. With ageing
 // a step of priority is worth a time of waiting: the difference does not change
-// while both wait.
+// while both wait. Who came exactly so much later comes after.
 func (l *line) sooner(a, b readyItem) bool {
 	if a.task == nil || b.task == nil {
 		return a.task != nil
@@ -290,6 +290,9 @@ func (l *line) sooner(a, b readyItem) bool {
 		x, y := a.at-l.worth(a.priority), b.at-l.worth(b.priority)
 		if x != y {
 			return x < y
+		}
+		if a.at != b.at {
+			return a.at < b.at
 		}
 	}
 	return a.before(b)
@@ -302,7 +305,7 @@ func (l *line) worth(priority int32) int64 {
 
 // grown is a priority that has grown with waiting.
 func (l *line) grown(it readyItem, now int64) int64 {
-	if l.ageing == 0 {
+	if l.ageing == 0 || mutated("W4") {
 		return int64(it.priority)
 	}
 	return int64(it.priority) + (now-it.at)/l.ageing
