@@ -76,7 +76,12 @@ const stride = 1 << 20
 
 // turn is when a queue's turn is, on the session's own scale. A queue that had
 // nothing for a while does not catch up.
-func (rec *sessionRecord) turn(seat int) uint64 { return max(rec.served[seat], rec.servedAll) }
+func (rec *sessionRecord) turn(seat int) uint64 {
+	if mutated("W5") {
+		return rec.served[seat]
+	}
+	return max(rec.served[seat], rec.servedAll)
+}
 
 // charge pays for a start: a token of the queue, a turn of the session.
 func (m *Machine) charge(s *session, h head) {

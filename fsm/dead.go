@@ -172,7 +172,7 @@ func (m *Machine) retryMore() {
 			}
 			next.DoneAt, next.DoneId = it.at, it.id
 			t, _ := m.tasks.Get(it.id)
-			if m.revivable(t) == Accepted {
+			if m.revivable(t) == Accepted || mutated("W3") {
 				m.revive(m.lines[t.Queue], t)
 				continue
 			}

@@ -125,7 +125,7 @@ func (m *Machine) openSession(c *fsmpb.OpenSession) Result {
 	}
 	w = m.enrol(w, c.GetWorker(), c.GetBoot())
 	m.lastSession++
-	s := &session{drained: w.rec.drained, rec: &sessionRecord{epoch: m.epoch, Session: Session{
+	s := &session{drained: w.rec.drained && !mutated("W1"), rec: &sessionRecord{epoch: m.epoch, Session: Session{
 		ID: m.lastSession, Worker: w.rec.name, Boot: w.rec.boot, OpenedAt: m.now,
 	}}}
 	m.sessions.Set(s.rec.ID, s.rec)

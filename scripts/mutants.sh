@@ -8,7 +8,8 @@ cd "$(dirname "$0")/.."
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
-# id, then the bug; S… is the statement of docs/invariants.md that it breaks.
+# id, then the bug; S… is the statement of docs/invariants.md that it breaks, W… a word
+# that has no statement of its own.
 mutants=(
 	'none|no bug at all'
 	'M3|an entry is dropped when a snapshot is restored'
@@ -29,6 +30,11 @@ mutants=(
 	'S10|the back-off does not grow'
 	'S16|what follows a batch is submitted once more when it finishes again'
 	'S20|a unique key is free while its task runs'
+	'W1|a new process of a drained worker gets tasks'
+	'W2|a sweep passes over what runs'
+	'W3|a bulk retry takes the unique key of a task that lives'
+	'W4|between queues waiting counts for nothing'
+	'W5|a queue that had nothing catches up with its share'
 )
 
 # The same in the masters, for the simulator of clusters.

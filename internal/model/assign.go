@@ -23,7 +23,7 @@ func (m *Table) give(s *session, n int) []Grant {
 	var got []Grant
 	for len(got) < n {
 		held := m.holding(s)
-		if s.draining || len(held) >= s.slots || slices.ContainsFunc(held, func(t *Task) bool { return t.Alone }) {
+		if s.draining || m.workers[s.worker].Drained || len(held) >= s.slots || slices.ContainsFunc(held, func(t *Task) bool { return t.Alone }) {
 			break
 		}
 		solo := m.first(s, func(t *Task) bool { return t.Crashes >= soloAfter })
@@ -35,7 +35,7 @@ func (m *Table) give(s *session, n int) []Grant {
 			break
 		}
 		switch {
-		case solo == nil || (t != nil && before(t, solo)):
+		case solo == nil || (t != nil && m.sooner(s, t, solo)):
 		case len(held) == 0:
 			t = solo
 		case !m.cleared(solo.Queue):
@@ -49,27 +49,65 @@ func (m *Table) give(s *session, n int) []Grant {
 			m.finish(t, Cancelled, "expired")
 			continue
 		}
+		m.share(s, t)
 		m.grant(s, t)
 		got = append(got, Grant{t.ID, t.Fence})
 	}
 	return got
 }
 
-// first returns who is next for a session, by priority, then by place, then by id,
-// among those that match.
-func (m *Table) first(s *session, match func(*Task) bool) *Task {
-	var best *Task
+// first returns who is next for a session among those that match: the first of each
+// queue, and of these the one that comes first.
+func (m *Table) first(s *session, match func(*Task) bool) (best *Task) {
+	heads := make(map[string]*Task)
 	running := m.usage()
 	for _, t := range m.tasks {
-		if t.State == Ready && match(t) && (best == nil || before(t, best)) && m.fits(s, t, running) {
+		if t.State != Ready || !match(t) {
+			continue
+		}
+		if head := heads[t.Queue]; (head == nil || m.before(t, head)) && m.fits(s, t, running) {
+			heads[t.Queue] = t
+		}
+	}
+	for _, q := range s.queues {
+		if t := heads[q.GetQueue()]; t != nil && (best == nil || m.sooner(s, t, best)) {
 			best = t
 		}
 	}
 	return best
 }
 
-func before(a, b *Task) bool {
-	return cmp.Or(cmp.Compare(b.Priority, a.Priority), cmp.Compare(a.Eligible, b.Eligible), cmp.Compare(a.ID, b.ID)) < 0
+// before is the order of a queue: by priority, then by place, then by id. With ageing
+// a step of priority is worth a time of waiting: who came so much earlier, or more,
+// comes first.
+func (m *Table) before(a, b *Task) bool {
+	if step := m.queues[a.Queue].set.GetAgeing(); step > 0 && a.Priority != b.Priority {
+		ahead := int64(a.Priority-b.Priority)*step + b.Eligible - a.Eligible
+		return ahead > 0 || ahead == 0 && a.Eligible < b.Eligible
+	}
+	return cmp.Or(cmp.Compare(b.Priority, a.Priority), byPlace(a, b)) < 0
+}
+
+func byPlace(a, b *Task) int { return cmp.Or(cmp.Compare(a.Eligible, b.Eligible), byID(a, b)) }
+
+// sooner is the order over a session's queues: by their shares if their weights are not
+// equal, else by priority, as far as whole steps of waiting have raised it, then by place.
+func (m *Table) sooner(s *session, a, b *Task) bool {
+	switch {
+	case a.Queue == b.Queue:
+		return m.before(a, b)
+	case s.shares.turn != nil:
+		return s.shares.sooner(s.queues, a.Queue, b.Queue)
+	}
+	return cmp.Or(cmp.Compare(m.grown(b), m.grown(a)), byPlace(a, b)) < 0
+}
+
+// grown is a task's priority with what it has waited.
+func (m *Table) grown(t *Task) int64 {
+	if step := m.queues[t.Queue].set.GetAgeing(); step > 0 {
+		return int64(t.Priority) + (m.now-t.Eligible)/step
+	}
+	return int64(t.Priority)
 }
 
 // cleared reports whether some session that serves the queue drains for a task

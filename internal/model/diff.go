@@ -26,6 +26,7 @@ func DiffTask(have, want Task) string {
 	d.field("generation", have.Generation, want.Generation)
 	d.field("state", have.State, want.State)
 	d.field("queue", have.Queue, want.Queue)
+	d.field("kind", have.Kind, want.Kind)
 	d.field("priority", have.Priority, want.Priority)
 	d.field("timeout", have.Timeout, want.Timeout)
 	d.field("max attempts", have.MaxAttempts, want.MaxAttempts)
@@ -95,6 +96,22 @@ func DiffSchedule(have, want Schedule) string {
 	d.field("left out", have.LeftOut, want.LeftOut)
 	d.field("overlapped", have.Overlapped, want.Overlapped)
 	d.field("refused", have.Refused, want.Refused)
+	return d.String()
+}
+
+// DiffSweep says where two records differ; "" if they do not.
+func DiffSweep(have, want Sweep) string {
+	var d diff
+	d.field("record", have, want)
+	return d.String()
+}
+
+// DiffWorker says where two records differ; "" if they do not.
+func DiffWorker(have, want Worker) string {
+	var d diff
+	d.field("boot", have.Boot, want.Boot)
+	d.field("last seen", have.Seen, want.Seen)
+	d.field("drained", have.Drained, want.Drained)
 	return d.String()
 }
 

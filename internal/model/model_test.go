@@ -72,7 +72,7 @@ func TestRefusals(t *testing.T) {
 	if _, err := m.Apply(6, 2, []byte("no entry")); err == nil {
 		t.Error("bytes that are no entry were accepted")
 	}
-	unknown := &fsmpb.Command{Kind: &fsmpb.Command_Sweep{Sweep: &fsmpb.Sweep{}}}
+	unknown := &fsmpb.Command{Kind: &fsmpb.Command_SetPush{SetPush: &fsmpb.SetPush{}}}
 	if _, err := m.Apply(7, 2, entry(t, 2, second, unknown)); !errors.Is(err, ErrUnmodelled) {
 		t.Errorf("a command without words: %v, want %v", err, ErrUnmodelled)
 	}

@@ -28,7 +28,7 @@ func (m *Table) queue(name string) *queue {
 
 // setQueue changes what the command names: what it unsets first, then what it sets.
 func (m *Table) setQueue(c *fsmpb.SetQueue) Result {
-	knownFields(c.GetSettings().ProtoReflect(), 1, 2, 3, 4, 5, 6, 7, 9, 10, 11)
+	knownFields(c.GetSettings().ProtoReflect(), 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12)
 	q := m.queue(c.GetQueue())
 	if c.Paused != nil {
 		q.paused = c.GetPaused()

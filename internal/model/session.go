@@ -13,17 +13,11 @@ type session struct {
 	queues       []*fsmpb.QueueWeight
 	labels       map[string]string
 	slots        int
-	draining     bool
+	draining     bool // its process ends
 	clearing     bool // drains so that a task can run alone
+	shares       shares
 	pollSeq      uint64
 	polled       []uint64 // what the poll of that number got
-}
-
-// worker is what is known of a worker beyond its session.
-type worker struct {
-	boot    string
-	retired map[string]bool // boot ids that were replaced, for ever
-	seen    int64
 }
 
 func (m *Table) sessionOf(name string) *session {
@@ -44,7 +38,7 @@ func (m *Table) holding(s *session) []*Task {
 func (m *Table) open(c *fsmpb.OpenSession) Result {
 	w := m.workers[c.GetWorker()]
 	if w == nil {
-		w = &worker{retired: make(map[string]bool)}
+		w = &Worker{retired: make(map[string]bool)}
 	}
 	if w.retired[c.GetBoot()] {
 		return Result{Outcome: "BOOT_REPLACED"}
@@ -58,18 +52,14 @@ func (m *Table) open(c *fsmpb.OpenSession) Result {
 		s = nil
 	}
 	m.workers[c.GetWorker()] = w
-	if w.boot != "" && w.boot != c.GetBoot() {
-		w.retired[w.boot] = true
+	if w.Boot != "" && w.Boot != c.GetBoot() {
+		w.retired[w.Boot] = true
 	}
-	for _, t := range m.tasks { // what another process lost is not redeemed any more, also if nobody remembers it (S6)
-		if t.Redeemable && t.Worker == c.GetWorker() && t.Boot != c.GetBoot() {
-			m.touch(t)
-			t.void()
-		}
-	}
-	w.boot, w.seen = c.GetBoot(), m.now
+	m.renounce(c.GetWorker(), c.GetBoot())
+	w.Boot = c.GetBoot()
 	if s == nil {
 		m.lastSession++
+		w.Seen = m.now
 		s = &session{id: m.lastSession, worker: c.GetWorker(), boot: c.GetBoot()}
 		m.sessions[s.id] = s
 	}
@@ -79,12 +69,14 @@ func (m *Table) open(c *fsmpb.OpenSession) Result {
 }
 
 func (m *Table) describe(s *session, queues []*fsmpb.QueueWeight, labels map[string]string, slots uint32) {
+	was := s.queues
+	s.queues, s.labels, s.slots = nil, labels, int(slots)
 	for _, q := range queues {
-		if q.GetWeight() != queues[0].GetWeight() {
-			panic(gap("unequal weights"))
+		if !s.serves(q.GetQueue()) { // the first mention counts
+			s.queues = append(s.queues, &fsmpb.QueueWeight{Queue: q.GetQueue(), Weight: max(q.GetWeight(), 1)})
 		}
 	}
-	s.queues, s.labels, s.slots = queues, labels, int(slots)
+	s.shares.settle(was, s.queues)
 }
 
 // attach compares what the process has with what it holds: lost attempts are
@@ -211,7 +203,7 @@ func (m *Table) end(id uint64, cause string) Result {
 		}
 		m.touch(t)
 		t.over(cause, "", 0)
-		if cause != "closed" {
+		if cause != "closed" && cause != "removed" {
 			t.Crashes++
 			if t.Alone {
 				t.Solo++
@@ -222,13 +214,13 @@ func (m *Table) end(id uint64, cause string) Result {
 			continue
 		}
 		t.State, t.Session, t.Redeemable = Ready, 0, true
-		if cause == "taken_over" {
+		if cause == "taken_over" || cause == "removed" {
 			t.void()
 		}
 	}
 	delete(m.sessions, id)
 	if w := m.workers[s.worker]; w != nil {
-		w.seen = m.now
+		w.Seen = m.now
 	}
 	return Result{Outcome: "ACCEPTED"}
 }

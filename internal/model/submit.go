@@ -120,11 +120,11 @@ func (m *Table) submit(c *fsmpb.Submit) Result {
 
 // enter makes one task.
 func (m *Table) enter(s *fsmpb.TaskSpec) *Task {
-	knownFields(s.ProtoReflect(), 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 25, 26, 27, 28, 29)
+	knownFields(s.ProtoReflect(), 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 25, 26, 27, 28, 29)
 	q := m.queue(s.GetQueue())
 	m.lastTask++
 	t := &Task{
-		ID: m.lastTask, Generation: 1, State: Ready, Queue: s.GetQueue(),
+		ID: m.lastTask, Generation: 1, State: Ready, Queue: s.GetQueue(), Kind: s.GetKind(), labels: s.GetLabels(),
 		Priority:    pick(s.Priority, q.set.Priority, 0),
 		Timeout:     pick(s.Timeout, q.set.Timeout, 5*minute),
 		MaxAttempts: pick(s.MaxAttempts, q.set.MaxAttempts, 3),

@@ -36,17 +36,18 @@ type Table struct {
 	index uint64
 	now   int64
 
-	lastTask, lastFence, lastSession, lastVersion, lastBatch uint64
+	lastTask, lastFence, lastSession, lastVersion, lastBatch, lastSweep uint64
 
 	tasks    map[uint64]*Task
 	queues   map[string]*queue
 	sessions map[uint64]*session
-	workers  map[string]*worker
+	workers  map[string]*Worker
 	requests map[string]*request
 	clients  map[string]*caller
 
 	schedules map[string]*Schedule
 	batches   map[uint64]*Batch
+	sweeps    []*Sweep          // oldest first
 	telling   map[uint64]string // tasks that ended in this entry, and how: who waits for them is to be told
 	coming    uint64            // ids of the batch being committed are below
 
@@ -59,7 +60,7 @@ func New() *Table {
 		tasks:    make(map[uint64]*Task),
 		queues:   make(map[string]*queue),
 		sessions: make(map[uint64]*session),
-		workers:  make(map[string]*worker),
+		workers:  make(map[string]*Worker),
 		requests: make(map[string]*request),
 		clients:  make(map[string]*caller),
 		touched:  make(map[uint64]bool),
@@ -85,7 +86,7 @@ type Result struct {
 	Aborts   []uint64 `json:"aborts,omitempty"`   // attach: listed fences that are void
 	Session  uint64   `json:"session,omitempty"`
 	Batch    uint64   `json:"batch,omitempty"`
-	Count    uint64   `json:"count,omitempty"` // tasks of a batch that are meant
+	Count    uint64   `json:"count,omitempty"` // tasks of a batch, sweep or bulk retry that are meant
 }
 
 // Applied is what one entry must have done.
@@ -170,6 +171,14 @@ func (m *Table) do(c *fsmpb.Command) Result {
 		return m.cancel(k.Cancel)
 	case *fsmpb.Command_Retry:
 		return m.retry(k.Retry)
+	case *fsmpb.Command_Sweep:
+		return m.sweep(k.Sweep)
+	case *fsmpb.Command_RetryDead:
+		return m.retryDead(k.RetryDead)
+	case *fsmpb.Command_DrainWorker:
+		return m.drainWorker(k.DrainWorker)
+	case *fsmpb.Command_RemoveWorker:
+		return m.removeWorker(k.RemoveWorker)
 	case *fsmpb.Command_Delete:
 		return m.deleteTasks(k.Delete)
 	case *fsmpb.Command_OpenSession:
@@ -241,6 +250,20 @@ func (m *Table) Batch(id uint64) Batch {
 	b.Counts = m.count(&b)
 	return b
 }
+
+// Sweeps returns copies of all sweeps that are remembered, oldest first.
+func (m *Table) Sweeps() (all []Sweep) {
+	for _, s := range m.sweeps {
+		all = append(all, *s)
+	}
+	return all
+}
+
+// Workers returns the names of all workers that are remembered.
+func (m *Table) Workers() []string { return slices.Sorted(maps.Keys(m.workers)) }
+
+// Worker returns a copy of a worker's record, which must be there.
+func (m *Table) Worker(name string) Worker { return *m.workers[name] }
 
 // Counts recounts a queue's tasks by state (S16).
 func (m *Table) Counts(name string) map[string]int64 {

@@ -25,6 +25,7 @@ type Task struct {
 	State      string
 
 	Queue        string
+	Kind         string
 	Priority     int32
 	Timeout      int64
 	MaxAttempts  uint32
@@ -61,6 +62,7 @@ type Task struct {
 	Reason string
 
 	onSuccess, onDead []*fsmpb.TaskSpec
+	labels            []*fsmpb.Label
 
 	afterRun bool            // a parent that did not succeed does not cancel it
 	pending  map[uint64]bool // parents that have not ended

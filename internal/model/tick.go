@@ -60,18 +60,22 @@ func (m *Table) retry(c *fsmpb.Retry) Result {
 		case m.holder(t.Unique) != nil: // another one
 			outcome = "UNIQUE_KEY_TAKEN"
 		default:
-			m.touch(t)
-			t.Generation++
-			t.State, t.Eligible, t.Finished, t.Expires = Ready, m.now, 0, 0
-			t.Attempts, t.Failures, t.Crashes, t.Solo, t.started = 0, 0, 0, 0, false
-			t.Result, t.Error, t.Reason = nil, "", ""
-			if b := m.batches[t.Batch]; b != nil {
-				b.Finished = 0
-			}
+			m.revive(t)
 		}
 		r.Outcomes = append(r.Outcomes, outcome)
 	}
 	return r
+}
+
+func (m *Table) revive(t *Task) {
+	m.touch(t)
+	t.Generation++
+	t.State, t.Eligible, t.Finished, t.Expires = Ready, m.now, 0, 0
+	t.Attempts, t.Failures, t.Crashes, t.Solo, t.started = 0, 0, 0, 0, false
+	t.Result, t.Error, t.Reason = nil, "", ""
+	if b := m.batches[t.Batch]; b != nil {
+		b.Finished = 0
+	}
 }
 
 // deleteTasks removes the records of what has ended, before their time.
@@ -187,7 +191,7 @@ func (m *Table) forget() {
 		}
 	}
 	for name, w := range m.workers {
-		if w.seen+keepWorker <= m.now && m.sessionOf(name) == nil {
+		if w.Seen+keepWorker <= m.now && m.sessionOf(name) == nil {
 			delete(m.workers, name)
 		}
 	}

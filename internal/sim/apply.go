@@ -78,6 +78,9 @@ func (w *world) compare(done *fsm.Applied, want *model.Applied) {
 			failf("entry %d, command %d (%v): %s", w.index, i, want.Commands[i], diff)
 		}
 	}
+	for i, r := range want.Results {
+		w.metBulk(want.Commands[i], r)
+	}
 	for _, id := range want.Touched {
 		w.compareTask(id)
 	}
@@ -120,6 +123,8 @@ func (w *world) compareAll() {
 	if tasks, _, _ := w.table.Counts(); tasks != len(ids) {
 		failf("entry %d: %d tasks, the model has %d (S2)", w.index, tasks, len(ids))
 	}
+	w.compareSweeps()
+	w.compareWorkers()
 	for _, name := range w.model.Queues() {
 		q, counts := w.table.Queue(name), w.model.Counts(name)
 		if q == nil {

@@ -49,6 +49,10 @@ func (c *client) think() *fsmpb.Command {
 			return &fsmpb.Command{Kind: &fsmpb.Command_Cancel{Cancel: &fsmpb.Cancel{Tasks: c.some(), Reason: []string{"", "enough"}[w.rng.IntN(2)]}}}
 		}
 		return &fsmpb.Command{Kind: &fsmpb.Command_Retry{Retry: &fsmpb.Retry{Tasks: c.some()}}}
+	case w.chance(w.cfg.bulk):
+		return c.bulk()
+	case w.chance(w.cfg.operators):
+		return c.operate()
 	case w.cfg.schedules && w.chance(0.1):
 		return c.schedule()
 	case w.chance(0.02):
@@ -107,6 +111,12 @@ func (c *client) spec() *fsmpb.TaskSpec {
 	}
 	if s.Delay == 0 && w.chance(0.05) {
 		s.RunAt = w.now + w.rng.Int64N(10*second)
+	}
+	if w.cfg.ageing && w.chance(0.2) { // at a full second, so that waiting is worth exactly a step
+		s.Delay, s.RunAt = 0, w.now-w.now%second+w.rng.Int64N(4)*second
+	}
+	if w.cfg.bulk > 0 && w.chance(0.2) {
+		s.Labels = []*fsmpb.Label{{Key: "tenant", Value: "7"}}
 	}
 	if w.cfg.shortTimeouts && w.chance(0.3) {
 		s.Timeout = new(100*millisecond + w.rng.Int64N(2*second))

@@ -23,7 +23,7 @@ func ResultOf(r *fsm.Result) model.Result {
 // taskOf puts the machine's record into the model's words.
 func taskOf(t *fsm.Task) model.Task {
 	out := model.Task{
-		ID: t.ID, Generation: t.Generation, State: t.State.String(), Queue: t.Queue, Priority: t.Priority,
+		ID: t.ID, Generation: t.Generation, State: t.State.String(), Queue: t.Queue, Kind: t.Kind, Priority: t.Priority,
 		Timeout: t.Timeout, MaxAttempts: t.MaxAttempts, BackoffBase: t.BackoffBase, BackoffMax: t.BackoffMax,
 		Retain: t.Retain, RequestID: t.RequestID, Submitted: t.SubmittedAt, Eligible: t.EligibleAt, Expires: t.ExpiresAt,
 		Finished: t.FinishedAt, Attempts: t.Attempts, Failures: t.Failures, Crashes: t.Crashes, Solo: t.SoloCrashes,
@@ -48,6 +48,18 @@ func scheduleOf(s *fsm.Schedule) model.Schedule {
 		LastFire: s.LastFire, LastTask: s.LastTask,
 		Fired: s.FiredTotal, LeftOut: s.MisfiresTotal, Overlapped: s.OverlapsTotal, Refused: s.RefusedTotal,
 	}
+}
+
+// sweepOf puts the machine's record into the model's words.
+func sweepOf(s *fsm.Sweep) model.Sweep {
+	return model.Sweep{
+		ID: s.ID, Reason: s.Reason, Started: s.StartedAt, Finished: s.FinishedAt, Matched: s.Matched, Cancelled: s.Cancelled, Ended: s.Ended,
+	}
+}
+
+// workerOf puts the machine's record into the model's words.
+func workerOf(w *fsm.Worker) model.Worker {
+	return model.Worker{Boot: w.Boot, Seen: w.SeenAt, Drained: w.Drained}
 }
 
 // batchOf puts the machine's record into the model's words.

@@ -22,6 +22,9 @@ func (w *world) configure() {
 				set.Rate = &fsmpb.RateLimit{Tokens: uint32(5 + w.rng.IntN(3)*5), Period: second * 3, Burst: uint32(1 + w.rng.IntN(5))}
 			}
 		}
+		if w.cfg.ageing && w.chance(0.7) {
+			set.Ageing = new(second)
+		}
 		w.propose(&fsmpb.Command{Kind: &fsmpb.Command_SetQueue{SetQueue: &fsmpb.SetQueue{Queue: name, Settings: set}}}, nil)
 	}
 }
@@ -70,6 +73,7 @@ func (w *world) drain() {
 	for until := w.now + maxDrain; w.now < until && !w.drained(); {
 		w.unpause()
 		w.unschedule()
+		w.undrain()
 		w.run(w.now + second)
 	}
 	if !w.drained() {

@@ -141,5 +141,8 @@ var mustReach = []string{
 	"stage_batch NO_PARENT", "commit_batch DEPENDENCY_CYCLE", "ready after its parents", "cancelled with its parent",
 	"delete TASK_AWAITED", "batch finished", "followed a batch", "followed a task",
 	"delete ACCEPTED", "delete BATCH_UNFINISHED", "delete NOT_TERMINAL", "delete FORGOTTEN",
+	"drain_worker ACCEPTED", "drain_worker DUPLICATE", "drain_worker NO_WORKER",
+	"remove_worker ACCEPTED", "remove_worker WORKER_BUSY", "remove_worker NO_WORKER",
+	"swept", "retried in bulk", "left dead by a bulk retry",
 	"became poison", "ran alone", "expired unstarted", "timed out for good", "redeemed", "taken back",
 }

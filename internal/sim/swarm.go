@@ -40,6 +40,10 @@ type swarm struct {
 	unique         bool
 	batches        bool
 	parents        bool
+	bulk           float64 // of clients' acts: sweeps and bulk retries
+	operators      float64 // the same: drains and removals of workers
+	weights        bool    // of the queues that a session serves
+	ageing         bool
 }
 
 func drawSwarm(r *rand.Rand) swarm {
@@ -64,5 +68,6 @@ func drawSwarm(r *rand.Rand) swarm {
 		snapshots: rate(0.04), lazyAssign: rate(0.8), zombies: rate(0.5),
 		limits: on(), labels: on(), pulls: rate(1), shortTimeouts: on(), cancels: rate(0.4),
 		smallRetention: on(), schedules: on(), rules: r.Uint32N(9), unique: on(), batches: on(), parents: on(),
+		bulk: rate(0.15), operators: rate(0.1), weights: on(), ageing: on(),
 	}
 }

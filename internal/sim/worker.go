@@ -10,12 +10,13 @@ import (
 
 // worker is a name under which one process after another runs.
 type worker struct {
-	w      *world
-	name   string
-	queues []string
-	labels map[string]string
-	slots  int
-	pull   bool
+	w       *world
+	name    string
+	queues  []string
+	weights []uint32
+	labels  map[string]string
+	slots   int
+	pull    bool
 
 	boots   int
 	alive   bool
@@ -39,6 +40,10 @@ func newWorker(w *world, name string) *worker {
 	one := &worker{w: w, name: name, queues: []string{"a", "b"}, labels: map[string]string{}, slots: 1 + w.rng.IntN(4)}
 	if w.chance(0.3) {
 		one.queues = one.queues[:1]
+	}
+	one.weights = []uint32{1, 1}
+	if w.cfg.weights && w.chance(0.8) {
+		one.weights = []uint32{1 + w.rng.Uint32N(5), 1 + w.rng.Uint32N(5)}
 	}
 	if w.cfg.labels && w.chance(0.5) {
 		one.labels["gpu"] = "a100"
@@ -112,8 +117,8 @@ func (o *worker) attach() {
 		Worker: o.name, Boot: o.boot(), Labels: o.labels, Slots: uint32(o.slots), Ttl: sessionTTL, Held: held,
 		Pull: o.pull, Takeover: o.silent(),
 	}
-	for _, q := range o.queues {
-		open.Queues = append(open.Queues, &fsmpb.QueueWeight{Queue: q, Weight: 1})
+	for i, q := range o.queues {
+		open.Queues = append(open.Queues, &fsmpb.QueueWeight{Queue: q, Weight: o.weights[i]})
 	}
 	boot := o.boot()
 	o.ask(&fsmpb.Command{Kind: &fsmpb.Command_OpenSession{OpenSession: open}}, boot, func(r fsm.Result) { o.attached(r) })
