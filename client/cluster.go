@@ -43,23 +43,38 @@ func (c *Client) Masters() []string { return c.follow.Masters() }
 
 // Status asks the one master at addr (host:port) about itself, without repeats.
 func (c *Client) Status(ctx context.Context, addr string) (*taskraftv1.GetStatusResponse, error) {
+	return ask(c, "get status of "+addr, addr, func(s taskraftv1.ClusterServiceClient) (*taskraftv1.GetStatusResponse, error) {
+		return s.GetStatus(ctx, &taskraftv1.GetStatusRequest{})
+	})
+}
+
+// ask makes one call of op to the one master at addr.
+func ask[R any](c *Client, op, addr string, call func(taskraftv1.ClusterServiceClient) (R, error)) (R, error) {
 	conn, err := c.follow.Conn(addr)
 	if err != nil {
-		return nil, fmt.Errorf("get status: %w", err)
+		var none R
+		return none, fmt.Errorf("%s: %w", op, err)
 	}
-	resp, err := taskraftv1.NewClusterServiceClient(conn).GetStatus(ctx, &taskraftv1.GetStatusRequest{})
-	return resp, wrap("get status of "+addr, err, false)
+	resp, err := call(taskraftv1.NewClusterServiceClient(conn))
+	return resp, wrap(op, err, false)
 }
 
 // Digest asks the one master at addr for SHA-256 of its canonical snapshot and
 // the index it was taken at, without repeats.
 func (c *Client) Digest(ctx context.Context, addr string) (*taskraftv1.GetStateDigestResponse, error) {
-	conn, err := c.follow.Conn(addr)
-	if err != nil {
-		return nil, fmt.Errorf("get state digest: %w", err)
-	}
-	resp, err := taskraftv1.NewClusterServiceClient(conn).GetStateDigest(ctx, &taskraftv1.GetStateDigestRequest{})
-	return resp, wrap("get state digest of "+addr, err, false)
+	return ask(c, "get state digest of "+addr, addr, func(s taskraftv1.ClusterServiceClient) (*taskraftv1.GetStateDigestResponse, error) {
+		return s.GetStateDigest(ctx, &taskraftv1.GetStateDigestRequest{})
+	})
+}
+
+// StateHash asks the one master at addr for the hash of its table after the entry at
+// index, without repeats; index 0 is the last one that it has applied. It waits until
+// the master has applied that entry, and fails with OUT_OF_RANGE (COMPACTED) when the
+// entry is more than about 32,768 entries old.
+func (c *Client) StateHash(ctx context.Context, addr string, index uint64) (*taskraftv1.GetStateHashResponse, error) {
+	return ask(c, "get state hash of "+addr, addr, func(s taskraftv1.ClusterServiceClient) (*taskraftv1.GetStateHashResponse, error) {
+		return s.GetStateHash(ctx, &taskraftv1.GetStateHashRequest{Index: index})
+	})
 }
 
 // Members returns all masters as one of them sees them.

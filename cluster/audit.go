@@ -63,6 +63,14 @@ func (h *hashes) last() stateHash {
 func (h *hashes) at(index uint64) stateHash {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if i, found := h.find(index); found {
+		return h.ring[i%keepHashes]
+	}
+	return stateHash{}
+}
+
+// find returns which of the notes is the first at an index or beyond it. Called with mu held.
+func (h *hashes) find(index uint64) (i int, found bool) {
 	low, high := max(0, h.n-keepHashes), h.n
 	for low < high {
 		if mid := (low + high) / 2; h.ring[mid%keepHashes].Index < index {
@@ -71,10 +79,24 @@ func (h *hashes) at(index uint64) stateHash {
 			high = mid
 		}
 	}
-	if low < h.n && h.ring[low%keepHashes].Index == index {
-		return h.ring[low%keepHashes]
+	return low, low < h.n && h.ring[low%keepHashes].Index == index
+}
+
+// until returns the hash after the entry at an index, which is that of the entry before
+// it when this one was none of the table's. It is zero, and oldest says from which entry
+// on hashes are known, when that entry is too old.
+func (h *hashes) until(index uint64) (m stateHash, oldest uint64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	from := max(0, h.n-keepHashes)
+	i, found := h.find(index)
+	if !found {
+		i--
 	}
-	return stateHash{}
+	if i >= from {
+		return h.ring[i%keepHashes], 0
+	}
+	return stateHash{}, h.ring[from%keepHashes].Index
 }
 
 // audit compares the others' hashes with this node's while it leads.

@@ -53,6 +53,13 @@ func TestStateHashes(t *testing.T) {
 			t.Errorf("at %d: %v, want %v", index, got, want)
 		}
 	}
+	for index, want := range map[uint64]stateHash{
+		21: {}, 22: {22, 11}, 23: {22, 11}, 24: {24, 12}, 2*keepHashes + 25: {2*keepHashes + 20, keepHashes + 10},
+	} {
+		if got, oldest := h.until(index); got != want || (got.Index == 0) != (oldest == 22) {
+			t.Errorf("until %d: %v (oldest %d), want %v", index, got, oldest, want)
+		}
+	}
 	h.restart(stateHash{7, 1})
 	if h.last() != (stateHash{7, 1}) || h.at(22) != (stateHash{}) {
 		t.Errorf("after a restart: %v, %v", h.last(), h.at(22))

@@ -2,7 +2,9 @@ package e2e
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"maps"
 	"os/exec"
 	"slices"
 	"strings"
@@ -32,6 +34,7 @@ func TestMembersChangeUnderLoad(t *testing.T) {
 	cli(t, c, "cluster", "add", "n4="+fourth.Raft)
 	voters(t, c, "n1", "n2", "n3", "n4")
 	steady(t, c, tally)
+	sameHash(t, c, 4)
 
 	t.Log(cli(t, c, "cluster", "transfer", "n4"))
 	leader, err := c.Leader(within(t, time.Minute))
@@ -173,6 +176,20 @@ func statusOf(t *testing.T, m *proc.Master) *taskraftv1.GetStatusResponse {
 		return err == nil
 	}))
 	return s
+}
+
+// sameHash sees that `debug hash` compares n masters at one entry while work goes on.
+func sameHash(t *testing.T, c *proc.Cluster, n int) {
+	t.Helper()
+	found := map[string]int{}
+	for line := range strings.Lines(cli(t, c, "debug", "hash", "-o", "jsonl")) {
+		var v struct{ Index, Hash string }
+		must(t, json.Unmarshal([]byte(line), &v))
+		found[v.Index+" "+v.Hash]++
+	}
+	if len(found) != 1 || slices.Max(slices.Collect(maps.Values(found))) != n {
+		t.Errorf("debug hash of %d masters: %v", n, found)
+	}
 }
 
 // TestOperationsPage runs the example of docs/operations.md.

@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"encoding/hex"
+	"fmt"
 	"math"
 
 	"google.golang.org/grpc"
@@ -133,6 +134,15 @@ func (s *Server) GetStateDigest(ctx context.Context, _ *taskraftv1.GetStateDiges
 		return nil, s.statusOf(err)
 	}
 	return &taskraftv1.GetStateDigestResponse{Index: index, Sha256: hex.EncodeToString(sum[:]), Position: s.position(s.node.Position())}, nil
+}
+
+// GetStateHash returns the hash of this master's table after one entry.
+func (s *Server) GetStateHash(ctx context.Context, req *taskraftv1.GetStateHashRequest) (*taskraftv1.GetStateHashResponse, error) {
+	index, hash, err := s.node.StateHash(ctx, req.GetIndex())
+	if err != nil {
+		return nil, s.statusOf(err)
+	}
+	return &taskraftv1.GetStateHashResponse{Index: index, Hash: fmt.Sprintf("%016x", hash), Position: s.position(s.node.Position())}, nil
 }
 
 // masters returns every master's gRPC address, from the member records.

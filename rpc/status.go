@@ -46,6 +46,9 @@ func (s *Server) statusOf(err error) error {
 	if gone, ok := errors.AsType[*events.CompactedError](err); ok {
 		return statusError(codes.OutOfRange, reason.Compacted, gone.Error(), map[string]string{reason.MetaOldest: strconv.FormatUint(gone.Oldest, 10)})
 	}
+	if gone, ok := errors.AsType[*cluster.HashGoneError](err); ok {
+		return statusError(codes.OutOfRange, reason.Compacted, gone.Error(), map[string]string{reason.MetaOldest: strconv.FormatUint(gone.Oldest, 10)})
+	}
 	switch {
 	case errors.Is(err, cluster.ErrUncertain):
 		return statusError(codes.Aborted, reason.OutcomeUnknown, "the outcome is unknown: repeat the call with the same id", nil)

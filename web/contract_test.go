@@ -173,6 +173,8 @@ func callCluster(m *master) {
 	m.want(200, "GET", "/v1/cluster/status", "")
 	m.want(200, "GET", "/v1/cluster/members", "")
 	m.want(200, "GET", "/v1/cluster/digest", "")
+	m.want(200, "GET", "/v1/cluster/hash", "")
+	m.refused(m.call("GET", "/v1/cluster/hash?index=-1", ""), 400, "MALFORMED_REQUEST", "index")
 	m.refused(m.call("POST", "/v1/cluster/members", `{"name": "n9", "raft": "127.0.0.1:1"}`), 409, "MEMBER_UNREACHABLE", "n9")
 	m.refused(m.call("DELETE", "/v1/cluster/members/n9", ""), 404, "MEMBER_NOT_FOUND", "n9")
 	m.want(200, "POST", "/v1/cluster:finalize", `{"level": 1}`)

@@ -21,6 +21,9 @@ const (
 	fewWorkers = 100
 	// attaching workers at a time: each attach is a commit.
 	attaching = 64
+	// expiredBy is when a worker without a stream has lost its session: the default TTL,
+	// from the next leader's first moment, and a little more.
+	expiredBy = 12 * time.Second
 	// spareFiles are not used for workers' connections.
 	spareFiles = 500
 )
@@ -45,7 +48,7 @@ func (b *bench) crowd(ctx context.Context) error {
 		defer cancel()
 		var few idleCost
 		for _, n := range []int{fewWorkers, b.workers} {
-			if err := crowd.grow(ctx, leader.GRPC, n, min(n, connections)); err != nil {
+			if err := crowd.grow(ctx, leader.GRPC, n, min(n, connections), attaching); err != nil {
 				return err
 			}
 			cost, err := b.idleCost(ctx, c)
@@ -64,8 +67,41 @@ func (b *bench) crowd(ctx context.Context) error {
 			}
 			few = cost
 		}
-		return nil
+		return b.herd(ctx, c, leader, b.workers, connections)
 	})
+}
+
+// herd kills the leader and measures how long its workers take to be attached to the
+// next one, all at once and each over a new connection. None may lose its session.
+func (b *bench) herd(ctx context.Context, c *proc.Cluster, leader *proc.Master, n, connections int) error {
+	ctx, cancel := context.WithCancel(ctx)
+	crowd := &crowd{}
+	defer crowd.over.Wait()
+	defer cancel()
+	began := time.Now()
+	if err := leader.Kill(); err != nil {
+		return err
+	}
+	next, err := c.NextLeader(ctx, leader)
+	if err != nil {
+		return err
+	}
+	b.note("kill -9 of the leader until another serves", millis(time.Since(began)), "ms")
+	if err := crowd.grow(ctx, next.GRPC, n, connections, n); err != nil {
+		return err
+	}
+	b.judge(fmt.Sprintf("kill -9 until %s workers are attached again", count(n)), time.Since(began).Seconds(), "s", atMost(10))
+	if err := sleep(ctx, expiredBy); err != nil {
+		return err
+	}
+	s, err := next.Status(ctx)
+	if err != nil {
+		return err
+	}
+	b.judge("sessions that expired", float64(s.GetCounters()["sessions_expired"]), "", atMost(0))
+	b.note("sessions", float64(s.GetSessions()), "")
+	b.note("next leader's RSS", mib(next.Process().Usage().RSS), "MiB")
+	return crowd.fault()
 }
 
 // connectionsFor is how many connections this process, and a master with the same
@@ -93,8 +129,8 @@ func (w *crowd) fault() error {
 	return nil
 }
 
-// grow attaches workers until there are n, on that many connections.
-func (w *crowd) grow(ctx context.Context, leader string, n, connections int) error {
+// grow attaches workers until there are n, on that many connections, atOnce at a time.
+func (w *crowd) grow(ctx context.Context, leader string, n, connections, atOnce int) error {
 	for len(w.conns) < connections {
 		conn, err := grpc.NewClient(leader, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithIdleTimeout(0))
 		if err != nil {
@@ -106,7 +142,7 @@ func (w *crowd) grow(ctx context.Context, leader string, n, connections int) err
 			conn.Close()
 		})
 	}
-	slots := make(chan struct{}, attaching)
+	slots := make(chan struct{}, atOnce)
 	var attached sync.WaitGroup
 	errs := make([]error, n)
 	for ; w.n < n; w.n++ {

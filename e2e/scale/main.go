@@ -21,6 +21,7 @@ var steps = []struct {
 	{"backlog", (*bench).backlog},
 	{"large", (*bench).large},
 	{"workers", (*bench).crowd},
+	{"reconnect", (*bench).reconnect},
 	{"queues", (*bench).queues},
 	{"payload", (*bench).payloads},
 	{"masters", (*bench).masters},
@@ -53,7 +54,7 @@ func parse(args []string) (options, error) {
 	flags.StringVar(&only, "only", "", "which steps, by comma: "+strings.Join(names, ","))
 	flags.BoolVar(&o.short, "short", false, "everything small: under 90 s in all")
 	flags.IntVar(&o.queued, "queued", 1_000_000, "the largest backlog, in tasks of 256 bytes")
-	flags.IntVar(&o.workers, "workers", 10_000, "idle workers in the step of that name")
+	flags.IntVar(&o.workers, "workers", 10_000, "workers in the steps workers and reconnect")
 	flags.IntVar(&o.kills, "kills", 3, "kills of the leader with the largest backlog")
 	flags.DurationVar(&o.measure, "measure", 10*time.Second, "how long a load is measured")
 	if err := flags.Parse(args); err != nil {

@@ -1102,6 +1102,110 @@ func (*WatchLeaderRequest) Descriptor() ([]byte, []int) {
 	return file_cluster_proto_rawDescGZIP(), []int{16}
 }
 
+type GetStateHashRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Index         uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"` // 0: the last entry that the master has applied
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetStateHashRequest) Reset() {
+	*x = GetStateHashRequest{}
+	mi := &file_cluster_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetStateHashRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetStateHashRequest) ProtoMessage() {}
+
+func (x *GetStateHashRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cluster_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetStateHashRequest.ProtoReflect.Descriptor instead.
+func (*GetStateHashRequest) Descriptor() ([]byte, []int) {
+	return file_cluster_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *GetStateHashRequest) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+type GetStateHashResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Index         uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	Hash          string                 `protobuf:"bytes,2,opt,name=hash,proto3" json:"hash,omitempty"` // sixteen hex digits
+	Position      *Position              `protobuf:"bytes,3,opt,name=position,proto3" json:"position,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetStateHashResponse) Reset() {
+	*x = GetStateHashResponse{}
+	mi := &file_cluster_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetStateHashResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetStateHashResponse) ProtoMessage() {}
+
+func (x *GetStateHashResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cluster_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetStateHashResponse.ProtoReflect.Descriptor instead.
+func (*GetStateHashResponse) Descriptor() ([]byte, []int) {
+	return file_cluster_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *GetStateHashResponse) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *GetStateHashResponse) GetHash() string {
+	if x != nil {
+		return x.Hash
+	}
+	return ""
+}
+
+func (x *GetStateHashResponse) GetPosition() *Position {
+	if x != nil {
+		return x.Position
+	}
+	return nil
+}
+
 type GetStateDigestRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1110,7 +1214,7 @@ type GetStateDigestRequest struct {
 
 func (x *GetStateDigestRequest) Reset() {
 	*x = GetStateDigestRequest{}
-	mi := &file_cluster_proto_msgTypes[17]
+	mi := &file_cluster_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1122,7 +1226,7 @@ func (x *GetStateDigestRequest) String() string {
 func (*GetStateDigestRequest) ProtoMessage() {}
 
 func (x *GetStateDigestRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_proto_msgTypes[17]
+	mi := &file_cluster_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1135,7 +1239,7 @@ func (x *GetStateDigestRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStateDigestRequest.ProtoReflect.Descriptor instead.
 func (*GetStateDigestRequest) Descriptor() ([]byte, []int) {
-	return file_cluster_proto_rawDescGZIP(), []int{17}
+	return file_cluster_proto_rawDescGZIP(), []int{19}
 }
 
 type GetStateDigestResponse struct {
@@ -1149,7 +1253,7 @@ type GetStateDigestResponse struct {
 
 func (x *GetStateDigestResponse) Reset() {
 	*x = GetStateDigestResponse{}
-	mi := &file_cluster_proto_msgTypes[18]
+	mi := &file_cluster_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1161,7 +1265,7 @@ func (x *GetStateDigestResponse) String() string {
 func (*GetStateDigestResponse) ProtoMessage() {}
 
 func (x *GetStateDigestResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_proto_msgTypes[18]
+	mi := &file_cluster_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1174,7 +1278,7 @@ func (x *GetStateDigestResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStateDigestResponse.ProtoReflect.Descriptor instead.
 func (*GetStateDigestResponse) Descriptor() ([]byte, []int) {
-	return file_cluster_proto_rawDescGZIP(), []int{18}
+	return file_cluster_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *GetStateDigestResponse) GetIndex() uint64 {
@@ -1289,12 +1393,18 @@ const file_cluster_proto_rawDesc = "" +
 	"\x0ffrom_cluster_id\x18\x02 \x01(\tR\rfromClusterId\x12\x14\n" +
 	"\x05index\x18\x03 \x01(\x04R\x05index\x12\x14\n" +
 	"\x05tasks\x18\x04 \x01(\x04R\x05tasks\"\x14\n" +
-	"\x12WatchLeaderRequest\"\x17\n" +
+	"\x12WatchLeaderRequest\"+\n" +
+	"\x13GetStateHashRequest\x12\x14\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\"s\n" +
+	"\x14GetStateHashResponse\x12\x14\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x12\n" +
+	"\x04hash\x18\x02 \x01(\tR\x04hash\x121\n" +
+	"\bposition\x18\x03 \x01(\v2\x15.taskraft.v1.PositionR\bposition\"\x17\n" +
 	"\x15GetStateDigestRequest\"y\n" +
 	"\x16GetStateDigestResponse\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x16\n" +
 	"\x06sha256\x18\x02 \x01(\tR\x06sha256\x121\n" +
-	"\bposition\x18\x03 \x01(\v2\x15.taskraft.v1.PositionR\bposition2\xcc\x06\n" +
+	"\bposition\x18\x03 \x01(\v2\x15.taskraft.v1.PositionR\bposition2\xa1\a\n" +
 	"\x0eClusterService\x12J\n" +
 	"\tGetStatus\x12\x1d.taskraft.v1.GetStatusRequest\x1a\x1e.taskraft.v1.GetStatusResponse\x12P\n" +
 	"\vListMembers\x12\x1f.taskraft.v1.ListMembersRequest\x1a .taskraft.v1.ListMembersResponse\x12e\n" +
@@ -1305,7 +1415,8 @@ const file_cluster_proto_rawDesc = "" +
 	"\fSaveSnapshot\x12 .taskraft.v1.SaveSnapshotRequest\x1a\x1a.taskraft.v1.SnapshotChunk0\x01\x12U\n" +
 	"\x0fRestoreSnapshot\x12\x1a.taskraft.v1.SnapshotChunk\x1a$.taskraft.v1.RestoreSnapshotResponse(\x01\x12I\n" +
 	"\vWatchLeader\x12\x1f.taskraft.v1.WatchLeaderRequest\x1a\x17.taskraft.v1.LeaderInfo0\x01\x12Y\n" +
-	"\x0eGetStateDigest\x12\".taskraft.v1.GetStateDigestRequest\x1a#.taskraft.v1.GetStateDigestResponseB8Z6github.com/taskraft/taskraft/rpc/taskraftv1;taskraftv1b\x06proto3"
+	"\x0eGetStateDigest\x12\".taskraft.v1.GetStateDigestRequest\x1a#.taskraft.v1.GetStateDigestResponse\x12S\n" +
+	"\fGetStateHash\x12 .taskraft.v1.GetStateHashRequest\x1a!.taskraft.v1.GetStateHashResponseB8Z6github.com/taskraft/taskraft/rpc/taskraftv1;taskraftv1b\x06proto3"
 
 var (
 	file_cluster_proto_rawDescOnce sync.Once
@@ -1319,7 +1430,7 @@ func file_cluster_proto_rawDescGZIP() []byte {
 	return file_cluster_proto_rawDescData
 }
 
-var file_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
+var file_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_cluster_proto_goTypes = []any{
 	(*Member)(nil),                     // 0: taskraft.v1.Member
 	(*GetStatusRequest)(nil),           // 1: taskraft.v1.GetStatusRequest
@@ -1338,53 +1449,58 @@ var file_cluster_proto_goTypes = []any{
 	(*SnapshotChunk)(nil),              // 14: taskraft.v1.SnapshotChunk
 	(*RestoreSnapshotResponse)(nil),    // 15: taskraft.v1.RestoreSnapshotResponse
 	(*WatchLeaderRequest)(nil),         // 16: taskraft.v1.WatchLeaderRequest
-	(*GetStateDigestRequest)(nil),      // 17: taskraft.v1.GetStateDigestRequest
-	(*GetStateDigestResponse)(nil),     // 18: taskraft.v1.GetStateDigestResponse
-	nil,                                // 19: taskraft.v1.GetStatusResponse.CountersEntry
-	(*durationpb.Duration)(nil),        // 20: google.protobuf.Duration
-	(*LeaderInfo)(nil),                 // 21: taskraft.v1.LeaderInfo
-	(*timestamppb.Timestamp)(nil),      // 22: google.protobuf.Timestamp
-	(*Position)(nil),                   // 23: taskraft.v1.Position
+	(*GetStateHashRequest)(nil),        // 17: taskraft.v1.GetStateHashRequest
+	(*GetStateHashResponse)(nil),       // 18: taskraft.v1.GetStateHashResponse
+	(*GetStateDigestRequest)(nil),      // 19: taskraft.v1.GetStateDigestRequest
+	(*GetStateDigestResponse)(nil),     // 20: taskraft.v1.GetStateDigestResponse
+	nil,                                // 21: taskraft.v1.GetStatusResponse.CountersEntry
+	(*durationpb.Duration)(nil),        // 22: google.protobuf.Duration
+	(*LeaderInfo)(nil),                 // 23: taskraft.v1.LeaderInfo
+	(*timestamppb.Timestamp)(nil),      // 24: google.protobuf.Timestamp
+	(*Position)(nil),                   // 25: taskraft.v1.Position
 }
 var file_cluster_proto_depIdxs = []int32{
-	20, // 0: taskraft.v1.Member.clock_offset:type_name -> google.protobuf.Duration
-	21, // 1: taskraft.v1.GetStatusResponse.leader:type_name -> taskraft.v1.LeaderInfo
-	20, // 2: taskraft.v1.GetStatusResponse.fsync_p50:type_name -> google.protobuf.Duration
-	20, // 3: taskraft.v1.GetStatusResponse.fsync_p99:type_name -> google.protobuf.Duration
-	22, // 4: taskraft.v1.GetStatusResponse.start_time:type_name -> google.protobuf.Timestamp
-	19, // 5: taskraft.v1.GetStatusResponse.counters:type_name -> taskraft.v1.GetStatusResponse.CountersEntry
-	23, // 6: taskraft.v1.GetStatusResponse.position:type_name -> taskraft.v1.Position
+	22, // 0: taskraft.v1.Member.clock_offset:type_name -> google.protobuf.Duration
+	23, // 1: taskraft.v1.GetStatusResponse.leader:type_name -> taskraft.v1.LeaderInfo
+	22, // 2: taskraft.v1.GetStatusResponse.fsync_p50:type_name -> google.protobuf.Duration
+	22, // 3: taskraft.v1.GetStatusResponse.fsync_p99:type_name -> google.protobuf.Duration
+	24, // 4: taskraft.v1.GetStatusResponse.start_time:type_name -> google.protobuf.Timestamp
+	21, // 5: taskraft.v1.GetStatusResponse.counters:type_name -> taskraft.v1.GetStatusResponse.CountersEntry
+	25, // 6: taskraft.v1.GetStatusResponse.position:type_name -> taskraft.v1.Position
 	0,  // 7: taskraft.v1.ListMembersResponse.members:type_name -> taskraft.v1.Member
-	23, // 8: taskraft.v1.ListMembersResponse.position:type_name -> taskraft.v1.Position
-	21, // 9: taskraft.v1.TransferLeadershipResponse.leader:type_name -> taskraft.v1.LeaderInfo
+	25, // 8: taskraft.v1.ListMembersResponse.position:type_name -> taskraft.v1.Position
+	23, // 9: taskraft.v1.TransferLeadershipResponse.leader:type_name -> taskraft.v1.LeaderInfo
 	0,  // 10: taskraft.v1.AddMemberResponse.members:type_name -> taskraft.v1.Member
-	21, // 11: taskraft.v1.RemoveMemberResponse.leader:type_name -> taskraft.v1.LeaderInfo
-	23, // 12: taskraft.v1.GetStateDigestResponse.position:type_name -> taskraft.v1.Position
-	1,  // 13: taskraft.v1.ClusterService.GetStatus:input_type -> taskraft.v1.GetStatusRequest
-	3,  // 14: taskraft.v1.ClusterService.ListMembers:input_type -> taskraft.v1.ListMembersRequest
-	5,  // 15: taskraft.v1.ClusterService.TransferLeadership:input_type -> taskraft.v1.TransferLeadershipRequest
-	7,  // 16: taskraft.v1.ClusterService.AddMember:input_type -> taskraft.v1.AddMemberRequest
-	9,  // 17: taskraft.v1.ClusterService.RemoveMember:input_type -> taskraft.v1.RemoveMemberRequest
-	11, // 18: taskraft.v1.ClusterService.Finalize:input_type -> taskraft.v1.FinalizeRequest
-	13, // 19: taskraft.v1.ClusterService.SaveSnapshot:input_type -> taskraft.v1.SaveSnapshotRequest
-	14, // 20: taskraft.v1.ClusterService.RestoreSnapshot:input_type -> taskraft.v1.SnapshotChunk
-	16, // 21: taskraft.v1.ClusterService.WatchLeader:input_type -> taskraft.v1.WatchLeaderRequest
-	17, // 22: taskraft.v1.ClusterService.GetStateDigest:input_type -> taskraft.v1.GetStateDigestRequest
-	2,  // 23: taskraft.v1.ClusterService.GetStatus:output_type -> taskraft.v1.GetStatusResponse
-	4,  // 24: taskraft.v1.ClusterService.ListMembers:output_type -> taskraft.v1.ListMembersResponse
-	6,  // 25: taskraft.v1.ClusterService.TransferLeadership:output_type -> taskraft.v1.TransferLeadershipResponse
-	8,  // 26: taskraft.v1.ClusterService.AddMember:output_type -> taskraft.v1.AddMemberResponse
-	10, // 27: taskraft.v1.ClusterService.RemoveMember:output_type -> taskraft.v1.RemoveMemberResponse
-	12, // 28: taskraft.v1.ClusterService.Finalize:output_type -> taskraft.v1.FinalizeResponse
-	14, // 29: taskraft.v1.ClusterService.SaveSnapshot:output_type -> taskraft.v1.SnapshotChunk
-	15, // 30: taskraft.v1.ClusterService.RestoreSnapshot:output_type -> taskraft.v1.RestoreSnapshotResponse
-	21, // 31: taskraft.v1.ClusterService.WatchLeader:output_type -> taskraft.v1.LeaderInfo
-	18, // 32: taskraft.v1.ClusterService.GetStateDigest:output_type -> taskraft.v1.GetStateDigestResponse
-	23, // [23:33] is the sub-list for method output_type
-	13, // [13:23] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	23, // 11: taskraft.v1.RemoveMemberResponse.leader:type_name -> taskraft.v1.LeaderInfo
+	25, // 12: taskraft.v1.GetStateHashResponse.position:type_name -> taskraft.v1.Position
+	25, // 13: taskraft.v1.GetStateDigestResponse.position:type_name -> taskraft.v1.Position
+	1,  // 14: taskraft.v1.ClusterService.GetStatus:input_type -> taskraft.v1.GetStatusRequest
+	3,  // 15: taskraft.v1.ClusterService.ListMembers:input_type -> taskraft.v1.ListMembersRequest
+	5,  // 16: taskraft.v1.ClusterService.TransferLeadership:input_type -> taskraft.v1.TransferLeadershipRequest
+	7,  // 17: taskraft.v1.ClusterService.AddMember:input_type -> taskraft.v1.AddMemberRequest
+	9,  // 18: taskraft.v1.ClusterService.RemoveMember:input_type -> taskraft.v1.RemoveMemberRequest
+	11, // 19: taskraft.v1.ClusterService.Finalize:input_type -> taskraft.v1.FinalizeRequest
+	13, // 20: taskraft.v1.ClusterService.SaveSnapshot:input_type -> taskraft.v1.SaveSnapshotRequest
+	14, // 21: taskraft.v1.ClusterService.RestoreSnapshot:input_type -> taskraft.v1.SnapshotChunk
+	16, // 22: taskraft.v1.ClusterService.WatchLeader:input_type -> taskraft.v1.WatchLeaderRequest
+	19, // 23: taskraft.v1.ClusterService.GetStateDigest:input_type -> taskraft.v1.GetStateDigestRequest
+	17, // 24: taskraft.v1.ClusterService.GetStateHash:input_type -> taskraft.v1.GetStateHashRequest
+	2,  // 25: taskraft.v1.ClusterService.GetStatus:output_type -> taskraft.v1.GetStatusResponse
+	4,  // 26: taskraft.v1.ClusterService.ListMembers:output_type -> taskraft.v1.ListMembersResponse
+	6,  // 27: taskraft.v1.ClusterService.TransferLeadership:output_type -> taskraft.v1.TransferLeadershipResponse
+	8,  // 28: taskraft.v1.ClusterService.AddMember:output_type -> taskraft.v1.AddMemberResponse
+	10, // 29: taskraft.v1.ClusterService.RemoveMember:output_type -> taskraft.v1.RemoveMemberResponse
+	12, // 30: taskraft.v1.ClusterService.Finalize:output_type -> taskraft.v1.FinalizeResponse
+	14, // 31: taskraft.v1.ClusterService.SaveSnapshot:output_type -> taskraft.v1.SnapshotChunk
+	15, // 32: taskraft.v1.ClusterService.RestoreSnapshot:output_type -> taskraft.v1.RestoreSnapshotResponse
+	23, // 33: taskraft.v1.ClusterService.WatchLeader:output_type -> taskraft.v1.LeaderInfo
+	20, // 34: taskraft.v1.ClusterService.GetStateDigest:output_type -> taskraft.v1.GetStateDigestResponse
+	18, // 35: taskraft.v1.ClusterService.GetStateHash:output_type -> taskraft.v1.GetStateHashResponse
+	25, // [25:36] is the sub-list for method output_type
+	14, // [14:25] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_cluster_proto_init() }
@@ -1400,7 +1516,7 @@ func file_cluster_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cluster_proto_rawDesc), len(file_cluster_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   20,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

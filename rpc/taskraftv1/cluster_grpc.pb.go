@@ -31,6 +31,7 @@ const (
 	ClusterService_RestoreSnapshot_FullMethodName    = "/taskraft.v1.ClusterService/RestoreSnapshot"
 	ClusterService_WatchLeader_FullMethodName        = "/taskraft.v1.ClusterService/WatchLeader"
 	ClusterService_GetStateDigest_FullMethodName     = "/taskraft.v1.ClusterService/GetStateDigest"
+	ClusterService_GetStateHash_FullMethodName       = "/taskraft.v1.ClusterService/GetStateHash"
 )
 
 // ClusterServiceClient is the client API for ClusterService service.
@@ -63,6 +64,10 @@ type ClusterServiceClient interface {
 	// GetStateDigest answers SHA-256 of this master's canonical snapshot and the
 	// index it was taken at. Equal indexes must have equal digests on all masters.
 	GetStateDigest(ctx context.Context, in *GetStateDigestRequest, opts ...grpc.CallOption) (*GetStateDigestResponse, error)
+	// GetStateHash answers the hash of this master's table after one entry of the log,
+	// while it works. It is equal on all masters of one version. A master waits until it
+	// has applied the entry, and knows the hashes of its last 32,768 entries.
+	GetStateHash(ctx context.Context, in *GetStateHashRequest, opts ...grpc.CallOption) (*GetStateHashResponse, error)
 }
 
 type clusterServiceClient struct {
@@ -194,6 +199,16 @@ func (c *clusterServiceClient) GetStateDigest(ctx context.Context, in *GetStateD
 	return out, nil
 }
 
+func (c *clusterServiceClient) GetStateHash(ctx context.Context, in *GetStateHashRequest, opts ...grpc.CallOption) (*GetStateHashResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetStateHashResponse)
+	err := c.cc.Invoke(ctx, ClusterService_GetStateHash_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // ClusterServiceServer is the server API for ClusterService service.
 // All implementations must embed UnimplementedClusterServiceServer
 // for forward compatibility.
@@ -224,6 +239,10 @@ type ClusterServiceServer interface {
 	// GetStateDigest answers SHA-256 of this master's canonical snapshot and the
 	// index it was taken at. Equal indexes must have equal digests on all masters.
 	GetStateDigest(context.Context, *GetStateDigestRequest) (*GetStateDigestResponse, error)
+	// GetStateHash answers the hash of this master's table after one entry of the log,
+	// while it works. It is equal on all masters of one version. A master waits until it
+	// has applied the entry, and knows the hashes of its last 32,768 entries.
+	GetStateHash(context.Context, *GetStateHashRequest) (*GetStateHashResponse, error)
 	mustEmbedUnimplementedClusterServiceServer()
 }
 
@@ -263,6 +282,9 @@ func (UnimplementedClusterServiceServer) WatchLeader(*WatchLeaderRequest, grpc.S
 }
 func (UnimplementedClusterServiceServer) GetStateDigest(context.Context, *GetStateDigestRequest) (*GetStateDigestResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetStateDigest not implemented")
+}
+func (UnimplementedClusterServiceServer) GetStateHash(context.Context, *GetStateHashRequest) (*GetStateHashResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetStateHash not implemented")
 }
 func (UnimplementedClusterServiceServer) mustEmbedUnimplementedClusterServiceServer() {}
 func (UnimplementedClusterServiceServer) testEmbeddedByValue()                        {}
@@ -440,6 +462,24 @@ func _ClusterService_GetStateDigest_Handler(srv interface{}, ctx context.Context
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ClusterService_GetStateHash_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetStateHashRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ClusterServiceServer).GetStateHash(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ClusterService_GetStateHash_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ClusterServiceServer).GetStateHash(ctx, req.(*GetStateHashRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // ClusterService_ServiceDesc is the grpc.ServiceDesc for ClusterService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -474,6 +514,10 @@ var ClusterService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetStateDigest",
 			Handler:    _ClusterService_GetStateDigest_Handler,
+		},
+		{
+			MethodName: "GetStateHash",
+			Handler:    _ClusterService_GetStateHash_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

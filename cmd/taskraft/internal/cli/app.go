@@ -46,7 +46,7 @@ func (a *app) root() *cobra.Command {
 	var showVersion, asJSON bool
 	root := a.group("taskraft", "A task master cluster: masters, workers, client in one program",
 		a.masterCommand(), a.workerCommand(), a.submitCommand(), a.taskCommand(), a.batchCommand(), a.broadcastCommand(), a.deadCommand(), a.queueCommand(), a.scheduleCommand(), a.clusterCommand(), a.snapshotCommand(), a.eventsCommand(),
-		a.topCommand(), a.devCommand(), a.benchCommand(), a.drillCommand(), a.doctorCommand(), a.apiCommand(), a.configCommand(), a.versionCommand())
+		a.topCommand(), a.devCommand(), a.benchCommand(), a.drillCommand(), a.doctorCommand(), a.debugCommand(), a.apiCommand(), a.configCommand(), a.versionCommand())
 	root.Long = `Taskraft hands out tasks to workers from three (or five) masters that keep one
 replicated table. Any master, worker or disk may die: no accepted task is lost and
 no completion is recorded twice.

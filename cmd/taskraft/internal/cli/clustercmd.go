@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -129,61 +128,4 @@ func isMember(ctx context.Context, c *client.Client, name string) error {
 		return err
 	}
 	return fail(exitNotFound, "taskraft cluster members", "no master is named %q", name)
-}
-
-// digestView is one master's answer to `cluster digest`.
-type digestView struct {
-	Address string `json:"address"`
-	Name    string `json:"name,omitempty"`
-	Index   string `json:"index,omitempty"`
-	SHA256  string `json:"sha256,omitempty"`
-	Error   string `json:"error,omitempty"`
-}
-
-func (a *app) clusterDigestCommand() *cobra.Command {
-	return a.command(commandSpec{
-		use: "digest [flags]", short: "Compare the masters' tables by the SHA-256 of their snapshots",
-		long: `Ask every master for the SHA-256 of its table and the log index it was taken at.
-Equal indexes must have equal digests; exits with 1 when they do not.`,
-		rows: a.dataRows(),
-		run: func(ctx context.Context, _ []string) error {
-			return a.withClient(ctx, a.runDigest)
-		},
-	})
-}
-
-func (a *app) runDigest(ctx context.Context, c *client.Client) error {
-	list := show.NewList(a.printer(), "digests", func(d digestView) string { return d.SHA256 }, []show.Column[digestView]{
-		{Head: "NAME", Cell: func(d digestView) string { return d.Name }},
-		{Head: "INDEX", Right: true, Cell: func(d digestView) string { return d.Index }},
-		{Head: "SHA256", Full: true, Cell: func(d digestView) string { return d.SHA256 + d.Error }},
-		{Head: "ADDRESS", Cell: func(d digestView) string { return d.Address }},
-	})
-	at := make(map[string]string) // index → digest
-	differ := false
-	for _, m := range a.clusterView(ctx, c).Masters {
-		d := digestView{Address: m.Address, Name: m.status.GetName(), Error: m.Error}
-		if m.Reachable {
-			callCtx, cancel := a.call(ctx)
-			got, err := c.Digest(callCtx, m.Address)
-			cancel()
-			if err != nil {
-				d.Error = err.Error()
-			} else {
-				d.Index, d.SHA256 = strconv.FormatUint(got.GetIndex(), 10), got.GetSha256()
-				differ = differ || at[d.Index] != "" && at[d.Index] != d.SHA256
-				at[d.Index] = d.SHA256
-			}
-		}
-		if err := list.Add(d); err != nil {
-			return err
-		}
-	}
-	if err := list.Close(); err != nil {
-		return err
-	}
-	if differ {
-		return fail(exitError, "keeping the data directories and reporting it", "the masters' tables differ at the same index: this must never happen")
-	}
-	return nil
 }
