@@ -1,15 +1,9 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
-	"slices"
-	"strings"
 	"syscall"
 	"time"
 
@@ -30,6 +24,7 @@ var processKinds = []kind{
 	{name: "freeze worker", do: freezeWorker, worker: true},
 	{name: "flip a bit", do: flipBit},
 	{name: "truncate log", do: truncateLog},
+	{name: "flip a bit of a snapshot", do: flipSnapshotBit},
 }
 
 func killLeader(ctx context.Context, n *hand, f *checker.Fault) (string, error) {
@@ -170,78 +165,4 @@ func freezeWorker(ctx context.Context, n *hand, f *checker.Fault) (string, error
 	}
 	err = pass(ctx, n.between(11, 13))
 	return "it was silent for longer than its TTL", errors.Join(err, w.Signal(syscall.SIGCONT), pass(ctx, time.Second))
-}
-
-func flipBit(ctx context.Context, n *hand, f *checker.Fault) (string, error) {
-	return damage(ctx, n, f, func(b []byte) []byte {
-		b[written(b)/3] ^= 1 << n.rng.IntN(8)
-		return b
-	})
-}
-
-func truncateLog(ctx context.Context, n *hand, f *checker.Fault) (string, error) {
-	return damage(ctx, n, f, func(b []byte) []byte { return b[:written(b)/3] })
-}
-
-// damage does something to the written part of a killed follower's log. It must not
-// come up with that: it exits with the code for a bad disk, or comes up because
-// what was damaged was not needed. Then it gets its own log back.
-func damage(ctx context.Context, n *hand, f *checker.Fault, do func([]byte) []byte) (string, error) {
-	m, err := n.follower(ctx, f)
-	if err != nil {
-		return "", err
-	}
-	if err := m.Kill(); err != nil {
-		return "", err
-	}
-	if d := n.stage.disks[m.Name]; d != nil { // so that it takes nothing back later, from under the damage
-		if _, err := d.PowerCut(false); err != nil {
-			return "", err
-		}
-	}
-	path, whole, err := newestSegment(filepath.Join(n.stage.data(m), "wal"))
-	if err != nil {
-		return "", err
-	}
-	bad := do(slices.Clone(whole))
-	if err := os.WriteFile(path, bad, 0o600); err != nil {
-		return "", err
-	}
-	if err := m.Start(); err != nil {
-		return "", err
-	}
-	err = proc.Poll(ctx, 50*time.Millisecond, m.Name+" starts or refuses to", func() bool {
-		s, err := m.Status(ctx)
-		return !m.Running() || err == nil && s.GetAppliedIndex() > 0
-	})
-	if err != nil {
-		return "", err
-	}
-	effect := m.Process().Exit()
-	if effect != "exit status 10" {
-		return "", fmt.Errorf("with a damaged log: %q, want exit status 10", effect)
-	}
-	effect = "refused: " + effect
-	if err := os.WriteFile(path, whole, 0o600); err != nil {
-		return effect, err
-	}
-	return effect, n.back(ctx, m)
-}
-
-// written returns where the zeros begin that a segment is allocated with.
-func written(b []byte) int { return len(bytes.TrimRight(b, "\x00")) }
-
-// newestSegment returns the log's last file.
-func newestSegment(dir string) (path string, data []byte, err error) {
-	err = filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
-		if err == nil && strings.HasSuffix(d.Name(), ".wal") && p > path {
-			path = p
-		}
-		return err
-	})
-	if err != nil || path == "" {
-		return "", nil, errors.Join(err, fmt.Errorf("no file in %s", dir))
-	}
-	data, err = os.ReadFile(path)
-	return path, data, err
 }

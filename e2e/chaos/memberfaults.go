@@ -111,7 +111,7 @@ func awayUntilSnapshot(ctx context.Context, h *hand, f *checker.Fault) (string, 
 	if err := h.back(ctx, m); err != nil {
 		return "", err
 	}
-	text, err := os.ReadFile(filepath.Join(h.stage.dir, m.Name+".log"))
+	text, err := h.log(m)
 	if err != nil {
 		return "", err
 	}
