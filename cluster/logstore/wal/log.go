@@ -144,7 +144,7 @@ func (l *Log) room(size int64) (*segment, error) {
 	if err != nil {
 		return nil, err
 	}
-	next, err := beginSegment(l.dir, path, h)
+	next, err := beginSegment(l.dir, path, h, l.syncNames)
 	if err != nil {
 		return nil, err
 	}
@@ -271,7 +271,7 @@ func (l *Log) free() error {
 		old := l.segments[0]
 		l.segments = l.segments[1:]
 		l.mu.Unlock()
-		if err := errors.Join(old.file.Close(), l.spare.put(l.dir, old, l.size)); err != nil {
+		if err := errors.Join(old.file.Close(), l.spare.put(l.dir, old, l.size, l.syncNames)); err != nil {
 			return fmt.Errorf("free log segment: %w", err)
 		}
 	}

@@ -35,7 +35,7 @@ func Create(dir string, size int64) (ID, error) {
 	if err := makeSpare(spare, size); err != nil {
 		return id, err
 	}
-	s, err := beginSegment(making, spare, head{id: id, number: 1, size: size})
+	s, err := beginSegment(making, spare, head{id: id, number: 1, size: size}, func() error { return datadir.SyncDir(making) })
 	if err != nil {
 		return id, err
 	}

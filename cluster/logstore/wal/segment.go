@@ -12,8 +12,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-
-	"github.com/taskraft/taskraft/cluster/datadir"
 )
 
 // segmentHead is the size of a segment's header.
@@ -130,8 +128,8 @@ func parseName(name string) (uint64, bool) {
 }
 
 // beginSegment turns a spare file into the segment of that header: it is whole
-// and durable before it gets its name.
-func beginSegment(dir, spare string, h head) (*segment, error) {
+// and durable before it gets its name, which syncNames makes durable.
+func beginSegment(dir, spare string, h head, syncNames func() error) (*segment, error) {
 	if err := binary.Read(rand.Reader, binary.LittleEndian, &h.salt); err != nil {
 		return nil, fmt.Errorf("begin segment: %w", err)
 	}
@@ -147,7 +145,7 @@ func beginSegment(dir, spare string, h head) (*segment, error) {
 		err = os.Rename(spare, filepath.Join(dir, segmentName(h.number)))
 	}
 	if err == nil {
-		err = datadir.SyncDir(dir)
+		err = syncNames()
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("begin segment: %w", err), f.Close())

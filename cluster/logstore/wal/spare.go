@@ -47,16 +47,30 @@ func (s *spare) prepare(dir string, size int64) {
 }
 
 // put keeps the file of a segment that is not needed any more as the spare, or
-// removes it.
-func (s *spare) put(dir string, old *segment, size int64) error {
+// removes it. A spare must not come back under its old name: with the next segment's
+// header in it, it would be damage. So its name is durable before it gets one. Nobody
+// may take it meanwhile.
+func (s *spare) put(dir string, old *segment, size int64, syncNames func() error) error {
+	if kept, err := s.keep(filepath.Join(dir, segmentName(old.number)), dir, old.size == size); !kept || err != nil {
+		return err
+	}
+	if err := syncNames(); err != nil { // without the lock: others ask for the size
+		return err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	path := filepath.Join(dir, segmentName(old.number))
-	if s.size != 0 || old.size != size {
-		return os.Remove(path)
-	}
 	s.size = size
-	return os.Rename(path, filepath.Join(dir, spareName))
+	return nil
+}
+
+// keep gives a file the spare's name if it is wanted and there is no spare, or removes it.
+func (s *spare) keep(path, dir string, wanted bool) (bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.size != 0 || !wanted {
+		return false, os.Remove(path)
+	}
+	return true, os.Rename(path, filepath.Join(dir, spareName))
 }
 
 func (s *spare) wait() { s.wg.Wait() }
