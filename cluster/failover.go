@@ -69,6 +69,9 @@ const (
 	// drainFor bounds the wait for what the dead leader had still sent.
 	drainFor = 50 * time.Millisecond
 	rewatch  = 100 * time.Millisecond
+	// lookAgain is how long who watches nobody waits for the bell. It rings for all
+	// that is in the log; a vote may also come with a snapshot.
+	lookAgain = time.Second
 )
 
 // run watches whoever leads until ctx ends.
@@ -79,6 +82,7 @@ func (f *failover) run(ctx context.Context) {
 		}
 		select {
 		case <-f.bell:
+		case <-time.After(lookAgain):
 		case <-ctx.Done():
 			return
 		}

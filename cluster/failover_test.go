@@ -170,6 +170,36 @@ func TestNewVotersWatchTheLeader(t *testing.T) {
 	eventually(t, "the death was seen", func() bool { return next.Status().Counters["observed_death_failovers"] == 1 })
 }
 
+// TestVotesWithoutABellAreSeen: a vote that came with a snapshot rings no bell, and its
+// member watches the leader all the same.
+func TestVotesWithoutABellAreSeen(t *testing.T) {
+	c := newTestCluster(t, 3, nil)
+	c.startAll()
+	leader := c.nodes[c.leader()]
+	m := c.nodes[c.follower()].member.Load()
+	leader.changing.Lock() // or it would promote the follower again
+	defer leader.changing.Unlock()
+	if err := waitFuture(t.Context(), leader.member.Load().raft.DemoteVoter(m.failover.peers.self, 0, 0)); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "a non-voter watches nobody", func() bool { _, ok := m.failover.target(); return !ok })
+	deaf := &failover{raft: m.raft, port: m.failover.port, peers: m.failover.peers, log: discard, bell: newBell()}
+	var wg sync.WaitGroup
+	ctx, stop := context.WithCancel(t.Context())
+	defer wg.Wait()
+	defer stop()
+	wg.Go(func() { deaf.run(ctx) })
+	at := m.failover.peers.self
+	for _, s := range m.raft.GetConfiguration().Configuration().Servers {
+		if s.ID == at {
+			if err := waitFuture(t.Context(), leader.member.Load().raft.AddVoter(s.ID, s.Address, 0, 0)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	eventually(t, "the leader is watched", deaf.watching.Load)
+}
+
 func TestNonVotersWatchNobody(t *testing.T) {
 	c := newTestCluster(t, 3, nil)
 	c.startAll()
