@@ -48,6 +48,7 @@ func Check(h *History, floor Floor) *Report {
 	r.scan(log)
 	r.replay(log)
 	r.acks(h, log)
+	r.fresh(h)
 	r.order(h)
 	r.leases(h)
 	r.expiries(h, log)

@@ -137,7 +137,12 @@ func TestCorruptedHistories(t *testing.T) {
 		"gone at the end":      {"S1", func(h *History) { h.Finals[1] = Final{Task: 2, Gone: true} }},
 		"submitted by nobody":  {"S2", func(h *History) { h.Ops = h.Ops[1:] }},
 		"one request, two ids": {"S3", func(h *History) { both(h, 1, func(e *Entry) { e.Events[1].RequestID = "r1" }) }},
-		"told another's id":    {"S3", func(h *History) { h.Ops[0].Task = 2 }},
+		"one intent, two ids": {"S3", func(h *History) {
+			both(h, 1, func(e *Entry) { e.Events[0].Intent, e.Events[1].Intent = "i", "i" })
+		}},
+		"told another's intent": {"S3", func(h *History) { h.Ops[0].Intent = "i" }},
+		"told that it is not":   {"S2", func(h *History) { h.Ops[2].Outcome = Fail }},
+		"told another's id":     {"S3", func(h *History) { h.Ops[0].Task = 2 }},
 		"ended twice": {"S4", func(h *History) {
 			both(h, 5, func(e *Entry) { e.Events = append(e.Events, finished(1, 1)) })
 		}},
@@ -155,6 +160,7 @@ func TestCorruptedHistories(t *testing.T) {
 		"expired soon after a fault": {"S7", func(h *History) { expire(h, 115, 100, 120) }},
 		"a fire time passed over":    {"S11", func(h *History) { both(h, 7, func(e *Entry) { e.Entry = encoded(7, planned(8)) }) }},
 		"a stale read":               {"S12", func(h *History) { h.Ops[5].State = model.Running }},
+		"an older table":             {"S12", func(h *History) { h.Ops[3].Index, h.Ops[4].Index = 3, 2 }},
 		"a read before any submit":   {"S12", func(h *History) { h.Ops[3].Task, h.Ops[3].Call, h.Ops[3].Return = 2, -2, -1 }},
 		"cancelled and assigned":     {"S14", func(h *History) { both(h, 2, func(e *Entry) { e.Events[0].Kind = "stopping"; e.Events[0].Task = 2 }) }},
 		"masters answer differently": {"C1", func(h *History) { h.Taps["tap-n1-1"][4].Results = []model.Result{{Outcome: "ACCEPTED"}} }},

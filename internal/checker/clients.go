@@ -19,13 +19,14 @@ func (r *Report) acks(h *History, log []Entry) {
 			}
 		}
 	}
-	asked := make(map[string]bool)
+	asked := make(map[string]string) // how it ended, by what was asked
 	told := make(map[string]uint64)
 	for _, op := range h.Ops {
 		if op.Kind != "submit" {
 			continue
 		}
-		asked[op.Request] = true
+		meant := cmp.Or(op.Intent, op.Request)
+		asked[meant] = op.Outcome
 		if op.Outcome != OK {
 			continue
 		}
@@ -36,20 +37,53 @@ func (r *Report) acks(h *History, log []Entry) {
 			r.add("S1", "task %d was acknowledged to %s and is not in the log", op.Task, op.Client)
 		case v.RequestID != op.Request:
 			r.add("S3", "task %d was acknowledged for request %s and is of %s", op.Task, op.Request, v.RequestID)
+		case v.Intent != op.Intent:
+			r.add("S3", "task %d was acknowledged for submit %s and is of %s", op.Task, op.Intent, v.Intent)
 		case op.Index != 0 && op.Index < at[op.Task]:
 			r.add("S1", "task %d was acknowledged at entry %d, before it entered at %d", op.Task, op.Index, at[op.Task])
 		}
-		if old := told[op.Request]; old != 0 && old != op.Task {
-			r.add("S3", "request %s was told to be task %d and task %d", op.Request, old, op.Task)
+		if old := told[meant]; old != 0 && old != op.Task {
+			r.add("S3", "request %s was told to be task %d and task %d", meant, old, op.Task)
 		}
-		told[op.Request] = op.Task
+		told[meant] = op.Task
 	}
 	for id, v := range submitted {
-		if v.Schedule == "" && !asked[v.RequestID] {
+		switch outcome := asked[cmp.Or(v.Intent, v.RequestID)]; {
+		case v.Schedule != "":
+		case outcome == "":
 			r.add("S2", "task %d (request %q) was submitted by nobody", id, v.RequestID)
+		case outcome == Fail:
+			r.add("S2", "task %d (request %q) is in the log, and its submitter was told that it is not", id, v.RequestID)
 		}
 	}
 	r.fixed(h)
+}
+
+// fresh checks that no call was answered by an older table than one that had answered
+// before the call began (S12): most stale reads show without a search for an order.
+func (r *Report) fresh(h *History) {
+	var began []Op
+	for _, op := range h.Ops {
+		if op.Outcome == OK && op.Index != 0 {
+			began = append(began, op)
+		}
+	}
+	ended := slices.Clone(began)
+	slices.SortFunc(began, func(a, b Op) int { return cmp.Compare(a.Call, b.Call) })
+	slices.SortFunc(ended, func(a, b Op) int { return cmp.Compare(a.Return, b.Return) })
+	var newest Op
+	for _, op := range began {
+		for ; len(ended) > 0 && ended[0].Return < op.Call; ended = ended[1:] {
+			if ended[0].Index > newest.Index {
+				newest = ended[0]
+			}
+		}
+		if op.Index < newest.Index {
+			r.add("S12", "%s of task %d by %s was answered with entry %d, after %s of task %d by %s had been with entry %d",
+				op.Kind, op.Task, op.Client, op.Index, newest.Kind, newest.Task, newest.Client, newest.Index)
+		}
+		r.Counts["answer with an index"]++
+	}
 }
 
 // fixed checks that a finished task says the same for ever (S5), also at the end.

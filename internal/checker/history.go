@@ -36,6 +36,7 @@ type Event struct {
 	Failures   uint32 `json:"failures,omitempty"`
 	Crashes    uint32 `json:"crashes,omitempty"`
 	RequestID  string `json:"request_id,omitempty"`
+	Intent     string `json:"intent,omitempty"`   // of its submitter: one task is meant by one intent
 	Schedule   string `json:"schedule,omitempty"` // that submitted it
 }
 
@@ -52,6 +53,7 @@ type Op struct {
 	Kind    string `json:"kind"` // submit, get, cancel
 	Task    uint64 `json:"task,omitempty"`
 	Request string `json:"request,omitempty"` // submit: its idempotency key
+	Intent  string `json:"intent,omitempty"`  // submit: what was meant, also where there is no key
 	Call    int64  `json:"call"`
 	Return  int64  `json:"return"`
 	Outcome string `json:"outcome"`

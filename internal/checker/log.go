@@ -67,7 +67,7 @@ type generation struct {
 func (r *Report) scan(log []Entry) {
 	ended := make(map[generation]string)
 	cancelled := make(map[generation]bool)
-	byRequest := make(map[string]uint64)
+	byRequest, byIntent := make(map[string]uint64), make(map[string]uint64)
 	fence := uint64(0)
 	for _, e := range log {
 		for _, v := range e.Events {
@@ -79,6 +79,10 @@ func (r *Report) scan(log []Entry) {
 					r.add("S3", "entry %d: request %s made tasks %d and %d", e.Index, v.RequestID, old, v.Task)
 				}
 				byRequest[v.RequestID] = v.Task
+				if old := byIntent[v.Intent]; v.Intent != "" && old != 0 && old != v.Task {
+					r.add("S3", "entry %d: tasks %d and %d are of one submit, %s", e.Index, old, v.Task, v.Intent)
+				}
+				byIntent[v.Intent] = v.Task
 			case "assigned":
 				r.Counts["assignment"]++
 				if v.Cause == "" && v.Fence <= fence {
