@@ -170,6 +170,9 @@ func change[Resp positioned](ctx context.Context, c *Client, op string, call fun
 	repeat := false
 	err = c.follow.Do(ctx, func(ctx context.Context, conn grpc.ClientConnInterface) error {
 		id := &taskraftv1.Call{ClientId: n.client, Seq: n.seq, AckedBelow: c.calls.ackedBelow(), Repeat: repeat}
+		if repeat && mutated("M20") { // S3
+			id = nil
+		}
 		r, err := call(ctx, conn, id)
 		if err != nil {
 			repeat = repeat || follow.Maybe(err)

@@ -138,6 +138,9 @@ func (c *Client) submitOne(ctx context.Context, t *Task) (Receipt, error) {
 	req := taskraftv1.SubmitTaskRequest{Task: t.spec()}
 	resp, err := change(ctx, c, op, func(ctx context.Context, conn grpc.ClientConnInterface, call *taskraftv1.Call) (*taskraftv1.SubmitTaskResponse, error) {
 		req.Call = call
+		if call.GetRepeat() && mutated("M24") { // S3
+			req.Call, req.Task.RequestId = nil, ""
+		}
 		return taskraftv1.NewTaskServiceClient(conn).SubmitTask(ctx, &req)
 	})
 	if err != nil {

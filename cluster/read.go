@@ -66,6 +66,9 @@ func (e *engine) confirm(ctx context.Context) (*reign, error) {
 	if err != nil {
 		return nil, err
 	}
+	if mutant.On("M9") { // S12
+		return l, nil
+	}
 	x := l.rounds.join()
 	select {
 	case <-x.done:

@@ -147,6 +147,9 @@ func (m *Machine) Apply(index, term uint64, e *Entry) *Applied {
 		return a
 	}
 	m.now = max(m.now, e.Now)
+	if mutated("M12") {
+		m.now = ownClock()
+	}
 	m.budget = MaxTransitions
 	clear(m.events)
 	m.events = slices.Grow(m.events[:0], expectedEvents(e))

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Seeds one bug after the other (build tag mutant) and looks whether it is found: in the
-# state machine by its simulator, in the masters by the simulator of clusters. All must
-# be found, and nothing where there is no bug. Arguments: the bugs to seed; without
+# state machine by its simulator, in the masters and the SDK by the simulator of clusters.
+# All must be found, and nothing where there is no bug. Arguments: the bugs to seed; without
 # them all are.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -15,6 +15,7 @@ mutants=(
 	'M3|an entry is dropped when a snapshot is restored'
 	'M5|a completion ignores its fence'
 	'M6|the fence is not raised when a task is assigned again'
+	'M12|the table reads a clock of its own'
 	'M13|the choice of a task follows the order of a map'
 	'M14|request ids are lost with a snapshot'
 	'M15|lost workers are not counted'
@@ -37,18 +38,22 @@ mutants=(
 	'W5|a queue that had nothing catches up with its share'
 )
 
-# The same in the masters, for the simulator of clusters.
+# The same in the masters and in the SDK, for the simulator of clusters.
 clusters=(
 	'none|no bug at all'
 	'M1|a report is answered before it is committed'
 	'M2|the log is not synced'
+	'M4|the names of the log'"'"'s files are not synced'
 	'M7|sessions live by the wall clock'
 	'M8|a new leader does not give sessions their time'
+	'M9|a read asks no majority whether its master still leads'
 	'M10|a read does not wait for what its reader has seen'
 	'M11|a new leader serves before its first entry is applied'
+	'M20|the SDK repeats a call without its number'
 	'M21|checksums of the log are not looked at'
 	'M22|a master whose disk was lost has its old id'
 	'M23|nobody looks how long a write takes'
+	'M24|the SDK repeats a submit of unknown outcome without its request id'
 )
 
 missed=0
@@ -88,7 +93,7 @@ done
 for line in "${clusters[@]}"; do
 	IFS='|' read -r id what <<<"$line"
 	chosen "$id" || continue
-	go test -c -tags mutant -ldflags "-X $module/cluster/mutant.name=$id" -o "$scratch/clustersim" ./internal/sim/clustersim
+	go test -c -tags mutant -ldflags "-X $module/cluster/mutant.name=$id -X $module/client.mutant=$id" -o "$scratch/clustersim" ./internal/sim/clustersim
 	status=0
 	seeds=200 # a run ends with the first that fails
 	[[ $id != none ]] || seeds=40

@@ -18,6 +18,10 @@ type caller struct {
 	rng    *rand.Rand
 	apart  atomic.Uint64 // bit i: it does not reach master i
 	leader int           // believed to lead
+	host   *host         // of a program, whose calls go through the network; or nil
+
+	shunned      int // the master that it does not turn to before a time
+	shunnedUntil time.Time
 }
 
 const (
@@ -39,6 +43,19 @@ func (c *caller) roll(p float64) bool { return c.rng.Float64() < p && !c.calm.Lo
 
 // reaches reports whether there is a way to a master.
 func (c *caller) reaches(i int) bool { return c.apart.Load()&(1<<i) == 0 }
+
+// separate leaves it with the masters whose bits are not set.
+func (c *caller) separate(from uint64) {
+	c.apart.Store(from)
+	if c.host == nil {
+		return
+	}
+	for i, m := range c.masters {
+		cut := func(l *link) { l.cut = from&(1<<i) != 0 }
+		c.net.change(c.host, m.api, cut)
+		c.net.change(m.api, c.host, cut)
+	}
+}
 
 // trip is the way of one message.
 func (c *caller) trip(ctx context.Context, i int) error {
@@ -89,14 +106,19 @@ func call[T any](ctx context.Context, c *caller, i int, f func(context.Context, 
 func (c *caller) next(err error) {
 	if moved, ok := errors.AsType[*cluster.NotLeaderError](err); ok && moved.Leader.Name != "" {
 		for i := range c.masters {
-			if name(i) == moved.Leader.Name {
+			if name(i) == moved.Leader.Name && !c.shuns(i) {
 				c.leader = i
 				return
 			}
 		}
 	}
-	c.leader = c.rng.IntN(len(c.masters))
+	for c.leader = c.rng.IntN(len(c.masters)); c.shuns(c.leader); {
+		c.leader = c.rng.IntN(len(c.masters))
+	}
 }
+
+// shuns reports whether it does not turn to master i.
+func (c *caller) shuns(i int) bool { return i == c.shunned && time.Now().Before(c.shunnedUntil) }
 
 // sleep waits d, or returns the context's error.
 func sleep(ctx context.Context, d time.Duration) error {

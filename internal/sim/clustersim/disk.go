@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -33,6 +34,8 @@ type disk struct {
 	low      bool      // only the space says so
 	flipped  bool      // a bit of the log is wrong
 	unsynced []patch
+	names    bool // those that are durable are known: see durable
+	renamed  bool // a power cut took names away
 }
 
 // patch is a write that is not durable.
@@ -95,6 +98,39 @@ func (d *disk) ended() bool {
 	}
 }
 
+// durable is the directory with the names that the log's files durably have: links to
+// them, so that also what was renamed or removed since is there.
+func (d *disk) durable() string { return d.dir + ".durable" }
+
+// SyncingNames implements wal.Disk: when it returns nil, the names are durable.
+func (d *disk) SyncingNames(dir string) error {
+	d.mu.Lock()
+	wait := max(time.Until(d.hangs), time.Duration(d.sched.Int64N(int64(d.slow)+1)))
+	d.mu.Unlock()
+	d.sleep(wait)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.ended() {
+		return nil
+	}
+	return d.nameAll(dir)
+}
+
+// nameAll makes the names durable that there are now; with mu held.
+func (d *disk) nameAll(dir string) error {
+	err := errors.Join(os.RemoveAll(d.durable()), os.Mkdir(d.durable(), 0o700))
+	files, listed := os.ReadDir(dir)
+	err = errors.Join(err, listed)
+	for _, f := range files {
+		link := os.Link(filepath.Join(dir, f.Name()), filepath.Join(d.durable(), f.Name()))
+		if !errors.Is(link, os.ErrNotExist) { // a spare, renamed or made again just now
+			err = errors.Join(err, link)
+		}
+	}
+	d.names = err == nil
+	return err
+}
+
 // Writing implements wal.Disk.
 func (d *disk) Writing(f *os.File, b []byte, at int64) error {
 	info, err := f.Stat()
@@ -108,7 +144,10 @@ func (d *disk) Writing(f *os.File, b []byte, at int64) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.unsynced = append(d.unsynced, patch{info, at, old})
-	return nil
+	if d.names || d.ended() {
+		return nil
+	}
+	return d.nameAll(filepath.Dir(f.Name())) // those that it was opened with
 }
 
 // Syncing implements wal.Disk: when it returns nil, the file is durable.
@@ -151,7 +190,8 @@ func (d *disk) set(change func(d *disk)) {
 }
 
 // image copies what is on the disk to another directory. In a power cut what was
-// not synced is there, or not, or in part; it reports whether something was lost.
+// not synced is there, or not, or in part, and all names that were not are there or none
+// is, as a journal has it; it reports whether something was lost.
 func (d *disk) image(to string, power bool) (lost bool, err error) {
 	if err := os.CopyFS(to, os.DirFS(d.dir)); err != nil {
 		return false, fmt.Errorf("copy the disk: %w", err)
@@ -161,6 +201,15 @@ func (d *disk) image(to string, power bool) (lost bool, err error) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	log := filepath.Join(d.dir, "wal")
+	if d.names && d.sched.IntN(2) == 0 {
+		d.renamed = !same(log, d.durable())
+		log = d.durable()
+		there := filepath.Join(to, "wal")
+		if err := errors.Join(os.RemoveAll(there), os.CopyFS(there, os.DirFS(log))); err != nil {
+			return false, fmt.Errorf("go back to the durable names: %w", err)
+		}
+	}
 	for i := len(d.unsynced) - 1; i >= 0; i-- { // the newest first: older ones are under it
 		p := d.unsynced[i]
 		from := 0 // of the write, what is lost from here on
@@ -170,7 +219,7 @@ func (d *disk) image(to string, power bool) (lost bool, err error) {
 		case 1, 2:
 			from = d.sched.IntN(len(p.old))
 		}
-		if err := d.undo(to, p, from); err != nil {
+		if err := undo(log, to, p, from); err != nil {
 			return lost, err
 		}
 		lost = true
@@ -178,9 +227,16 @@ func (d *disk) image(to string, power bool) (lost bool, err error) {
 	return lost, nil
 }
 
-// undo puts back what was there before a write.
-func (d *disk) undo(to string, p patch, from int) error {
-	files, err := filepath.Glob(filepath.Join(d.dir, "wal", "*"))
+// same reports whether two directories list the same.
+func same(a, b string) bool {
+	x, err := os.ReadDir(a)
+	y, err2 := os.ReadDir(b)
+	return err == nil && err2 == nil && slices.EqualFunc(x, y, func(a, b os.DirEntry) bool { return a.Name() == b.Name() })
+}
+
+// undo puts back, in the copy of a log, what was there before a write.
+func undo(log, to string, p patch, from int) error {
+	files, err := filepath.Glob(filepath.Join(log, "*"))
 	if err != nil {
 		return err
 	}

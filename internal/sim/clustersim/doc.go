@@ -3,12 +3,15 @@
 // testing/synctest, where a minute takes as long as the work in it.
 //
 //	submitters, workers ── calls that are lost or come twice ──► cluster.Node × 1, 3, 5
+//	programs: package client ── gRPC, whose answers are lost ──► package rpc in front of each
 //	                                  network (network.go) between them: cut, one-way,
 //	                                  late, lossy, clogged, rejecting; TCP's order holds
 //	                                  disk (disk.go) under each: slow, hung, failing, full;
-//	                                  unsynced writes lost or torn in a power cut; flipped bits
-//	                                  wall clock of each: off, jumping
-//	nemesis (nemesis.go): one fault after the other, of the kinds that the seed has on
+//	                                  unsynced writes lost or torn in a power cut, unsynced
+//	                                  names lost; flipped bits
+//	                                  wall clock of each: off, jumping, too fast or too slow
+//	nemesis (nemesis.go): one fault after the other, of the kinds that the seed has on;
+//	witnesses (witness.go) look at a leader that others took for dead
 //	journal (journal.go): what every master applied, what every caller was told
 //
 // When the time of the faults is over all heals, and every task must come to its end
@@ -25,5 +28,5 @@
 // A seed draws the same faults in every play, but goroutines run in an order of their
 // own: a seed that failed is played again and again, and how often it fails is printed.
 // What cannot be simulated is a process that stands still (SIGSTOP) while its clock goes
-// on; make chaos does that. All masters' time passes at one rate; only wall clocks differ.
+// on; make chaos does that. All masters' timers run at one rate; only wall clocks differ.
 package clustersim

@@ -123,6 +123,9 @@ func eventOf(v *fsm.Event) checker.Event {
 	if t := v.Task; t != nil {
 		out.Task, out.State, out.Generation = t.ID, t.State.String(), t.Generation
 		out.Failures, out.Crashes, out.RequestID = t.Failures, t.Crashes, t.RequestID
+		if meant, ok := bytes.CutPrefix(t.Payload, []byte(intent)); ok {
+			out.Intent = string(meant)
+		}
 		if t.Extra != nil {
 			out.Schedule = t.Extra.Schedule
 		}

@@ -133,6 +133,7 @@ var mustMeet = []string{
 	"unsynced write lost", "flipped bit refused", "wiped master refused", "lost master replaced", "disk hung for longer than its deadline", "disk hung for good",
 	"table read from a snapshot", "node counted snapshots", "node counted observed_death_failovers",
 	"entry compared", "session expired",
+	"SDK: answer lost", "SDK: submit ok", "SDK: submit maybe", "leader asked that was deposed unawares", "unsynced name lost",
 	"alarm CLOCK_SKEW", "submit refused, disk low", "outcome unknown", "call lost", "call doubled", "stream broken",
 	"schedule fired", "misfire caught up",
 	"worker attached", "poll got tasks", "poll got what was unheard of", "read of a follower", "completion accepted",

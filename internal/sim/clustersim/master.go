@@ -21,8 +21,11 @@ type master struct {
 	*world
 	i     int
 	host  *host
+	api   *host      // nil: no program uses it
 	rng   *rand.Rand // the nemesis's, and under mu
 	clock atomic.Int64
+	rate  float64   // the wall clock's, above the time's own: 0.1 gains six seconds a minute
+	began time.Time // the world, when the clock was not off by its rate yet
 
 	mu    sync.Mutex
 	now   *life // nil: no process runs
@@ -40,16 +43,17 @@ type place struct {
 // life is one process of a master.
 type life struct {
 	place
-	disk  *disk
-	boot  int
-	index uint64 // applied last; the journal's
+	disk    *disk
+	boot    int
+	apiBoot int
+	index   uint64 // applied last; the journal's
 
 	mu   sync.Mutex
 	node *cluster.Node // nil until it has started
 }
 
 func newMaster(w *world, i int) *master {
-	return &master{world: w, i: i, host: w.net.hosts[address(i)], rng: w.random(uint64(100 + i))}
+	return &master{world: w, i: i, host: w.net.hosts[address(i)], api: w.net.hosts[apiAddress(i)], rng: w.random(uint64(100 + i))}
 }
 
 // up returns the running node and its end, nil when there is none.
@@ -94,6 +98,9 @@ func (m *master) start(p place) {
 	}
 	m.mu.Lock()
 	l := &life{place: p, disk: newDisk(p.dir, m.random(uint64(1000*m.i+m.lives)), m.swarm.sync), boot: m.net.begin(m.host)}
+	if m.api != nil {
+		l.apiBoot = m.net.begin(m.api)
+	}
 	l.disk.flipped = p.good != "" && !p.wiped
 	l.disk.endless = func() { m.failf("%s goes on although a write has hung for %v", name(m.i), hangLasts) }
 	m.now = l
@@ -111,6 +118,9 @@ func (m *master) live(l *life) {
 	l.mu.Lock()
 	l.node = n
 	l.mu.Unlock()
+	if m.api != nil {
+		m.wg.Go(func() { m.serve(l, n) })
+	}
 	select {
 	case <-n.Done():
 		m.tally(n)
@@ -125,7 +135,7 @@ func (m *master) live(l *life) {
 }
 
 func (m *master) clear(l *life) {
-	if err := os.RemoveAll(l.disk.dir); err != nil {
+	if err := errors.Join(os.RemoveAll(l.disk.dir), os.RemoveAll(l.disk.durable())); err != nil {
 		m.failf("clear a disk: %v", err)
 	}
 }
@@ -133,7 +143,7 @@ func (m *master) clear(l *life) {
 func (m *master) config(l *life) cluster.Config {
 	c := cluster.DefaultConfig()
 	c.Name, c.Bind, c.DataDir = name(m.i), address(m.i), l.disk.dir
-	c.GRPC, c.HTTP, c.Version = name(m.i)+":1", name(m.i)+":2", "sim"
+	c.GRPC, c.HTTP, c.Version = apiAddress(m.i), name(m.i)+":2", "sim"
 	for i := range m.swarm.masters {
 		c.Peers = append(c.Peers, cluster.Peer{Name: name(i), Raft: address(i)})
 	}
@@ -148,11 +158,17 @@ func (m *master) config(l *life) cluster.Config {
 			return m.net.dial(ctx, m.host, l.boot, addr)
 		},
 		Listen: func(string) (net.Listener, error) { return m.net.listen(m.host, l.boot) },
-		Wall:   func() time.Time { return time.Now().Add(time.Duration(m.clock.Load())) },
+		Wall:   m.wall,
 		Store:  l.disk.store, Disk: l.disk, SegmentBytes: 1 << 17, Space: l.disk.space,
 		Applied: func(e cluster.AppliedEntry) { m.journal.applied(m, l, e) },
 	})
 	return c
+}
+
+// wall is what the master's wall clock says.
+func (m *master) wall() time.Time {
+	now := time.Now()
+	return now.Add(time.Duration(m.clock.Load())).Add(time.Duration(m.rate * float64(now.Sub(m.began))))
 }
 
 // fell is the end of a process by itself: it is looked at, and started again where
@@ -167,7 +183,7 @@ func (m *master) fell(l *life, why error) {
 	m.now = nil
 	then := m.after(l)
 	m.mu.Unlock()
-	m.net.end(m.host, false)
+	m.hangUp(false)
 	faulty := l.disk.faulty()
 	_, err := l.disk.image(then.dir, false)
 	close(l.disk.dead)
@@ -225,12 +241,23 @@ func (m *master) kill(power bool, down time.Duration) bool {
 	if lost {
 		m.met("unsynced write lost")
 	}
-	m.net.end(m.host, power)
+	if l.disk.renamed {
+		m.met("unsynced name lost")
+	}
+	m.hangUp(power)
 	close(l.disk.dead)
 	if down >= 0 {
 		m.later(down, func() { m.start(then) })
 	}
 	return true
+}
+
+// hangUp is the end of a process, as the network sees it.
+func (m *master) hangUp(power bool) {
+	m.net.end(m.host, power)
+	if m.api != nil {
+		m.net.end(m.api, power)
+	}
 }
 
 // stop ends the process in good order.

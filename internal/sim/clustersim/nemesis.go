@@ -18,7 +18,13 @@ type fault struct {
 // nothing else moves, so that what is on a disk then is what a crash leaves.
 type nemesis struct {
 	*world
-	rng *rand.Rand
+	rng       *rand.Rand
+	witnesses witnesses
+}
+
+// newNemesis returns one whose witnesses go on until ctx ends.
+func newNemesis(ctx context.Context, w *world) *nemesis {
+	return &nemesis{world: w, rng: w.random(2), witnesses: newWitnesses(ctx, w)}
 }
 
 var faults = []fault{
@@ -172,6 +178,9 @@ func (n *nemesis) oneLink() {
 
 // reject puts a firewall around a master: it looks dead to the others, and is not.
 func (n *nemesis) reject(m *master) {
+	if m.leads() {
+		n.witnesses.look(m)
+	}
 	d := n.lasting()
 	for _, o := range n.masters {
 		if o != m {
@@ -248,6 +257,6 @@ func (n *nemesis) freezeWorker() {
 // part leaves a caller with only some of the masters, for a while.
 func (n *nemesis) part() {
 	c := n.callers[n.rng.IntN(len(n.callers))]
-	c.apart.Store(n.rng.Uint64N(1 << len(n.masters)))
-	n.later(n.lasting(), func() { c.apart.Store(0) })
+	c.separate(n.rng.Uint64N(1 << len(n.masters)))
+	n.later(n.lasting(), func() { c.separate(0) })
 }

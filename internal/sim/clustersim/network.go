@@ -56,7 +56,26 @@ func newNetwork(rng *rand.Rand, s swarm) *network {
 			n.links[route{a, b}] = &link{base: s.latency, jitter: s.jitter, loss: s.loss, late: s.late}
 		}
 	}
+	n.addPrograms(s)
 	return n
+}
+
+// addPrograms adds what lies between the masters' APIs and the programs that use them.
+// The masters' own links do not concern it.
+func (n *network) addPrograms(s swarm) {
+	for k := range s.programs {
+		program := &host{addr: programAddress(k)}
+		n.hosts[program.addr] = program
+		for i := range s.masters {
+			api := n.hosts[apiAddress(i)]
+			if api == nil {
+				api = &host{addr: apiAddress(i)}
+				n.hosts[api.addr] = api
+			}
+			n.links[route{program, api}] = &link{base: s.latency, jitter: s.jitter}
+			n.links[route{api, program}] = &link{base: s.latency, jitter: s.jitter}
+		}
+	}
 }
 
 // arrival returns when what is sent now arrives.

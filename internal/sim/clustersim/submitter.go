@@ -21,14 +21,15 @@ type submitter struct {
 	seq  uint64
 	seen uint64 // newest index that an answer showed
 
-	schedules bool // it is the one who cares for them
+	schedules bool          // it is the one who cares for them
+	patience  time.Duration // before it says the same again, at most
 }
 
 func newSubmitter(w *world, i int) *submitter {
 	id := binary.BigEndian.AppendUint64(make([]byte, 8), uint64(i+1))
 	return &submitter{
 		caller: newCaller(w, fmt.Sprintf("c%d", i+1), uint64(200+i)), id: id,
-		schedules: i == 0 && w.swarm.schedules,
+		schedules: i == 0 && w.swarm.schedules, patience: 300 * time.Millisecond,
 	}
 }
 
@@ -84,7 +85,7 @@ func (c *submitter) order(ctx context.Context, cmd *fsmpb.Command) (answer, erro
 			c.met("outcome unknown")
 		}
 		c.next(err)
-		if sleep(ctx, 20*time.Millisecond+c.chance(c.rng, 300*time.Millisecond)) != nil {
+		if sleep(ctx, 20*time.Millisecond+c.chance(c.rng, c.patience)) != nil {
 			return answer{}, err
 		}
 	}

@@ -24,11 +24,13 @@ type swarm struct {
 	tailBytes       int64
 	observedDeath   bool
 	offset          time.Duration // of the masters' clocks, at most
+	rates           float64       // 1: their clocks go at half to twice the rate of time
 
 	faults []string      // kinds that are on
 	pause  time.Duration // between faults, on average
 
 	schedules bool
+	programs  int // that use the SDK
 }
 
 func drawSwarm(r *rand.Rand) swarm {
@@ -76,6 +78,12 @@ func drawSwarm(r *rand.Rand) swarm {
 		}
 	}
 	s.schedules = on()
+	if on() {
+		s.rates = r.Float64()
+	}
+	if on() {
+		s.programs = 1 + r.IntN(2)
+	}
 	return s
 }
 
@@ -86,3 +94,6 @@ func (s swarm) String() string {
 
 func name(i int) string    { return fmt.Sprintf("n%d", i+1) }
 func address(i int) string { return fmt.Sprintf("10.0.0.%d:7400", i+1) }
+
+func apiAddress(i int) string     { return fmt.Sprintf("10.0.0.%d:7401", i+1) }
+func programAddress(k int) string { return fmt.Sprintf("10.0.1.%d:1", k+1) }

@@ -36,6 +36,7 @@ type world struct {
 	calm    atomic.Bool            // the faults are over
 	losing  atomic.Pointer[master] // whose disk is lost, and not back or replaced yet
 	wg      sync.WaitGroup
+	asking  sync.WaitGroup // submitters: their last calls get answers
 
 	mu       sync.Mutex
 	cover    map[string]uint64
@@ -80,6 +81,7 @@ func newWorld(seed uint64, dir string, trace io.Writer) *world {
 	for i := range w.swarm.masters {
 		m := newMaster(w, i)
 		m.clock.Store(int64(w.chance(m.rng, 2*w.swarm.offset) - w.swarm.offset))
+		m.began, m.rate = time.Now(), w.swarm.rates*(1.5*m.rng.Float64()-0.5)
 		w.masters = append(w.masters, m)
 	}
 	return w
@@ -132,11 +134,16 @@ func (w *world) play() {
 		m.start(place{dir: m.path()})
 	}
 	ctx, end := context.WithCancel(context.Background())
-	var submitting, working, harming sync.WaitGroup
+	var working, harming sync.WaitGroup
 	for i := range w.swarm.submitters {
 		c := newSubmitter(w, i)
 		w.callers = append(w.callers, c.caller)
-		submitting.Go(func() { c.run(ctx) })
+		w.asking.Go(func() { c.run(ctx) })
+	}
+	for k := range w.swarm.programs {
+		p := newProgram(w, k)
+		w.callers = append(w.callers, p.caller)
+		w.asking.Go(func() { p.run(ctx) })
 	}
 	for i := range w.swarm.workers {
 		o := newWorker(w, i)
@@ -144,13 +151,13 @@ func (w *world) play() {
 		working.Go(func() { o.run(ctx) })
 	}
 	harm, calm := context.WithTimeout(ctx, w.swarm.length)
-	harming.Go(func() { (&nemesis{world: w, rng: w.random(2)}).run(harm) })
+	harming.Go(func() { newNemesis(ctx, w).run(harm) })
 	harming.Wait()
 	<-harm.Done()
 	calm()
 	w.heal()
 	answered := make(chan struct{})
-	w.wg.Go(func() { submitting.Wait(); close(answered) })
+	w.wg.Go(func() { w.asking.Wait(); close(answered) })
 	patience := w.drainWithin()
 	if w.within(patience, func() bool { return w.drained(answered) }) {
 		if !w.within(catchUpWithin, w.level) {
@@ -160,7 +167,7 @@ func (w *world) play() {
 		w.failf("not all tasks came to their end within %v: %s (L1)", patience, w.unfinished())
 	}
 	end()
-	submitting.Wait()
+	w.asking.Wait()
 	working.Wait()
 	w.judge()
 	w.stop()
