@@ -58,10 +58,8 @@ func (w *world) publish(events []fsm.Event) {
 		}
 		fence := e.Fence
 		if s := w.table.Session(e.Session); s != nil {
-			for _, one := range w.workers {
-				if one.name == s.Worker {
-					w.send(func() { one.stop(fence) })
-				}
+			if one := w.byName[s.Worker]; one != nil {
+				w.send(func() { one.stop(fence) })
 			}
 		}
 	}

@@ -182,11 +182,9 @@ func (w *world) deliver(session uint64, tasks []*fsm.Task) {
 	if s == nil {
 		return
 	}
-	for _, one := range w.workers {
-		if one.name == s.Worker && len(tasks) > 0 {
-			boot := s.Boot
-			w.send(func() { one.receive(boot, tasks) })
-		}
+	if one := w.byName[s.Worker]; one != nil && len(tasks) > 0 {
+		boot := s.Boot
+		w.send(func() { one.receive(boot, tasks) })
 	}
 }
 

@@ -71,3 +71,10 @@ func drawSwarm(r *rand.Rand) swarm {
 		bulk: rate(0.15), operators: rate(0.1), weights: on(), ageing: on(),
 	}
 }
+
+// crowdEvery is how often a seed has thousands of workers, for a short time.
+const crowdEvery = 500
+
+func (s *swarm) crowd(r *rand.Rand) {
+	s.workers, s.length = 1000+r.IntN(2000), 4*second
+}

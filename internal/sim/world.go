@@ -30,6 +30,7 @@ type world struct {
 	rules    map[string]*model.Rule // of schedules, by their text
 
 	workers []*worker
+	byName  map[string]*worker
 	clients []*client
 }
 
@@ -75,11 +76,15 @@ func newWorld(seed uint64, trace io.Writer) *world {
 	w := &world{
 		rng: rng, cfg: drawSwarm(rng), trace: trace, cover: make(Coverage), now: epoch,
 		table: fsm.New(), model: model.New(), follower: &follower{table: fsm.New()},
-		rules: make(map[string]*model.Rule),
+		rules: make(map[string]*model.Rule), byName: make(map[string]*worker),
+	}
+	if seed%crowdEvery == 0 {
+		w.cfg.crowd(rng)
 	}
 	w.tracef("%+v", w.cfg)
 	for i := range w.cfg.workers {
-		w.workers = append(w.workers, newWorker(w, fmt.Sprintf("w%d", i)))
+		one := newWorker(w, fmt.Sprintf("w%d", i))
+		w.workers, w.byName[one.name] = append(w.workers, one), one
 	}
 	for i := range w.cfg.clients {
 		w.clients = append(w.clients, newClient(w, i))
