@@ -221,3 +221,26 @@ func TestStagingIsBounded(t *testing.T) {
 		t.Errorf("after a while %d batches are left, %+v staged", len(w.m.lots), w.m.staged)
 	}
 }
+
+// TestPackedTaskKeepsItsTime: a task of a batch whose time comes before its record is
+// made has the place that its time gives it (S9).
+func TestPackedTaskKeepsItsTime(t *testing.T) {
+	w := newTable(t)
+	at := w.now + Second
+	last := uint64(MaxTransitions + 1)
+	specs := make([]*fsmpb.TaskSpec, last)
+	for i := range specs {
+		specs[i] = &fsmpb.TaskSpec{Queue: "q"}
+	}
+	specs[last-1].RunAt = at
+	submit := submitCmd(specs...)
+	submit.GetSubmit().Batch = new(fsmpb.BatchSpec)
+	if w.do(submit); w.m.packed(last) == nil || w.task(last).EligibleAt != at {
+		t.Fatalf("before its turn the last task is %+v", w.task(last))
+	}
+	w.now = at + Second
+	if w.do(tickCmd()); w.m.packed(last) != nil || w.task(last).EligibleAt != at || w.task(last).State != Ready {
+		t.Errorf("the last task was eligible at %d, want %d: it is %s", w.task(last).EligibleAt, at, w.task(last).State)
+	}
+	check(t, w.m)
+}

@@ -211,7 +211,7 @@ func (m *Machine) build(id uint64, spec *fsmpb.TaskSpec, l *line, from *origin) 
 		Extra: m.extra(spec, l, from),
 	}
 	switch {
-	case spec.GetRunAt() > m.now:
+	case spec.GetRunAt() > at:
 		t.EligibleAt = spec.GetRunAt()
 	case spec.GetRunAt() == 0 && spec.GetDelay() > 0:
 		t.EligibleAt = addTime(at, spec.GetDelay())

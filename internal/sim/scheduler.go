@@ -22,16 +22,26 @@ func (w *world) fire() {
 	if w.lead.fired != nil && w.chance(0.05) {
 		w.proposeFire(w.lead.fired)
 	}
-	fire := &fsmpb.Fire{}
+	fire, careful := &fsmpb.Fire{}, true
 	for s := range w.table.SchedulesAfter("") {
-		if !s.Paused {
-			fire.Items = append(fire.Items, w.fireItems(s, w.tableTime())...)
+		if s.Paused {
+			continue
 		}
+		now := w.tableTime()
+		if now-s.NextFire < fsm.MisfireAfter/2 && w.chance(0.02) { // refused, as it is no misfire yet
+			careful = false
+			fire.Items = append(fire.Items, &fsmpb.FireItem{
+				Schedule: s.Name, SpecVersion: s.Version, FireTime: s.NextFire, NextFire: w.ruleOf(s).Next(s.NextFire), Skip: true,
+			})
+		}
+		fire.Items = append(fire.Items, w.fireItems(s, now)...)
 	}
 	if len(fire.Items) == 0 {
 		return
 	}
-	w.lead.fired, w.lead.firedAt = fire, w.tableTime()
+	if careful { // later it could be a misfire
+		w.lead.fired, w.lead.firedAt = fire, w.tableTime()
+	}
 	w.proposeFire(fire)
 }
 
@@ -53,8 +63,6 @@ func (w *world) fireItems(s *fsm.Schedule, now int64) (items []*fsmpb.FireItem) 
 		return items
 	case at == 0, at > now && !w.chance(0.02):
 		return nil
-	case w.chance(0.02):
-		add(at, rule.Next(at), true)
 	case w.chance(0.02):
 		add(at, rule.Next(at), false).SpecVersion++
 	}
