@@ -277,6 +277,7 @@ func (c *conn) Write(b []byte) (int, error) {
 	case c.in.closed:
 		return 0, net.ErrClosed
 	case c.out.ended || c.out.closed && !c.out.link.cut && !c.remote.dark:
+		c.in.reset() // whoever reads learns it, too, or gRPC would try a dead connection for ever
 		return 0, &net.OpError{Op: "write", Net: "tcp", Err: syscall.EPIPE}
 	}
 	c.out.send(chunk{b: append([]byte(nil), b...)})
@@ -318,6 +319,7 @@ type pipe struct {
 	deadline time.Time
 	ended    bool // the last chunk is the end
 	closed   bool // nobody reads any more
+	broken   bool // this end knows that the connection was reset
 }
 
 // chunk is what was written by one call, or the end.
@@ -357,6 +359,12 @@ func (p *pipe) finish(err error) {
 // shut is the end of reading.
 func (p *pipe) shut() {
 	p.closed, p.queue = true, nil
+	p.ring()
+}
+
+// reset tells whoever reads that the connection is gone, whatever the link does.
+func (p *pipe) reset() {
+	p.broken = true
 	p.ring()
 }
 
@@ -406,6 +414,8 @@ func (p *pipe) take(b []byte) (n int, wait time.Duration, err error) {
 	switch {
 	case p.closed:
 		return 0, 0, net.ErrClosed
+	case p.broken:
+		return 0, 0, &net.OpError{Op: "read", Net: "tcp", Err: syscall.ECONNRESET}
 	case !p.deadline.IsZero() && !now.Before(p.deadline):
 		return 0, 0, os.ErrDeadlineExceeded
 	}
