@@ -69,3 +69,22 @@ func TestNamesSurviveAPowerCut(t *testing.T) {
 		t.Errorf("%d power cuts, want more", p.cuts)
 	}
 }
+
+// TestSpareStaysWhileItIsPut: while a segment's file becomes the spare, none is made in
+// its place, which may fail and leave nothing.
+func TestSpareStaysWhileItIsPut(t *testing.T) {
+	dir := t.TempDir()
+	const size = 4096
+	must(t, os.WriteFile(filepath.Join(dir, segmentName(1)), make([]byte, size), 0o600))
+	var s spare
+	must(t, s.put(dir, &segment{head: head{number: 1, size: size}}, size, func() error {
+		s.prepare(dir, 1<<62) // cannot be made
+		s.wait()
+		return nil
+	}))
+	if path, err := s.take(dir, size); err != nil {
+		t.Errorf("the spare is gone: %v", err)
+	} else if _, err := os.Stat(path); err != nil {
+		t.Errorf("the spare is gone: %v", err)
+	}
+}

@@ -14,8 +14,9 @@ import (
 type spare struct {
 	wg sync.WaitGroup
 
-	mu   sync.Mutex
-	size int64 // 0: there is none
+	mu      sync.Mutex
+	size    int64 // 0: there is none
+	putting bool  // a file has the spare's name, which is not durable yet
 }
 
 // take returns the path of a file of that size, which is the caller's: the spare,
@@ -40,7 +41,7 @@ func (s *spare) prepare(dir string, size int64) {
 	s.wg.Go(func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if s.size == 0 && makeSpare(filepath.Join(dir, spareName), size) == nil {
+		if s.size == 0 && !s.putting && makeSpare(filepath.Join(dir, spareName), size) == nil {
 			s.size = size
 		}
 	})
@@ -51,26 +52,30 @@ func (s *spare) prepare(dir string, size int64) {
 // header in it, it would be damage. So its name is durable before it gets one. Nobody
 // may take it meanwhile.
 func (s *spare) put(dir string, old *segment, size int64, syncNames func() error) error {
-	if kept, err := s.keep(filepath.Join(dir, segmentName(old.number)), dir, old.size == size); !kept || err != nil {
+	kept, err := s.keep(filepath.Join(dir, segmentName(old.number)), dir, old.size == size)
+	if !kept || err != nil {
 		return err
 	}
-	if err := syncNames(); err != nil { // without the lock: others ask for the size
-		return err
-	}
+	err = syncNames() // without the lock: others ask for the size
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.size = size
-	return nil
+	s.putting = false
+	if err == nil {
+		s.size = size
+	}
+	return err
 }
 
 // keep gives a file the spare's name if it is wanted and there is no spare, or removes it.
-func (s *spare) keep(path, dir string, wanted bool) (bool, error) {
+func (s *spare) keep(path, dir string, wanted bool) (kept bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.size != 0 || !wanted {
 		return false, os.Remove(path)
 	}
-	return true, os.Rename(path, filepath.Join(dir, spareName))
+	err = os.Rename(path, filepath.Join(dir, spareName))
+	s.putting = err == nil
+	return s.putting, err
 }
 
 func (s *spare) wait() { s.wg.Wait() }
