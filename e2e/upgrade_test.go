@@ -56,6 +56,7 @@ func TestF37RollingUpgrade(t *testing.T) {
 	restart(t, c, n2, next)
 	cli(t, c, "cluster", "transfer", "n3")
 	steady(t, c, tally) // the old version leads new ones
+	cli(t, c, "debug", "hash")
 	refusedLevel(t, c, "n3 runs version")
 	must(t, n3.Stop())
 	refusedLevel(t, c, "no answer from n3")

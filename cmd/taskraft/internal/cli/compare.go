@@ -24,8 +24,8 @@ on each master answers for another index: debug hash compares them at the same o
 		rows: a.dataRows(),
 		run: func(ctx context.Context, _ []string) error {
 			return a.withClient(ctx, func(ctx context.Context, c *client.Client) error {
-				return a.compare(ctx, c, a.clusterView(ctx, c).Masters, "SHA256", func(ctx context.Context, addr string) (tableView, error) {
-					got, err := c.Digest(ctx, addr)
+				return a.compare(ctx, c, a.clusterView(ctx, c).Masters, "SHA256", func(ctx context.Context, m *masterView) (tableView, error) {
+					got, err := c.Digest(ctx, m.Address)
 					return tableView{Index: got.GetIndex(), SHA256: got.GetSha256()}, err
 				})
 			})
@@ -53,11 +53,11 @@ them by themselves, once a second: this is to see it.`,
 				case at == 0:
 					at = first
 				case last != 0 && at > last:
-					return fail(exitNotFound, "taskraft debug hash", "entry %d is not applied yet: the last one is %d", at, last)
+					return fail(exitNotFound, "taskraft debug hash", "--at: entry %d is not applied yet: the last one is %d", at, last)
 				}
-				return a.compare(ctx, c, masters, "HASH", func(ctx context.Context, addr string) (tableView, error) {
-					got, err := c.StateHash(ctx, addr, at)
-					return tableView{Index: got.GetIndex(), Hash: got.GetHash()}, err
+				return a.compare(ctx, c, masters, "HASH", func(ctx context.Context, m *masterView) (tableView, error) {
+					got, err := c.StateHash(ctx, m.Address, at)
+					return tableView{Index: got.GetIndex(), Hash: got.GetHash(), version: m.status.GetVersion()}, err
 				})
 			})
 		},
@@ -85,14 +85,16 @@ type tableView struct {
 	SHA256  string `json:"sha256,omitempty"`
 	Hash    string `json:"hash,omitempty"`
 	Error   string `json:"error,omitempty"`
+
+	version string // of the master, if another may count otherwise
 }
 
 func (v tableView) sum() string { return v.SHA256 + v.Hash }
 
 // compare prints what each master answers about its table, and fails when two differ
-// that speak of the same index.
+// that must not, or none answers.
 func (a *app) compare(ctx context.Context, c *client.Client, masters []*masterView, head string,
-	ask func(ctx context.Context, addr string) (tableView, error),
+	ask func(ctx context.Context, m *masterView) (tableView, error),
 ) error {
 	list := show.NewList(a.printer(), "tables", tableView.sum, []show.Column[tableView]{
 		{Head: "NAME", Cell: func(v tableView) string { return v.Name }},
@@ -100,22 +102,19 @@ func (a *app) compare(ctx context.Context, c *client.Client, masters []*masterVi
 		{Head: head, Full: true, Cell: func(v tableView) string { return v.sum() + v.Error }},
 		{Head: "ADDRESS", Cell: func(v tableView) string { return v.Address }},
 	})
-	at := make(map[uint64]string) // index → sum
-	differ := false
+	var all []tableView
 	for _, m := range masters {
 		v := tableView{Error: m.Error}
 		if m.Reachable {
 			callCtx, cancel := a.call(ctx)
 			var err error
-			if v, err = ask(callCtx, m.Address); err != nil {
+			if v, err = ask(callCtx, m); err != nil {
 				v = tableView{Error: err.Error()}
-			} else {
-				differ = differ || at[v.Index] != "" && at[v.Index] != v.sum()
-				at[v.Index] = v.sum()
 			}
 			cancel()
 		}
 		v.Address, v.Name = m.Address, m.status.GetName()
+		all = append(all, v)
 		if err := list.Add(v); err != nil {
 			return err
 		}
@@ -123,11 +122,32 @@ func (a *app) compare(ctx context.Context, c *client.Client, masters []*masterVi
 	if err := list.Close(); err != nil {
 		return err
 	}
-	switch {
-	case len(at) == 0:
+	switch answered, differ := judgeTables(all); {
+	case !answered:
 		return fail(exitNoLeader, "taskraft cluster status", "no master answered")
 	case differ:
 		return fail(exitError, "keeping the data directories and reporting it", "the masters' tables differ at the same index: this must never happen")
 	}
 	return nil
+}
+
+// judgeTables reports whether any master answered, and whether two differ that speak of
+// the same index and count alike.
+func judgeTables(all []tableView) (answered, differ bool) {
+	type what struct {
+		index   uint64
+		version string
+	}
+	said := make(map[what]string)
+	for _, v := range all {
+		if v.Error != "" {
+			continue
+		}
+		at := what{v.Index, v.version}
+		if sum, known := said[at]; known && sum != v.sum() {
+			differ = true
+		}
+		said[at] = v.sum()
+	}
+	return len(said) > 0, differ
 }
