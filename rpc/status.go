@@ -35,6 +35,11 @@ func statusError(code codes.Code, why, msg string, meta map[string]string, detai
 	return st.Err()
 }
 
+// compacted says that what was asked for is older than what is kept.
+func compacted(err error, oldest uint64) error {
+	return statusError(codes.OutOfRange, reason.Compacted, err.Error(), map[string]string{reason.MetaOldest: strconv.FormatUint(oldest, 10)})
+}
+
 // statusOf turns an error of package cluster into a status.
 func (s *Server) statusOf(err error) error {
 	if nl, ok := errors.AsType[*cluster.NotLeaderError](err); ok {
@@ -44,10 +49,10 @@ func (s *Server) statusOf(err error) error {
 		return refusal(refused.Outcome, nil)
 	}
 	if gone, ok := errors.AsType[*events.CompactedError](err); ok {
-		return statusError(codes.OutOfRange, reason.Compacted, gone.Error(), map[string]string{reason.MetaOldest: strconv.FormatUint(gone.Oldest, 10)})
+		return compacted(gone, gone.Oldest)
 	}
 	if gone, ok := errors.AsType[*cluster.HashGoneError](err); ok {
-		return statusError(codes.OutOfRange, reason.Compacted, gone.Error(), map[string]string{reason.MetaOldest: strconv.FormatUint(gone.Oldest, 10)})
+		return compacted(gone, gone.Oldest)
 	}
 	switch {
 	case errors.Is(err, cluster.ErrUncertain):

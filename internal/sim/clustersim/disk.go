@@ -74,6 +74,14 @@ func (d *disk) store() error {
 	return nil
 }
 
+// take takes the time of a sync.
+func (d *disk) take() {
+	d.mu.Lock()
+	wait := max(time.Until(d.hangs), time.Duration(d.sched.Int64N(int64(d.slow)+1)))
+	d.mu.Unlock()
+	d.sleep(wait)
+}
+
 // sleep waits, for as long as the process runs.
 func (d *disk) sleep(wait time.Duration) {
 	if wait <= 0 {
@@ -104,10 +112,7 @@ func (d *disk) durable() string { return d.dir + ".durable" }
 
 // SyncingNames implements wal.Disk: when it returns nil, the names are durable.
 func (d *disk) SyncingNames(dir string) error {
-	d.mu.Lock()
-	wait := max(time.Until(d.hangs), time.Duration(d.sched.Int64N(int64(d.slow)+1)))
-	d.mu.Unlock()
-	d.sleep(wait)
+	d.take()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.ended() {
@@ -156,10 +161,7 @@ func (d *disk) Syncing(f *os.File) error {
 	if err != nil {
 		return err
 	}
-	d.mu.Lock()
-	wait := max(time.Until(d.hangs), time.Duration(d.sched.Int64N(int64(d.slow)+1)))
-	d.mu.Unlock()
-	d.sleep(wait)
+	d.take()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	keep := d.unsynced[:0]
