@@ -76,8 +76,10 @@ judge() {
 
 # seed OUTPUT prints the first seed that failed, and why, or how the program died of
 # one, in one short line. Nothing else counts as found: a run also fails that was never
-# in some situation.
-seed() { sed -n 's/^sim[a-z-]*: FAILED \(seed .*\)/\1/p; /^panic: /p' "$1" | head -n 1 | cut -c1-110; }
+# in some situation, or took too long.
+seed() {
+	sed -n 's/^sim[a-z-]*: FAILED \(seed .*\)/\1/p; /^panic: test timed out/d; /^panic: /p' "$1" | head -n 1 | cut -c1-110
+}
 
 module=github.com/taskraft/taskraft
 for line in "${mutants[@]}"; do
