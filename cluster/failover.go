@@ -70,7 +70,8 @@ const (
 	drainFor = 50 * time.Millisecond
 	rewatch  = 100 * time.Millisecond
 	// lookAgain is how long who watches nobody waits for the bell. It rings for all
-	// that is in the log; a vote may also come with a snapshot.
+	// that is in the log; a vote may also come with a snapshot, whose members Raft
+	// takes over after the table, and says nothing.
 	lookAgain = time.Second
 )
 

@@ -128,3 +128,30 @@ func TestB09BrokenSnapshotsNeverStartEmpty(t *testing.T) {
 	_, err = Start(t.Context(), c.cfgs[0])
 	wantFault(t, err, FaultDisk)
 }
+
+// TestB09AnOlderSnapshotWillDo: a master whose newest snapshot is damaged begins with the
+// one before, when its log reaches back to that.
+func TestB09AnOlderSnapshotWillDo(t *testing.T) {
+	c := newTestCluster(t, 1, func(_ int, cfg *Config) { cfg.SnapshotBytes, cfg.TailBytes = 1<<16, 0 })
+	c.startAll()
+	first := c.submit("first")
+	c.bulk(minTrailing + 20)
+	compacted(t, c.nodes[0], 10) // so that the log alone will not do
+	older := c.nodes[0].Status().Snap
+	c.bulk(10)
+	eventually(t, "another snapshot is taken", func() bool { return c.nodes[0].Status().Snap > older })
+	last := c.submit("last")
+	c.stop(0)
+	states, err := filepath.Glob(filepath.Join(c.cfgs[0].DataDir, "snapshots", "*", "state.bin"))
+	if err != nil || len(states) != 2 {
+		t.Fatalf("snapshots %v: %v", states, err)
+	}
+	if err := os.Truncate(states[1], 100); err != nil {
+		t.Fatal(err)
+	}
+	c.startAll()
+	c.leader()
+	if !has(c.nodes[0], first) || !has(c.nodes[0], last) {
+		t.Error("tasks are gone after the restart")
+	}
+}
