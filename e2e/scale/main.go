@@ -52,7 +52,7 @@ func parse(args []string) (options, error) {
 	flags.StringVar(&o.data, "data", ".data/scale", "directory for the masters' data, on a disk")
 	flags.StringVar(&o.out, "out", "", "directory for scale.json and scale.svg; steps that do not run keep their figures there")
 	flags.StringVar(&only, "only", "", "which steps, by comma: "+strings.Join(names, ","))
-	flags.BoolVar(&o.short, "short", false, "everything small: under 90 s in all")
+	flags.BoolVar(&o.short, "short", false, "everything small: about two minutes in all")
 	flags.IntVar(&o.queued, "queued", 1_000_000, "the largest backlog, in tasks of 256 bytes")
 	flags.IntVar(&o.workers, "workers", 10_000, "workers in the steps workers and reconnect")
 	flags.IntVar(&o.kills, "kills", 3, "kills of the leader with the largest backlog")

@@ -24,7 +24,8 @@ const (
 )
 
 // reconnect kills the leader under workers of the SDK, each with connections of its
-// own and one slot, and waits until every one of them has a task of the next leader. None may lose its session, and each task runs once.
+// own and one slot, and waits until every one of them has a task of the next leader.
+// None may lose its session, and each task runs once.
 func (b *bench) reconnect(ctx context.Context) error {
 	return b.with(ctx, 3, nil, func(ctx context.Context, c *proc.Cluster) error {
 		cl, err := client.New(client.Config{Masters: c.Addrs(), Logger: slog.New(slog.DiscardHandler)})
