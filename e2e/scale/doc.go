@@ -7,6 +7,7 @@
 //	large.go    a large backlog: memory, restart, snapshots, lists, kill -9
 //	snapwatch.go  when snapshots are written
 //	crowd.go    many idle workers
+//	followers.go  those workers, which follow the leader
 //	reconnect.go  many workers find the next leader after a kill of the leader
 //	variety.go  many queues, payload sizes, numbers of masters
 //	idle.go     an idle cluster with a hundred workers
