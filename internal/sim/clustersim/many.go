@@ -33,8 +33,12 @@ type Sum struct {
 	Missed          []string // situations that no seed was in and one should have been
 }
 
-// enoughSeeds is how many seeds together have, by far, been in all of mustMeet.
-const enoughSeeds = 60
+// enoughSeeds together have nearly always been in all of mustMeet, and plentySeeds by
+// far: a run of enough goes on while it was not, and fails at plenty.
+const (
+	enoughSeeds = 60
+	plentySeeds = 4 * enoughSeeds
+)
 
 // hangLimit is how long a seed, which takes seconds, may play before it is named: one
 // that never ends could not say which it was.
@@ -48,7 +52,8 @@ func PlayMany(p Plan, play func(seed uint64) Report) *Sum {
 	next := func() (seed uint64, ok bool) {
 		mu.Lock()
 		defer mu.Unlock()
-		if len(sum.Failures) >= p.Failures || sum.Seeds >= p.Least && time.Since(began) >= p.For {
+		done := sum.Seeds >= p.Least && time.Since(began) >= p.For
+		if len(sum.Failures) >= p.Failures || done && (sum.Seeds >= plentySeeds || len(sum.missed()) == 0) {
 			return 0, false
 		}
 		sum.Seeds++
@@ -78,12 +83,18 @@ func PlayMany(p Plan, play func(seed uint64) Report) *Sum {
 	}
 	playing.Wait()
 	sum.Took = time.Since(began)
+	sum.Missed = sum.missed()
+	return sum
+}
+
+// missed returns the situations that were not met, once enough seeds were played.
+func (s *Sum) missed() (names []string) {
 	for _, name := range mustMeet {
-		if sum.Cover[name] == 0 && sum.Seeds >= enoughSeeds && !p.Again {
-			sum.Missed = append(sum.Missed, name)
+		if s.Cover[name] == 0 && s.Seeds >= enoughSeeds && !s.Plan.Again {
+			names = append(names, name)
 		}
 	}
-	return sum
+	return names
 }
 
 func (s *Sum) add(r Report) {
