@@ -202,7 +202,7 @@ func TestDrill(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	for _, want := range []string{`"kills": 2`, `"gap_p50_ms"`, `"gap_p99_ms"`, `"lost": 0`, `"duplicate_completions": 0`} {
+	for _, want := range []string{`"kills": 2`, `"gap_p50_ms"`, `"gap_p99_ms"`, `"lost": 0`, `"duplicate_completions": 0`, `"violations": []`} {
 		if !strings.Contains(string(out), want) {
 			t.Errorf("no %s in:\n%s", want, out)
 		}

@@ -146,6 +146,8 @@ func TestCorruptedHistories(t *testing.T) {
 		"ended twice": {"S4", func(h *History) {
 			both(h, 5, func(e *Entry) { e.Events = append(e.Events, finished(1, 1)) })
 		}},
+		"two executions count":         {"S4", func(h *History) { h.Runs[1].Confirmed, h.Runs[2].Confirmed = true, true }},
+		"completed, and not succeeded": {"S5", func(h *History) { h.Runs[2].Confirmed = true; h.Finals[1].State = model.Dead }},
 		"assigned after its end": {"S4", func(h *History) {
 			both(h, 5, func(e *Entry) { e.Events = append(e.Events, assigned(1, 9)) })
 		}},
@@ -195,6 +197,32 @@ func TestCorruptedHistories(t *testing.T) {
 			r := Check(h, Floor{"acknowledged": 2, "entry": 1})
 			if !slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.ID == c.id }) {
 				t.Errorf("found %v, want %s", r.Findings, c.id)
+			}
+		})
+	}
+}
+
+// TestWithoutTaps: a history of what clients and workers were told is judged by that.
+func TestWithoutTaps(t *testing.T) {
+	floor := Floor{"acknowledged": 2, "confirmed": 1}
+	for name, c := range map[string]struct {
+		id      string
+		corrupt func(*History)
+	}{
+		"everything holds":      {"", func(*History) {}},
+		"two submits, one id":   {"S3", func(h *History) { h.Ops[1].Task = 1 }},
+		"two executions count":  {"S4", func(h *History) { h.Runs[1].Confirmed = true }},
+		"an older table":        {"S12", func(h *History) { h.Ops[3].Index, h.Ops[4].Index = 3, 2 }},
+		"gone at the end":       {"S1", func(h *History) { h.Finals[1] = Final{Task: 2, Gone: true} }},
+		"nothing was confirmed": {"vacuity", func(h *History) { h.Runs[2].Confirmed = false }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := recorded(t)
+			h.Taps, h.Runs[2].Confirmed = nil, true
+			c.corrupt(h)
+			r := Check(h, floor)
+			if named := slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.ID == c.id }); named != (c.id != "") || !named && len(r.Findings) > 0 {
+				t.Errorf("found %v, want %q", r.Findings, c.id)
 			}
 		})
 	}

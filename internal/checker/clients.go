@@ -8,6 +8,28 @@ import (
 	"github.com/anishathalye/porcupine"
 )
 
+// told checks that one submit was told one task, and one task to one submit (S3).
+func (r *Report) told(h *History) {
+	tasks, submits := make(map[string]uint64), make(map[uint64]string)
+	for _, op := range h.Ops {
+		if op.Kind != "submit" || op.Outcome != OK {
+			continue
+		}
+		r.Counts["acknowledged"]++
+		meant := op.meant()
+		if old := tasks[meant]; old != 0 && old != op.Task {
+			r.add("S3", "request %s was told to be task %d and task %d", meant, old, op.Task)
+		}
+		if old, known := submits[op.Task]; known && old != meant {
+			r.add("S3", "task %d was told to request %s and to request %s", op.Task, old, meant)
+		}
+		tasks[meant], submits[op.Task] = op.Task, meant
+	}
+}
+
+// meant names what a submit was to bring about.
+func (op *Op) meant() string { return cmp.Or(op.Intent, op.Request) }
+
 // acks compares what clients were told with the log.
 func (r *Report) acks(h *History, log []Entry) {
 	submitted := make(map[uint64]Event)
@@ -20,17 +42,14 @@ func (r *Report) acks(h *History, log []Entry) {
 		}
 	}
 	asked := make(map[string]string) // how it ended, by what was asked
-	told := make(map[string]uint64)
 	for _, op := range h.Ops {
 		if op.Kind != "submit" {
 			continue
 		}
-		meant := cmp.Or(op.Intent, op.Request)
-		asked[meant] = op.Outcome
+		asked[op.meant()] = op.Outcome
 		if op.Outcome != OK {
 			continue
 		}
-		r.Counts["acknowledged"]++
 		v, there := submitted[op.Task]
 		switch {
 		case !there:
@@ -42,10 +61,6 @@ func (r *Report) acks(h *History, log []Entry) {
 		case op.Index != 0 && op.Index < at[op.Task]:
 			r.add("S1", "task %d was acknowledged at entry %d, before it entered at %d", op.Task, op.Index, at[op.Task])
 		}
-		if old := told[meant]; old != 0 && old != op.Task {
-			r.add("S3", "request %s was told to be task %d and task %d", meant, old, op.Task)
-		}
-		told[meant] = op.Task
 	}
 	for id, v := range submitted {
 		switch outcome := asked[cmp.Or(v.Intent, v.RequestID)]; {
@@ -56,7 +71,6 @@ func (r *Report) acks(h *History, log []Entry) {
 			r.add("S2", "task %d (request %q) is in the log, and its submitter was told that it is not", id, v.RequestID)
 		}
 	}
-	r.fixed(h)
 }
 
 // fresh checks that no call was answered by an older table than one that had answered
@@ -196,6 +210,7 @@ func (r *Report) leases(h *History) {
 	}
 	for task, runs := range byTask {
 		slices.SortFunc(runs, func(a, b Run) int { return cmp.Compare(a.Start, b.Start) })
+		r.once(task, runs)
 		for i, run := range runs[1:] {
 			before := runs[i]
 			r.Counts["execution again"]++
@@ -212,6 +227,21 @@ func (r *Report) leases(h *History) {
 	}
 }
 
+// once checks that one execution of a task counts (S4).
+func (r *Report) once(task uint64, runs []Run) {
+	counts := uint64(0)
+	for _, run := range runs {
+		if !run.Confirmed {
+			continue
+		}
+		r.Counts["confirmed"]++
+		if counts != 0 && counts != run.Fence {
+			r.add("S4", "task %d was confirmed as completed under fence %d and under fence %d", task, counts, run.Fence)
+		}
+		counts = run.Fence
+	}
+}
+
 func hit(faults []Fault, worker string, from, to int64) bool {
 	return slices.ContainsFunc(faults, func(f Fault) bool {
 		return f.Target == worker && f.Start <= to && (f.End == 0 || f.End >= from)
@@ -223,6 +253,11 @@ func (r *Report) end(h *History) {
 	finals := make(map[uint64]Final)
 	for _, f := range h.Finals {
 		finals[f.Task] = f
+	}
+	for _, run := range h.Runs {
+		if f, read := finals[run.Task]; run.Confirmed && read && f.State != "SUCCEEDED" {
+			r.add("S5", "task %d was confirmed as completed under fence %d and is %q at the end", run.Task, run.Fence, f.State)
+		}
 	}
 	for _, op := range h.Ops {
 		if op.Kind != "submit" || op.Outcome != OK {

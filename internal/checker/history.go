@@ -66,11 +66,12 @@ type Op struct {
 // Run is one execution of a task, from the machine's clock. End is 0 when the
 // execution was cut off.
 type Run struct {
-	Worker string `json:"worker"`
-	Task   uint64 `json:"task"`
-	Fence  uint64 `json:"fence"`
-	Start  int64  `json:"start"`
-	End    int64  `json:"end"`
+	Worker    string `json:"worker"`
+	Task      uint64 `json:"task"`
+	Fence     uint64 `json:"fence"`
+	Start     int64  `json:"start"`
+	End       int64  `json:"end"`
+	Confirmed bool   `json:"confirmed,omitempty"` // a master said that its completion counts
 }
 
 // Fault is one thing that the nemesis did.

@@ -30,9 +30,11 @@ func (r *run) consume(ctx context.Context, i, slots int) error {
 
 // handle does nothing but note how long its task was on the way.
 func (r *run) handle(_ context.Context, t *worker.Task) (worker.Result, error) {
+	now := r.now()
 	if r.measuring.Load() && len(t.Payload) >= stampBytes {
-		r.starts.Add(r.now() - time.Duration(binary.LittleEndian.Uint64(t.Payload)))
+		r.starts.Add(now - time.Duration(binary.LittleEndian.Uint64(t.Payload)))
 	}
+	r.trails.ran(t.Worker, t.ID, t.Fence, now, r.now())
 	return worker.Result{}, nil
 }
 
@@ -43,6 +45,7 @@ func (r *run) settled(s worker.Settled) {
 		r.refusals.Add(1)
 		return
 	}
+	r.trails.confirmed(s.Task, s.Fence)
 	if r.ledger.complete(s.Task) {
 		r.room.Give(1)
 	}

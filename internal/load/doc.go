@@ -11,5 +11,6 @@
 //	producer.go   submits
 //	consumer.go   workers and what they confirm
 //	ledger.go     two bits per task: acknowledged, completed
+//	trails.go     some tasks step by step, for the checker
 //	gap.go        the longest time without a completion
 package load

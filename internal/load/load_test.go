@@ -1,9 +1,13 @@
 package load
 
 import (
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/taskraft/taskraft/client"
+	"github.com/taskraft/taskraft/internal/checker"
 )
 
 func TestLedger(t *testing.T) {
@@ -29,6 +33,36 @@ func TestLedger(t *testing.T) {
 	}
 	if some, n := l.lost(1); n != 3 || len(some) != 1 {
 		t.Errorf("lost %v, %d; want one of 3", some, n)
+	}
+}
+
+// TestTrails: of more tasks than are to be followed every other is, and each wholly.
+func TestTrails(t *testing.T) {
+	tr := newTrails(10, time.Unix(100, 0))
+	for id := range uint64(35) {
+		if id%2 == 0 {
+			tr.ran("w1", id, id+1, 2, 3) // before its acknowledgement is seen
+		}
+		tr.submitted(1, client.Receipt{ID: id, Index: id}, time.Duration(id), time.Duration(id+1))
+		tr.ran("w2", id, id+2, 4, 5)
+		tr.confirmed(id, id+2)
+	}
+	if len(tr.tasks) != 9 {
+		t.Errorf("%d tasks are followed, want those of 35 that 4 divides", len(tr.tasks))
+	}
+	for id, known := range tr.tasks {
+		want := []checker.Run{
+			{Worker: "w1", Task: id, Fence: id + 1, Start: 100e9 + 2, End: 100e9 + 3},
+			{Worker: "w2", Task: id, Fence: id + 2, Start: 100e9 + 4, End: 100e9 + 5, Confirmed: true},
+		}
+		if id%4 != 0 || known.submit.Task != id || known.submit.Call != 100e9+int64(id) || !slices.Equal(known.runs, want) {
+			t.Errorf("task %d: submit %+v, executions %+v", id, known.submit, known.runs)
+		}
+	}
+	var none *trails
+	none.confirmed(1, 1)
+	if h, err := none.history(t.Context(), nil, nil); h != nil || err != nil {
+		t.Errorf("a history of nothing: %v, %v", h, err)
 	}
 }
 

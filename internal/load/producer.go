@@ -15,7 +15,7 @@ const stampBytes = 8
 
 // produce submits until ctx ends; a call under way may then still end, until
 // calls ends. Its tasks are reused: a call has sent them for good when it returns.
-func (r *run) produce(ctx, calls context.Context) {
+func (r *run) produce(ctx, calls context.Context, number int) {
 	tasks := make([]client.Task, r.cfg.Batch)
 	for i := range tasks {
 		tasks[i] = client.Task{Payload: make([]byte, max(r.cfg.Payload, stampBytes))}
@@ -43,6 +43,7 @@ func (r *run) produce(ctx, calls context.Context) {
 		ids = ids[:0]
 		for _, receipt := range receipts {
 			ids = append(ids, receipt.ID)
+			r.trails.submitted(number, receipt, start, start+took)
 		}
 		r.ledger.ack(ids...)
 		if r.measuring.Load() {

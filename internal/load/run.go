@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/taskraft/taskraft/client"
+	"github.com/taskraft/taskraft/internal/checker"
 	"github.com/taskraft/taskraft/internal/measure"
 )
 
@@ -38,6 +39,8 @@ type Config struct {
 	// Submitted, if not nil, hears of every submit call that was measured, from
 	// several goroutines.
 	Submitted func(took time.Duration)
+	// Follow is how many tasks to keep a history of; of more, every other is left out.
+	Follow int
 	// Progress is called about once a second.
 	Progress func(Progress)
 	Logger   *slog.Logger
@@ -65,6 +68,7 @@ type Report struct {
 	Refusals             uint64             // completions that came too late
 	Errors               uint64             // failed submit calls
 	LastError            error
+	History              *checker.History // nil unless Follow says so
 }
 
 const (
@@ -81,6 +85,7 @@ type run struct {
 	queues []string
 	epoch  time.Time
 	ledger ledger
+	trails *trails
 	room   *measure.Room
 	gaps   *Gaps
 
@@ -121,7 +126,7 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	now := time.Now()
 	r := &run{
 		cfg: cfg, client: c, epoch: now,
-		ledger: ledger{chunks: make(map[uint64]*chunk)}, gaps: &Gaps{epoch: now},
+		ledger: ledger{chunks: make(map[uint64]*chunk)}, trails: newTrails(cfg.Follow, now), gaps: &Gaps{epoch: now},
 		submits: new(measure.Histogram), starts: new(measure.Histogram), room: measure.NewRoom(cfg.backlog()),
 	}
 	for i := range max(cfg.Queues, 1) {
@@ -140,8 +145,8 @@ func (r *run) run(ctx context.Context) (*Report, error) {
 	calls, cutCalls := context.WithCancel(ctx)
 	defer cutCalls()
 	var producers sync.WaitGroup
-	for range r.cfg.Producers {
-		producers.Go(func() { r.produce(loadCtx, calls) })
+	for i := range r.cfg.Producers {
+		producers.Go(func() { r.produce(loadCtx, calls, i) })
 	}
 	go func() {
 		select {
@@ -166,13 +171,19 @@ func (r *run) run(ctx context.Context) (*Report, error) {
 		r.enter("drain")
 		err = r.drain(ctx)
 	}
+	var history *checker.History
+	if err == nil {
+		history, err = r.trails.history(ctx, r.client, r.queues)
+	}
 	stopProgress()
 	stopWorkers()
 	workers.Wait()
 	if err != nil {
 		return nil, err
 	}
-	return r.report(elapsed), nil
+	rep := r.report(elapsed)
+	rep.History = history
+	return rep, nil
 }
 
 // work starts the workers.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/taskraft/taskraft/client"
 	"github.com/taskraft/taskraft/cluster/datadir"
+	"github.com/taskraft/taskraft/internal/checker"
 	"github.com/taskraft/taskraft/internal/load"
 	"github.com/taskraft/taskraft/internal/proc"
 )
@@ -39,6 +40,7 @@ type benchRun struct {
 	dir, fs string
 	fsync   time.Duration
 	gaps    []time.Duration
+	faults  []checker.Fault                        // one for each gap
 	victim  func(context.Context) (*victim, error) // nil: the started cluster's leader
 	cpu     cpuTimes                               // of the measurement
 }
@@ -145,6 +147,10 @@ func (b *benchRun) kill(ctx context.Context, gaps *load.Gaps, i int) error {
 	}
 	gap := gaps.Longest()
 	b.gaps = append(b.gaps, gap)
+	b.faults = append(b.faults, checker.Fault{
+		Kind: "kill leader", Target: leader.name, Start: at.UnixNano(), End: time.Now().UnixNano(),
+		Effect: "completions go on after " + gap.String(),
+	})
 	b.app.talk("kill %d of %d: %s, gap %s", i, b.flags.killLeader, leader.name, gap.Round(100*time.Microsecond))
 	if err := leader.back(ctx); err != nil {
 		return err

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/taskraft/taskraft/cmd/taskraft/internal/settings"
 	"github.com/taskraft/taskraft/cmd/taskraft/internal/show"
+	"github.com/taskraft/taskraft/internal/checker"
 	"github.com/taskraft/taskraft/internal/load"
 )
 
@@ -21,6 +23,8 @@ const (
 	drillMasters = "3"
 	drillWarmup  = 2 * time.Second
 	drillWorkers = 4
+	// drillFollow tasks take about 100 MB here.
+	drillFollow = 1 << 18
 )
 
 // drillFlags are the flags of `taskraft drill kill-leader`.
@@ -49,8 +53,11 @@ func (a *app) drillKillLeaderCommand() *cobra.Command {
 		use: "kill-leader [flags]", short: "Kill the leader again and again under load; measure the gaps, count what is lost",
 		long: `Put a load on a cluster and kill its leader with kill -9, N times. Each time the
 longest gap between two confirmed completions is measured. In the end every
-acknowledged task is compared with the confirmed completions: exits with 1 when one is
-lost, or was completed twice.
+acknowledged task is compared with the confirmed completions, and the history of up to
+262,144 of them (of more, every other is left out) is judged step by step: one task
+for each submit, no older answer after a newer one, fences that only rise, one execution
+that counts, and the same end as the masters now show. Exits with 1 when a task is lost,
+was completed twice, or anything of that does not hold.
 
 Without --masters it starts three masters of its own, as processes with real fsync.
 With --masters it drills a running cluster: --kill-command kills its leader, whose
@@ -95,7 +102,7 @@ func (a *app) runDrill(ctx context.Context, f *drillFlags) error {
 	}
 	report, err := load.Run(ctx, load.Config{
 		Masters: b.masters, Producers: f.producers, Batch: 1, Workers: drillWorkers, Slots: f.slots,
-		Payload: 256, Warmup: drillWarmup, Logger: slog.New(slog.DiscardHandler),
+		Payload: 256, Warmup: drillWarmup, Follow: drillFollow, Logger: slog.New(slog.DiscardHandler),
 		During: func(ctx context.Context, gaps *load.Gaps) error { return b.during(ctx, gaps) },
 	})
 	if err != nil {
@@ -105,10 +112,17 @@ func (a *app) runDrill(ctx context.Context, f *drillFlags) error {
 		return b.explain(err)
 	}
 	v := b.drillView(report)
+	v.judge(b.faults, report.History)
 	if err := a.printer().Object(v, strconv.FormatFloat(v.GapP50, 'f', -1, 64), v.describe); err != nil {
 		return err
 	}
-	return b.verdict(report)
+	if err := b.verdict(report); err != nil {
+		return err
+	}
+	if len(v.Violations) > 0 {
+		return fail(exitError, "keeping the data directories and reporting it", "what was promised did not hold: this must never happen")
+	}
+	return nil
 }
 
 // drillView is `drill kill-leader -o json`.
@@ -126,6 +140,18 @@ type drillView struct {
 	Seconds              float64   `json:"seconds"`
 	FileSystem           string    `json:"file_system,omitempty"`
 	Gaps                 []float64 `json:"gaps_ms"`
+	Checked              int       `json:"checked"`    // acknowledged tasks whose history was judged
+	Violations           []string  `json:"violations"` // of an invariant of docs/invariants.md
+}
+
+// judge has the checker look at the history.
+func (v *drillView) judge(faults []checker.Fault, h *checker.History) {
+	h.Faults = faults
+	r := checker.Check(h, checker.Floor{"acknowledged": 1, "confirmed": 1, "answer with an index": 1, "fault": v.Kills})
+	v.Checked, v.Violations = r.Counts["acknowledged"], []string{}
+	for _, f := range r.Findings {
+		v.Violations = append(v.Violations, f.ID+": "+f.Text)
+	}
 }
 
 func (b *benchRun) drillView(r *load.Report) *drillView {
@@ -163,5 +189,6 @@ func (v *drillView) describe(w io.Writer) error {
 		"load", fmt.Sprintf("%.0f lifecycles/s", v.LifecyclesPerSecond),
 		"lost", fmt.Sprintf("%d of %d acknowledged", v.Lost, v.Acknowledged),
 		"duplicates", fmt.Sprint(v.DuplicateCompletions),
+		"judged", fmt.Sprintf("%d histories: %s", v.Checked, cmp.Or(strings.Join(v.Violations, "; "), "everything holds")),
 	)
 }
