@@ -17,11 +17,13 @@ var processKinds = []kind{
 	{name: "kill follower", do: killFollower},
 	{name: "kill all masters", do: killAll},
 	{name: "stop leader", do: stopLeader},
-	{name: "freeze leader", do: freezeLeader},
+	{name: "freeze leader", do: freezeLeader(bySignal)},
+	{name: "freeze leader by cgroup", do: freezeLeader(byCgroup), needs: needsCgroup},
 	{name: "freeze follower", do: freezeFollower},
 	{name: "kill worker", do: killWorker, worker: true},
 	{name: "lose worker", do: loseWorker, worker: true},
-	{name: "freeze worker", do: freezeWorker, worker: true},
+	{name: "freeze worker", do: freezeWorker(bySignal), worker: true},
+	{name: "freeze worker and its programs", do: freezeWorker(byCgroup), worker: true, needs: needsCgroup},
 	{name: "flip a bit", do: flipBit},
 	{name: "truncate log", do: truncateLog},
 	{name: "flip a bit of a snapshot", do: flipSnapshotBit},
@@ -77,17 +79,20 @@ func killAll(ctx context.Context, n *hand, f *checker.Fault) (string, error) {
 	return fmt.Sprintf("a leader serves %d ms after the start", time.Since(began).Milliseconds()), err
 }
 
-func freezeLeader(ctx context.Context, n *hand, f *checker.Fault) (string, error) {
-	m, term, err := n.leader(ctx, f)
-	if err != nil {
-		return "", err
+func freezeLeader(freeze freezing) fault {
+	return func(ctx context.Context, n *hand, f *checker.Fault) (string, error) {
+		m, term, err := n.leader(ctx, f)
+		if err != nil {
+			return "", err
+		}
+		thaw, err := freeze(ctx, n.stage, m.Process())
+		if err != nil {
+			return "", err
+		}
+		effect, err := n.deposed(ctx, m, term)
+		err = errors.Join(err, pass(ctx, n.between(0, 3)), thaw())
+		return effect, errors.Join(err, n.stage.cluster.Rejoined(ctx, m))
 	}
-	if err := m.Process().Signal(syscall.SIGSTOP); err != nil {
-		return "", err
-	}
-	effect, err := n.deposed(ctx, m, term)
-	err = errors.Join(err, pass(ctx, n.between(0, 3)), m.Process().Signal(syscall.SIGCONT))
-	return effect, errors.Join(err, n.stage.cluster.Rejoined(ctx, m))
 }
 
 func freezeFollower(ctx context.Context, n *hand, f *checker.Fault) (string, error) {
@@ -95,7 +100,8 @@ func freezeFollower(ctx context.Context, n *hand, f *checker.Fault) (string, err
 	if err != nil {
 		return "", err
 	}
-	if err := m.Process().Signal(syscall.SIGSTOP); err != nil {
+	thaw, err := bySignal(ctx, n.stage, m.Process())
+	if err != nil {
 		return "", err
 	}
 	err = pass(ctx, n.between(1, 4))
@@ -103,7 +109,7 @@ func freezeFollower(ctx context.Context, n *hand, f *checker.Fault) (string, err
 	if _, deaf := m.Status(ctx); deaf != nil {
 		effect = "it did not answer"
 	}
-	return effect, errors.Join(err, m.Process().Signal(syscall.SIGCONT), n.stage.cluster.Rejoined(ctx, m))
+	return effect, errors.Join(err, thaw(), n.stage.cluster.Rejoined(ctx, m))
 }
 
 // anyWorker returns the place of one of the workers. One that has ended by itself, as
@@ -154,15 +160,17 @@ func (n *hand) replaceWorker(ctx context.Context, f *checker.Fault, after time.D
 }
 
 // freezeWorker stops a worker for longer than its session lives.
-func freezeWorker(ctx context.Context, n *hand, f *checker.Fault) (string, error) {
-	i, err := n.anyWorker(f)
-	if err != nil {
-		return "", err
+func freezeWorker(freeze freezing) fault {
+	return func(ctx context.Context, n *hand, f *checker.Fault) (string, error) {
+		i, err := n.anyWorker(f)
+		if err != nil {
+			return "", err
+		}
+		thaw, err := freeze(ctx, n.stage, n.stage.workers[i].Process)
+		if err != nil {
+			return "", err
+		}
+		err = pass(ctx, n.between(11, 13))
+		return "it was silent for longer than its TTL", errors.Join(err, thaw(), pass(ctx, time.Second))
 	}
-	w := n.stage.workers[i]
-	if err := w.Signal(syscall.SIGSTOP); err != nil {
-		return "", err
-	}
-	err = pass(ctx, n.between(11, 13))
-	return "it was silent for longer than its TTL", errors.Join(err, w.Signal(syscall.SIGCONT), pass(ctx, time.Second))
 }

@@ -31,11 +31,14 @@ type hand struct {
 	kinds []kind
 }
 
-// kind is a kind of fault. do returns how it was seen to take effect, and does not
-// return before the fault is over; target is set at once.
+// fault returns how it was seen to take effect, and does not return before it is over;
+// its target is set at once.
+type fault func(ctx context.Context, n *hand, f *checker.Fault) (effect string, err error)
+
+// kind is a kind of fault.
 type kind struct {
 	name   string
-	do     func(context.Context, *hand, *checker.Fault) (effect string, err error)
+	do     fault
 	needs  string // what not every stage has
 	worker bool   // done to workers, beside those done to masters
 	long   bool   // half a minute and more: only where it was asked for

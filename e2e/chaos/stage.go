@@ -32,8 +32,9 @@ type stage struct {
 
 // What a kind of fault may need of a stage.
 const (
-	needsDisk  = "disks that fail"
-	needsDelay = "links with delay and loss"
+	needsDisk   = "disks that fail"
+	needsDelay  = "links with delay and loss"
+	needsCgroup = "cgroups that freeze"
 )
 
 // tailBytes of log are kept behind a snapshot, the least that there can be, and
@@ -52,6 +53,9 @@ func newStage(binary, dir string, number int, outside error) (s *stage, err erro
 		return nil, err
 	}
 	s.cluster.Env = []string{"CHAOS_TAP=" + dir}
+	if err := canFreeze(s.label); err != nil {
+		s.missing[needsCgroup] = err.Error()
+	}
 	s.net = newLinks()
 	if outside == nil && number%2 == 1 {
 		if err := s.part(number); err != nil {
