@@ -17,7 +17,7 @@
 //
 // All numbers are little-endian. The tag is the segment's random salt combined
 // with the frame's place: what a reused file held before is never taken for a
-// frame.
+// frame. Zeros are written some way ahead of small ones (segment.prepare).
 //
 // # A torn write and a rotten disk
 //

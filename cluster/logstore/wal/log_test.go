@@ -133,6 +133,62 @@ func TestLargeBatch(t *testing.T) {
 	holds(t, reopen(t, l), slices.Concat(batch(1, 3, 100), batch(4, 4, 3*small), batch(5, 6, 100)))
 }
 
+// TestBlocksAreWrittenAhead: one small frame in hundreds writes blocks that were never
+// written, and what a log held before is not where the next frames go.
+func TestBlocksAreWrittenAhead(t *testing.T) {
+	const size = 1 << 20
+	l := open(t, create(t, size), size)
+	tail := func() *segment { return l.segments[len(l.segments)-1] }
+	var want []*raft.Log
+	add := func(n int) {
+		t.Helper()
+		e := entry(l.Last()+1, n)
+		must(t, l.Append([]*raft.Log{e}))
+		want = append(want, e)
+	}
+	ahead := func() []byte {
+		t.Helper()
+		b := make([]byte, tail().used-tail().end)
+		_, err := tail().file.ReadAt(b, tail().end)
+		must(t, err)
+		return bytes.Trim(b, "\x00")
+	}
+	add(100)
+	first := tail().used
+	for tail().end+1000 < first {
+		add(500)
+	}
+	if used := tail().used; used != first || first < 200<<10 {
+		t.Errorf("written up to byte %d, after the first frame up to %d", used, first)
+	}
+	for range 5 {
+		add(500)
+	}
+	if tail().used == first || len(ahead()) > 0 {
+		t.Errorf("written up to byte %d and then nothing, the log ends at %d, with %q behind it", first, tail().end, ahead())
+	}
+	for tail().end < tail().used {
+		add(100 << 10)
+	}
+	if tail().used != tail().end {
+		t.Errorf("a large frame, which ends at byte %d, was written ahead up to %d", tail().end, tail().used)
+	}
+	// What is left of a torn write, and of the file's last use, is overwritten.
+	_, err := tail().file.WriteAt(bytes.Repeat([]byte("old"), 100), tail().end+2000)
+	must(t, err)
+	add(500)
+	if len(ahead()) > 0 {
+		t.Errorf("%q behind the log's end", ahead())
+	}
+	for len(l.segments) == 1 { // to the end of the file, and no further
+		add(500)
+	}
+	if l.segments[0].used > size {
+		t.Errorf("written up to byte %d of %d", l.segments[0].used, size)
+	}
+	holds(t, reopen(t, l), want)
+}
+
 func TestRefusesHoles(t *testing.T) {
 	l := open(t, create(t, small), small)
 	must(t, l.Append(batch(1, 3, 10)))

@@ -71,6 +71,7 @@ type segment struct {
 	head
 	file *os.File
 	end  int64 // where the next frame goes
+	used int64 // up to here each block was written before, as far as is known
 
 	base    uint64   // index of the first entry that is still part of the log
 	offsets []uint32 // of the entries in the file
@@ -107,6 +108,28 @@ func (s *segment) dropThrough(index uint64) {
 		s.offsets = s.offsets[index-s.base+1:]
 		s.base = index + 1
 	}
+}
+
+// ahead is what is written behind a frame before it is needed.
+var ahead = make([]byte, 256<<10)
+
+// prepare fills what follows a small frame, which ends there, with zeros, unless that was
+// done. A first write into allocated blocks changes the file's metadata: the sync after
+// it waits for the file system's journal, which stops everybody for a while when it is
+// full. So one sync pays for the next hundreds; large frames would gain nothing.
+func (s *segment) prepare(end int64) error {
+	if end <= s.used {
+		return nil
+	}
+	until := end
+	if end-s.end < int64(len(ahead))/4 {
+		until = min(end+int64(len(ahead)), s.size)
+	}
+	if _, err := s.file.WriteAt(ahead[:until-end], end); err != nil {
+		return err
+	}
+	s.used = until
+	return nil
 }
 
 const (
