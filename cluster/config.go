@@ -62,7 +62,7 @@ type Config struct {
 	// or "bolt"; another than an existing directory's is refused.
 	LogStore string
 	// SnapshotBytes of log since the last snapshot, or SnapshotAge with anything
-	// new in it, trigger the next one.
+	// new in it, trigger the next one; see turnBytes.
 	SnapshotBytes int64
 	SnapshotAge   time.Duration
 	// TailBytes of log are kept behind a snapshot, so that a follower that was

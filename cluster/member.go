@@ -34,7 +34,7 @@ func (n *Node) newMember(r *raft.Raft, tr *transport.Raft, notices chan bool) *m
 			bell: newBell(), arrived: newBell(), reports: map[death]map[raft.ServerID]logEnd{},
 		},
 		snapshots: &snapshotter{
-			raft: r, store: n.store, log: n.log,
+			raft: r, self: n.peers.self, store: n.store, log: n.log,
 			bytes: n.cfg.SnapshotBytes, age: n.cfg.SnapshotAge, tail: n.cfg.TailBytes,
 		},
 	}

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/hashicorp/raft"
+
 	"github.com/taskraft/taskraft/fsm"
 	"github.com/taskraft/taskraft/fsm/fsmpb"
 )
@@ -153,5 +155,21 @@ func TestB09AnOlderSnapshotWillDo(t *testing.T) {
 	c.leader()
 	if !has(c.nodes[0], first) || !has(c.nodes[0], last) {
 		t.Error("tasks are gone after the restart")
+	}
+}
+
+// TestSnapshotsOneAfterTheOther: members write their snapshots at different entries.
+func TestSnapshotsOneAfterTheOther(t *testing.T) {
+	var members []raft.Server
+	for i := range 7 {
+		members = append(members, raft.Server{ID: raft.ServerID(fmt.Sprint("n", i))})
+	}
+	for i, want := range []int64{800, 700, 600, 500, 400, 400, 400} {
+		if got := turnBytes(800, members, members[i].ID); got != want {
+			t.Errorf("member %d: after %d bytes, want %d", i, got, want)
+		}
+	}
+	if got := turnBytes(800, members, "stranger"); got != 800 {
+		t.Errorf("no member: after %d bytes, want 800", got)
 	}
 }

@@ -128,7 +128,7 @@ func (m *masterConfig) tuningRows() settings.Table {
 		}),
 		setting("master.snapshot_bytes", settings.Row{
 			Flag: "snapshot-bytes", Arg: "SIZE", Default: settings.FormatSize(defaults.SnapshotBytes), Value: settings.Size(&m.snapshotBytes, 64<<10, 64<<30),
-			Doc: "how much log makes the next snapshot",
+			Doc: "how much log makes the next snapshot; an eighth less for each further master, so that they take turns",
 		}),
 		setting("master.tail_bytes", settings.Row{
 			Flag: "tail-bytes", Arg: "SIZE", Default: settings.FormatSize(defaults.TailBytes), Value: settings.Size(&m.tailBytes, 1<<20, 64<<30),
