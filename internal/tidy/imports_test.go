@@ -93,8 +93,8 @@ var layers = []layer{
 		why: "it measures what users have: the binary, the SDKs, the API",
 	},
 	{
-		dir: "internal/load", mine: []string{"client", "worker", "rpc/taskraftv1", "internal/measure"}, foreign: []string{},
-		why: "a load on a cluster comes from its clients",
+		dir: "internal/load", mine: []string{"client", "worker", "rpc/taskraftv1", "internal/checker", "internal/measure"}, foreign: []string{},
+		why: "a load on a cluster comes from its clients, and what they saw is for the checker",
 	},
 	{dir: "examples", mine: []string{"client", "worker", "rpc/taskraftv1"}, foreign: []string{}, why: "an example imports what its readers can"},
 	{dir: "internal/faultdisk", mine: []string{}, foreign: []string{"github.com/hanwen/go-fuse"}, why: "a disk knows nothing of what is stored on it"},

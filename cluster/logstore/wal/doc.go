@@ -17,7 +17,7 @@
 //
 // All numbers are little-endian. The tag is the segment's random salt combined
 // with the frame's place: what a reused file held before is never taken for a
-// frame. Zeros are written some way ahead of small ones (segment.prepare).
+// frame. Zeros are written some way ahead of small ones (segment.fillAhead).
 //
 // # A torn write and a rotten disk
 //

@@ -115,7 +115,7 @@ func (l *Log) write(tail *segment, kind uint32) (int64, error) {
 	if err := l.put(tail.file, l.buf, at); err != nil {
 		return 0, fmt.Errorf("write log: %w", err)
 	}
-	if err := tail.prepare(at + int64(len(l.buf))); err != nil {
+	if err := tail.fillAhead(at + int64(len(l.buf))); err != nil {
 		return 0, fmt.Errorf("write log: %w", err)
 	}
 	if err := l.sync(tail.file); err != nil {

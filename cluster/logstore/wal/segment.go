@@ -113,11 +113,11 @@ func (s *segment) dropThrough(index uint64) {
 // ahead is what is written behind a frame before it is needed.
 var ahead = make([]byte, 256<<10)
 
-// prepare fills what follows a small frame, which ends there, with zeros, unless that was
+// fillAhead fills what follows a small frame, which ends there, with zeros, unless that was
 // done. A first write into allocated blocks changes the file's metadata: the sync after
 // it waits for the file system's journal, which stops everybody for a while when it is
 // full. So one sync pays for the next hundreds; large frames would gain nothing.
-func (s *segment) prepare(end int64) error {
+func (s *segment) fillAhead(end int64) error {
 	if end <= s.used {
 		return nil
 	}

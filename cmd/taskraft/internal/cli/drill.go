@@ -23,7 +23,7 @@ const (
 	drillMasters = "3"
 	drillWarmup  = 2 * time.Second
 	drillWorkers = 4
-	// drillFollow tasks take about 100 MB here.
+	// drillFollow bounds the memory that the history takes here.
 	drillFollow = 1 << 18
 )
 
