@@ -44,11 +44,7 @@ func (n *Node) AddMember(ctx context.Context, j Joiner) (Admission, error) {
 		if err == nil && rival.ID != "" {
 			index, err = n.supersede(ctx, m, rival, index)
 		}
-		switch {
-		case err != nil:
-		case present: // perhaps by an entry that no majority has yet: the next leader may not know it
-			err = n.changed(m.raft.Barrier(changeWithin))
-		default:
+		if err == nil { // also for one that is present: no majority may have the entry that made it so yet
 			err = n.changed(m.raft.AddNonvoter(id, raft.ServerAddress(j.Raft), index, changeWithin))
 		}
 		if err != nil {

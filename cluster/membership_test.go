@@ -126,6 +126,27 @@ func TestRemovedMasterEndsAndIsForgotten(t *testing.T) {
 	c.sameDigest()
 }
 
+// TestTakenInAgain: a member that asks again, since it has not heard the answer, keeps its
+// vote, and the log has nothing that the table is not told of.
+func TestTakenInAgain(t *testing.T) {
+	c := newTestCluster(t, 3, nil)
+	c.startAll()
+	c.submit("before")
+	leader, at := c.nodes[c.leader()], c.follower()
+	j := Joiner{Name: c.cfgs[at].Name, Raft: c.cfgs[at].Bind}
+	for range 2 {
+		a, err := leader.AddMember(t.Context(), j)
+		if err != nil || a.ServerID != string(c.nodes[at].peers.self) || len(a.Members) != 3 {
+			t.Errorf("taken in again: %+v, %v", a, err)
+		}
+	}
+	c.voters("n1", "n2", "n3")
+	eventually(t, "the table was told of the log's last entry", func() bool {
+		return leader.Position().Index == leader.member.Load().raft.LastIndex()
+	})
+	c.sameDigest()
+}
+
 // D05: changes that must be refused, or that the leader hands over for.
 func TestOneJoinsAfterTheOther(t *testing.T) {
 	c := newTestCluster(t, 1, nil)

@@ -76,6 +76,65 @@ func (m *master) lose(rng *rand.Rand) {
 	})
 }
 
+// remove has the leader, which may be the one, take a member out while it works, and its
+// machine come back with an empty disk, as a new member, when its process has ended for
+// that. One at a time, and not while a disk is lost: the others are a majority.
+func (m *master) remove() {
+	leader := m.leading()
+	if leader == nil || !m.losing.CompareAndSwap(nil, m) {
+		return
+	}
+	old, led := m.serverID(leader), m.leads()
+	if old == "" {
+		m.losing.Store(nil)
+		return
+	}
+	m.leaving.Store(true)
+	m.wg.Go(func() {
+		defer m.leaving.Store(false)
+		switch refusal, ok := m.takeOut(old); {
+		case !ok:
+			m.failf("%s was neither removed nor refused within %v", name(m.i), replaceWithin)
+		case refusal != nil:
+			m.met("removal refused")
+			m.losing.Store(nil)
+		case !m.within(replaceWithin, func() bool { return m.replaced(old) }):
+			m.failf("%s was removed and is no new member within %v", name(m.i), replaceWithin)
+		default:
+			m.met("member removed and taken in again")
+			if led {
+				m.met("leader removed and taken in again")
+			}
+			m.losing.Store(nil)
+		}
+	})
+}
+
+// takeOut asks who leads, again and again, until the member of that id is removed, or
+// must stay. A leader that was about to remove it may be lost, and its change with it or
+// not: no refusal is the last word after that.
+func (m *master) takeOut(id string) (refusal error, ok bool) {
+	asked := false
+	ok = m.within(replaceWithin, func() bool {
+		n := m.leading()
+		if n == nil {
+			return false
+		}
+		if now := m.serverID(n); now != id {
+			return now != "" // it is a new member already
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
+		defer cancel()
+		err := n.RemoveMember(ctx, name(m.i))
+		if !asked && (errors.Is(err, cluster.ErrQuorum) || errors.Is(err, cluster.ErrNoSuccessor)) {
+			refusal = err
+		}
+		asked = true
+		return err == nil || refusal != nil
+	})
+	return refusal, ok
+}
+
 // replaceWithin is more than faults last: nothing else may keep a majority from it.
 const replaceWithin = 10 * time.Minute
 

@@ -27,6 +27,8 @@ type master struct {
 	rate  float64   // the wall clock's, above the time's own: 0.1 gains six seconds a minute
 	began time.Time // the world, when the clock was not off by its rate yet
 
+	leaving atomic.Bool // it is removed, and comes back as a new member
+
 	mu    sync.Mutex
 	now   *life // nil: no process runs
 	lives int
@@ -196,6 +198,12 @@ func (m *master) fell(l *life, why error) {
 		m.met("wiped master refused")
 		m.losing.Store(nil)
 		then = place{dir: l.good}
+	case ok && fault.Kind == cluster.FaultIdentity && m.leaving.Load():
+		m.met("removed member ended by itself")
+		if err := os.RemoveAll(then.dir); err != nil {
+			m.failf("empty a disk: %v", err)
+		}
+		then = place{dir: then.dir, joins: true}
 	case ok && fault.Kind == cluster.FaultIdentity && l.joins:
 		m.met("wiped master not taken in yet")
 	case ok && fault.Kind == cluster.FaultDisk && l.good != "" && !l.wiped && l.running() == nil:

@@ -51,6 +51,7 @@ var faults = []fault{
 	{"worker freeze", false, func(n *nemesis) { n.freezeWorker() }},
 	{"caller apart", true, func(n *nemesis) { n.part() }},
 	{"disk lost", true, func(n *nemesis) { n.target().lose(n.rng) }},
+	{"member removed", true, func(n *nemesis) { n.target().remove() }},
 }
 
 // run goes on until ctx ends.
