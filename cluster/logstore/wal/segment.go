@@ -115,8 +115,9 @@ var ahead = make([]byte, 256<<10)
 
 // fillAhead fills what follows a small frame, which ends there, with zeros, unless that was
 // done. A first write into allocated blocks changes the file's metadata: the sync after
-// it waits for the file system's journal, which stops everybody for a while when it is
-// full. So one sync pays for the next hundreds; large frames would gain nothing.
+// it waits for the file system's journal, now and then for hundreds of milliseconds
+// (docs/PERFORMANCE.md). So one sync pays for the next hundreds; large frames would gain
+// nothing.
 func (s *segment) fillAhead(end int64) error {
 	if end <= s.used {
 		return nil

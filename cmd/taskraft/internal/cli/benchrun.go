@@ -174,6 +174,14 @@ func (b *benchRun) progress(p load.Progress) {
 		p.Phase, p.Elapsed.Seconds(), p.PerSecond, p.SubmitP99.Round(10*time.Microsecond), p.Unfinished)
 }
 
+// keep leaves the started cluster's data where it is.
+func (b *benchRun) keep() {
+	if b.dir != "" {
+		b.app.talk("the masters' data stays in %s", b.dir)
+		b.dir = ""
+	}
+}
+
 // close ends the started cluster and removes its data.
 func (b *benchRun) close() {
 	var errs []error

@@ -116,13 +116,24 @@ func (a *app) runDrill(ctx context.Context, f *drillFlags) error {
 	if err := a.printer().Object(v, strconv.FormatFloat(v.GapP50, 'f', -1, 64), v.describe); err != nil {
 		return err
 	}
-	if err := b.verdict(report); err != nil {
-		return err
+	err = b.verdict(report)
+	if err == nil {
+		err = v.verdict()
 	}
-	if len(v.Violations) > 0 {
-		return fail(exitError, "keeping the data directories and reporting it", "what was promised did not hold: this must never happen")
+	if err != nil {
+		b.keep()
 	}
-	return nil
+	return err
+}
+
+// verdict is an error when something does not hold.
+func (v *drillView) verdict() error {
+	n := len(v.Violations)
+	if n == 0 {
+		return nil
+	}
+	return fail(exitError, "keeping this output and the masters' data directories, and reporting it",
+		"%s, the first: %s: this must never happen", plural(n, "violation"), v.Violations[0])
 }
 
 // drillView is `drill kill-leader -o json`.
