@@ -33,7 +33,9 @@ type served struct {
 	master *followtest.Master
 	s      followtest.WorkStream
 	attach *taskraftv1.Attach
+	alive  chan struct{}                  // closed at the first message after the attach
 	in     chan *taskraftv1.WorkerMessage // closed at the end
+	gone   chan struct{}                  // closed after in
 	end    chan error
 }
 
@@ -45,23 +47,25 @@ func newMasters(t *testing.T, n int) *masters {
 		if err != nil {
 			return err
 		}
-		sv := &served{t: t, master: m, s: s, attach: first.GetAttach(), in: make(chan *taskraftv1.WorkerMessage, 1024), end: make(chan error, 1)}
+		sv := &served{t: t, master: m, s: s, attach: first.GetAttach(), alive: make(chan struct{}), in: make(chan *taskraftv1.WorkerMessage, 1024), gone: make(chan struct{}), end: make(chan error, 1)}
 		ms.streams <- sv
-		received := make(chan struct{})
 		go func() {
-			defer close(received)
+			defer close(sv.gone)
 			defer close(sv.in)
-			for {
+			for n := 0; ; n++ {
 				m, err := s.Recv()
 				if err != nil {
 					return
 				}
 				sv.in <- m
+				if n == 0 {
+					close(sv.alive)
+				}
 			}
 		}()
 		select {
 		case err = <-sv.end:
-		case <-received:
+		case <-sv.gone:
 		}
 		return err
 	}
@@ -81,19 +85,35 @@ func (ms *masters) next() *served {
 	}
 }
 
-// accept returns the next stream, attached.
+// accept returns the next stream, attached and in use: a worker that tried a
+// master before it knew who leads has left that stream, and it may come late, when
+// that master leads.
 func (ms *masters) accept() *served {
 	ms.t.Helper()
-	sv := ms.next()
-	sv.attached(50 * time.Millisecond)
-	return sv
+	for {
+		sv := ms.next()
+		if sv.s.Send(attachedMessage(50*time.Millisecond)) != nil {
+			continue
+		}
+		select {
+		case <-sv.alive:
+			return sv
+		case <-sv.gone:
+		case <-time.After(patience):
+			ms.t.Fatal("the worker is silent")
+		}
+	}
 }
 
 func (sv *served) attached(beat time.Duration) {
 	sv.t.Helper()
-	sv.send(&taskraftv1.MasterMessage{Attached: &taskraftv1.Attached{
+	sv.send(attachedMessage(beat))
+}
+
+func attachedMessage(beat time.Duration) *taskraftv1.MasterMessage {
+	return &taskraftv1.MasterMessage{Attached: &taskraftv1.Attached{
 		Session: 1, Ttl: durationpb.New(10 * time.Second), HeartbeatEvery: durationpb.New(beat),
-	}})
+	}}
 }
 
 func (sv *served) send(m *taskraftv1.MasterMessage) {
@@ -128,7 +148,8 @@ func (sv *served) recv() *taskraftv1.WorkerMessage {
 				sv.t.Fatal("the stream ended")
 			}
 			if h := m.GetHeartbeat(); h != nil {
-				sv.send(&taskraftv1.MasterMessage{Heartbeat: &taskraftv1.HeartbeatAck{Seq: h.GetSeq()}})
+				// Without effect when the worker has left since.
+				_ = sv.s.Send(&taskraftv1.MasterMessage{Heartbeat: &taskraftv1.HeartbeatAck{Seq: h.GetSeq()}})
 			}
 			if len(m.GetCompletions())+len(m.GetFailures())+len(m.GetReleases()) > 0 || m.GetDraining() || m.GetGoodbye() {
 				return m
