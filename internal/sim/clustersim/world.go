@@ -160,6 +160,7 @@ func (w *world) play() {
 	w.wg.Go(func() { w.asking.Wait(); close(answered) })
 	patience := w.drainWithin()
 	if w.within(patience, func() bool { return w.drained(answered) }) {
+		w.within(replaceWithin, func() bool { return w.losing.Load() == nil }) // who waits for it says when it does not come
 		if !w.within(catchUpWithin, w.level) {
 			w.failf("not all masters caught up within %v (L4)", catchUpWithin)
 		}
