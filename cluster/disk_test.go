@@ -81,6 +81,7 @@ func TestB16HungDiskOfTheLeader(t *testing.T) {
 	c.startAll()
 	first := c.submit("before")
 	old := c.leader()
+	c.watched()
 	disks[old].hang()
 	done := make(chan error, 1)
 	go func() {
@@ -147,6 +148,7 @@ func TestB15FailedWriteEndsTheNode(t *testing.T) {
 	c.startAll()
 	c.submit("before")
 	old := c.leader()
+	c.watched()
 	broken := errors.New("input/output error")
 	disks[old].fail(broken)
 	node := c.nodes[old]

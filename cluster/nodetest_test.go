@@ -183,6 +183,23 @@ func (c *testCluster) follower() int {
 	return at
 }
 
+// watched waits until all followers watch the leader's process. One that does not yet,
+// because it has just heard of the leader, does not see it die: then timers decide.
+func (c *testCluster) watched() {
+	c.t.Helper()
+	eventually(c.t, "the followers watch the leader", func() bool {
+		for _, n := range c.nodes {
+			if n == nil {
+				continue
+			}
+			if l, _ := n.Leader(); !l.Self && !n.member.Load().failover.watching.Load() {
+				return false
+			}
+		}
+		return true
+	})
+}
+
 // submit puts one task through whoever leads, repeating what is safe to repeat.
 func (c *testCluster) submit(requestID string) uint64 {
 	c.t.Helper()
