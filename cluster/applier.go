@@ -32,7 +32,6 @@ type applier struct {
 	// oldest is the lowest snapshot index that leaves no hole before the log. Set
 	// while Raft starts, 0 afterwards.
 	oldest uint64
-	idle   int // restores in a row that brought nothing new
 
 	// Raft's AppliedIndex means "sent to the applier"; this is applied.
 	index, term atomic.Uint64
@@ -118,7 +117,6 @@ func (a *applier) commit(logs []*raft.Log, entries []*fsm.Entry, out []any) {
 	a.record.ring.Publish()
 	a.tap.flush()
 	last := logs[len(logs)-1]
-	a.idle = 0
 	a.moved(last.Index, last.Term)
 	a.stopAbove(last.Index)
 }
@@ -154,10 +152,6 @@ func entryFault(err error) *Fault {
 	return &Fault{Kind: FaultDisk, Err: err}
 }
 
-// maxIdleRestores is how many snapshots may be installed in a row without any
-// progress before the node restarts to throw its unusable log away.
-const maxIdleRestores = 3
-
 // Restore implements raft.FSM: the new table is complete before it takes the
 // old one's place.
 func (a *applier) Restore(r io.ReadCloser) error {
@@ -175,11 +169,6 @@ func (a *applier) Restore(r io.ReadCloser) error {
 	index, term, _ := m.Position()
 	if index < a.oldest {
 		return fmt.Errorf("restore snapshot: it ends at entry %d, at least %d is needed", index, a.oldest)
-	}
-	if index > a.index.Load() {
-		a.idle = 0
-	} else if a.idle++; a.idle == maxIdleRestores {
-		a.fatal(&Fault{Kind: FaultDisk, Err: fmt.Errorf("%d snapshots up to entry %d were installed without progress: restart this node", a.idle, index)})
 	}
 	a.table.mu.Lock()
 	defer a.table.mu.Unlock()

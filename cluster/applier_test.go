@@ -167,23 +167,3 @@ func TestRestoreKeepsTheOldTableOnErrors(t *testing.T) {
 		t.Error("a snapshot before the log was taken")
 	}
 }
-
-func TestSnapshotsWithoutProgressEndTheNode(t *testing.T) {
-	a, _, faults := testApplier()
-	a.ApplyBatch([]*raft.Log{entryLog(t, 2, 2, fsm.Entry{Header: fsm.Header{Term: 2, Now: 5}})})
-	var b bytes.Buffer
-	if err := (frozen{s: a.table.m.Snapshot()}).write(&b); err != nil {
-		t.Fatal(err)
-	}
-	for i := range maxIdleRestores {
-		if len(*faults) > 0 {
-			t.Fatalf("ended after %d snapshots: %v", i, *faults)
-		}
-		if err := a.Restore(io.NopCloser(bytes.NewReader(b.Bytes()))); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if len(*faults) != 1 {
-		t.Errorf("%d snapshots without progress gave %d faults, want 1", maxIdleRestores, len(*faults))
-	}
-}

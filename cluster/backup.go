@@ -58,7 +58,7 @@ func (n *Node) Restore(ctx context.Context, r io.Reader) (backup.Info, error) {
 	if err != nil {
 		return backup.Info{}, fmt.Errorf("restore a backup: %w", err)
 	}
-	defer discardFile(spool)
+	defer spool.Close()
 	a, err := backup.Open(spool)
 	if err != nil {
 		return backup.Info{}, fmt.Errorf("restore a backup: %w", err)
@@ -82,20 +82,14 @@ func (n *Node) Restore(ctx context.Context, r io.Reader) (backup.Info, error) {
 
 // spool keeps what comes in until it is complete and checked.
 func (n *Node) spool(ctx context.Context, r io.Reader) (*os.File, error) {
-	f, err := os.CreateTemp(n.dir.Path(), "restore-*.tmp")
+	f, err := n.dir.Spool()
 	if err != nil {
 		return nil, err
 	}
 	if _, err := io.Copy(ctxWriter{ctx, f}, r); err != nil {
-		discardFile(f)
-		return nil, err
+		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
-}
-
-func discardFile(f *os.File) {
-	_ = f.Close()
-	_ = os.Remove(f.Name())
 }
 
 // replaceTable takes no entries while it looks whether the table is untouched, and
@@ -121,11 +115,11 @@ func (n *Node) replaceTable(ctx context.Context, table *fsm.Machine) error {
 	at := max(old, index, m.raft.LastIndex()) + restoreAhead
 	// Raft puts the snapshot at the entry after its index, in the present term.
 	table.Refound(fsm.Founding{Index: at + 1, Term: m.raft.CurrentTerm(), Now: time.Now().UnixNano()})
-	f, err := os.CreateTemp(n.dir.Path(), "restore-*.tmp")
+	f, err := n.dir.Spool()
 	if err != nil {
 		return err
 	}
-	defer discardFile(f)
+	defer f.Close()
 	if err := (frozen{s: table.Snapshot()}).write(f); err != nil {
 		return err
 	}

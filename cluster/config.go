@@ -99,6 +99,7 @@ type hooks struct {
 	now          func() time.Time
 	disk         wal.Disk
 	segmentBytes int64
+	trailing     uint64
 	applied      func(l *raft.Log, done *fsm.Applied, hash uint64)
 	left         func()
 }

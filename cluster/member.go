@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -20,6 +21,7 @@ type member struct {
 	gate      *gatekeeper
 	failover  *failover
 	snapshots *snapshotter
+	installs  *installs
 }
 
 func (n *Node) newMember(r *raft.Raft, tr *transport.Raft, notices chan bool) *member {
@@ -35,8 +37,9 @@ func (n *Node) newMember(r *raft.Raft, tr *transport.Raft, notices chan bool) *m
 		},
 		snapshots: &snapshotter{
 			raft: r, self: n.peers.self, store: n.store, log: n.log,
-			bytes: n.cfg.SnapshotBytes, age: n.cfg.SnapshotAge, tail: n.cfg.TailBytes,
+			bytes: n.cfg.SnapshotBytes, age: n.cfg.SnapshotAge, tail: n.cfg.TailBytes, least: cmp.Or(n.cfg.hooks.trailing, minTrailing),
 		},
+		installs: &installs{raft: r, store: n.store, dir: n.dir, fatal: n.fail},
 	}
 }
 

@@ -88,7 +88,9 @@ func (n *Node) startRaft() (*member, error) {
 	if err != nil {
 		return nil, errors.Join(err, tr.Close())
 	}
-	return n.newMember(r, tr, notices), nil
+	m := n.newMember(r, tr, notices)
+	tr.Serve(m.installs)
+	return m, nil
 }
 
 // openRaft bootstraps where needed (a master that joins gets its configuration

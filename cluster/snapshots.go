@@ -64,7 +64,7 @@ func readSnapshot(r io.Reader) (*fsm.Machine, error) {
 	return fsm.Restore(bufio.NewReaderSize(z, 256<<10))
 }
 
-// minTrailing entries are kept behind a snapshot whatever their size.
+// minTrailing is what least is.
 const minTrailing = 128
 
 // snapshotter takes snapshots by log bytes and by age.
@@ -76,6 +76,7 @@ type snapshotter struct {
 	bytes int64
 	age   time.Duration
 	tail  int64
+	least uint64 // entries that stay behind a snapshot whatever their size
 
 	taken atomic.Uint64
 }
@@ -124,7 +125,7 @@ func turnBytes(bytes int64, members []raft.Server, self raft.ServerID) int64 {
 // take makes one snapshot; Raft then compacts the log down to the tail.
 func (s *snapshotter) take(ctx context.Context) error {
 	rc := s.raft.ReloadableConfig()
-	rc.TrailingLogs = max(s.store.TailEntries(s.tail), minTrailing)
+	rc.TrailingLogs = max(s.store.TailEntries(s.tail), s.least)
 	if err := s.raft.ReloadConfig(rc); err != nil {
 		return err
 	}

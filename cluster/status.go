@@ -102,6 +102,8 @@ func (n *Node) Status() Status {
 		s.Counters["elections"] = m.gate.elected.Load()
 		s.Counters["observed_death_failovers"] = m.failover.acted.Load()
 		s.Counters["snapshots"] = m.snapshots.taken.Load()
+		s.Counters["snapshots_installed"] = m.installs.installed.Load()
+		s.Counters["snapshots_spared"] = m.installs.spared.Load()
 		st := n.EventStats()
 		s.Counters["events"] = st.Appended
 		s.Counters["event_reads_compacted"] = st.Compacted

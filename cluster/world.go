@@ -26,6 +26,8 @@ type World struct {
 	Store        func() error
 	Disk         wal.Disk
 	SegmentBytes int64
+	// Trailing entries, at least, stay behind a snapshot in place of minTrailing.
+	Trailing uint64
 	// Space is how full the disk is.
 	Space func() (datadir.Space, error)
 	// Applied hears of each entry right after it was applied, with the table's hash.
@@ -45,7 +47,7 @@ type AppliedEntry struct {
 func (c *Config) Simulate(w World) {
 	c.hooks = hooks{
 		dial: w.Dial, listen: w.Listen, now: w.Wall, beforeWrite: w.Store, disk: w.Disk,
-		segmentBytes: w.SegmentBytes, space: w.Space, left: runtime.Goexit,
+		segmentBytes: w.SegmentBytes, trailing: w.Trailing, space: w.Space, left: runtime.Goexit,
 		applied: func(l *raft.Log, done *fsm.Applied, hash uint64) {
 			e := AppliedEntry{Index: l.Index, Term: l.Term, Done: done, Hash: hash}
 			if done != nil {

@@ -50,6 +50,7 @@ func TestAppendEntriesAreBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	receiver.Serve(&replica{})
 	arrived := make(chan int, 2)
 	go func() {
 		for {
@@ -102,6 +103,7 @@ func TestCloseEndsWhoWaitsInAPipeline(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	receiver.Serve(&replica{})
 	go func() {
 		for {
 			select {

@@ -56,6 +56,7 @@ func deposeDuringWrite(t *testing.T, wrap func(*Raft) raft.Transport) string {
 	members, conf := trio(t)
 	n1, n2 := members[0], members[1]
 	for _, m := range members[1:] {
+		m.tr.Serve(&replica{})
 		done := make(chan struct{})
 		go func() { defer close(done); agree(m.tr) }()
 		t.Cleanup(func() { m.tr.Close(); <-done })

@@ -24,6 +24,7 @@
 //	err = p.Adopt(clusterID, "n1/7f3a")  // the configuration is known: all kinds
 //	tr, err := p.Raft(hclogger)          // a raft.Transport for raft.NewRaft
 //	err = transport.CheckRaft(tr)        // pre-vote and close are still there
+//	tr.Serve(replica)                    // Raft runs: it gets the others' RPCs
 //
 //	err = p.Call(ctx, transport.Peer{Addr: "127.0.0.1:7411"}, "identify", args, &reply)
 //	err = p.Call(ctx, transport.Peer{ID: "n2/55c0", Addr: "127.0.0.1:7411"}, "confirm-term", args, &reply)
@@ -56,7 +57,9 @@
 // must then equal HeartbeatTimeout. Addresses inside Raft, LeaderWithID included,
 // are id@host:port: votes are keyed by them, so a vote is for one incarnation.
 // Heartbeats to all followers go out on one beat, and a commit index that the
-// followers have been told is not repeated beside them (beat.go, append.go).
+// followers have been told is not repeated beside them (beat.go, append.go). A snapshot
+// that brings nothing is answered here and never reaches Raft, which would throw its log
+// away for it (install.go).
 //
 // # Observed death
 //

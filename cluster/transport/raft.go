@@ -7,10 +7,13 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
+
+	"github.com/taskraft/taskraft/cluster/mutant"
 )
 
 // Raft is hashicorp/raft's transport over the port. It joins server id and
@@ -27,6 +30,9 @@ type Raft struct {
 	done   chan struct{}
 	beat   metronome
 	close  sync.Once
+
+	arrivals atomic.Uint64 // snapshots that began to come in
+	whole    chan received
 
 	mu    sync.Mutex
 	pipes map[*pipeline]struct{} // nil: closed
@@ -50,8 +56,8 @@ func CheckRaft(tr raft.Transport) error {
 	return nil
 }
 
-// Raft opens the transport for raft.NewRaft; Port.Adopt and Listen come before.
-// There is one at a time: after its Close, which Raft's Shutdown calls too,
+// Raft opens the transport for raft.NewRaft; Port.Adopt and Listen come before, Serve
+// after. There is one at a time: after its Close, which Raft's Shutdown calls too,
 // another may be opened. log may be nil.
 func (p *Port) Raft(log hclog.Logger) (*Raft, error) {
 	if log == nil {
@@ -72,32 +78,40 @@ func (p *Port) Raft(log hclog.Logger) (*Raft, error) {
 	s := newStream(p)
 	r := &Raft{
 		stream: s, id: raft.ServerID(p.server), addr: JoinAddr(p.server, p.cfg.Advertise),
-		rpcs: make(chan raft.RPC), done: make(chan struct{}), pipes: map[*pipeline]struct{}{},
+		rpcs: make(chan raft.RPC), done: make(chan struct{}), whole: make(chan received), pipes: map[*pipeline]struct{}{},
 		NetworkTransport: raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 			Stream: s, Logger: log, MaxPool: 3, MaxRPCsInFlight: 2, Timeout: 3 * time.Second,
 			MsgpackUseNewTimeFormat: true,
 		}),
 	}
 	r.beat = metronome{every: p.cfg.Beat, epoch: time.Now(), stop: r.done}
-	p.wg.Go(r.pump)
 	p.raft = r
 	return r, nil
 }
 
 // pump moves RPCs from the network's channel, which the library lets nobody else
-// write to, into our own.
-func (r *Raft) pump() {
-	for {
+// write to, into our own, one after the other.
+func (r *Raft) pump(replica Replica) {
+	for open := true; open; {
 		select {
 		case rpc := <-r.NetworkTransport.Consumer():
-			if args, ok := rpc.Command.(*raft.AppendEntriesRequest); ok {
+			switch args := rpc.Command.(type) {
+			case *raft.AppendEntriesRequest:
 				bound(args)
+				anchor(args, replica)
+				open = r.hand(rpc)
+			case *raft.InstallSnapshotRequest:
+				if mutant.On("W6") {
+					open = r.hand(rpc)
+					continue
+				}
+				r.receive(rpc, args.Size, replica)
+			default:
+				open = r.hand(rpc)
 			}
-			select {
-			case r.rpcs <- rpc:
-			case <-r.done:
-				return
-			}
+		case s := <-r.whole:
+			open = r.install(s.rpc, replica)
+			_ = s.spool.Close() // it was read
 		case <-r.done:
 			return
 		}

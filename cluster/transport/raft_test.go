@@ -74,6 +74,7 @@ func (m *member) start(t *testing.T, conf raft.Configuration, logs raft.LogStore
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = m.Shutdown().Error() })
+	m.tr.Serve(&replica{Raft: m.Raft, logs: m.store})
 }
 
 // startTrio runs three Rafts and has the first one elected.
