@@ -136,13 +136,13 @@ func (s *Sum) Print(w io.Writer, cover bool) {
 
 // mustMeet are the situations that a run of many seeds must have been in.
 var mustMeet = []string{
-	"fault: kill", "fault: power cut", "fault: kill all", "fault: stop in order", "fault: hand over", "fault: cut off",
+	"fault: kill", "fault: power cut", "fault: kill all", "fault: long away", "fault: stop in order", "fault: hand over", "fault: cut off",
 	"fault: one-way", "fault: no majority", "fault: one link", "fault: reject", "fault: clog", "fault: disk stalls",
 	"fault: disk hangs", "fault: all disks hang", "fault: disk fails", "fault: disk full", "fault: disk low", "fault: bit flip",
 	"fault: clock jump", "fault: worker kill", "fault: worker freeze", "fault: caller apart", "fault: disk lost", "fault: member removed",
 	"leader killed", "leader cut off", "leadership handed over", "master stopped in order", "master ended by its disk",
 	"unsynced write lost", "flipped bit refused", "wiped master refused", "lost master replaced", "removed member ended by itself", "member removed and taken in again", "leader removed and taken in again", "disk hung for longer than its deadline", "disk hung for good",
-	"table read from a snapshot", "node counted snapshots", "node counted observed_death_failovers",
+	"table read from a snapshot", "node counted snapshots", "node counted snapshots_installed", "node counted snapshots_spared", "node counted observed_death_failovers",
 	"entry compared", "session expired",
 	"SDK: answer lost", "SDK: submit ok", "SDK: submit maybe", "leader asked that was deposed unawares", "unsynced name lost",
 	"alarm CLOCK_SKEW", "submit refused, disk low", "outcome unknown", "call lost", "call doubled", "stream broken",

@@ -161,7 +161,7 @@ func (m *master) config(l *life) cluster.Config {
 		},
 		Listen: func(string) (net.Listener, error) { return m.net.listen(m.host, l.boot) },
 		Wall:   m.wall,
-		Store:  l.disk.store, Disk: l.disk, SegmentBytes: 1 << 17, Space: l.disk.space,
+		Store:  l.disk.store, Disk: l.disk, SegmentBytes: 1 << 17, Trailing: m.swarm.trailing, Space: l.disk.space,
 		Applied: func(e cluster.AppliedEntry) { m.journal.applied(m, l, e) },
 	})
 	return c
@@ -286,7 +286,7 @@ func (m *master) stop() {
 // tally notes what a node counted.
 func (m *master) tally(n *cluster.Node) {
 	s := n.Status()
-	for _, c := range []string{"observed_death_failovers", "snapshots", "elections"} {
+	for _, c := range []string{"observed_death_failovers", "snapshots", "snapshots_installed", "snapshots_spared", "elections"} {
 		m.metTimes("node counted "+c, s.Counters[c])
 	}
 	for _, a := range s.Alarms {

@@ -31,6 +31,7 @@ var faults = []fault{
 	{"kill", false, func(n *nemesis) { n.kill(n.target(), false) }},
 	{"power cut", false, func(n *nemesis) { n.kill(n.target(), true) }},
 	{"kill all", false, func(n *nemesis) { n.killAll() }},
+	{"long away", true, func(n *nemesis) { n.away() }},
 	{"stop in order", false, func(n *nemesis) { n.target().stop() }},
 	{"hand over", true, func(n *nemesis) { n.handOver() }},
 	{"cut off", true, func(n *nemesis) { n.cutOff(n.target(), true, true) }},
@@ -102,6 +103,16 @@ func (n *nemesis) kill(m *master, power bool) {
 	}
 	if m.kill(power, down) && led {
 		n.met("leader killed")
+	}
+}
+
+// away kills a follower for so long that it may need a snapshot.
+func (n *nemesis) away() {
+	for _, i := range n.rng.Perm(len(n.masters)) {
+		if m := n.masters[i]; !m.leads() {
+			m.kill(false, 20*time.Second+n.chance(n.rng, 40*time.Second))
+			return
+		}
 	}
 }
 

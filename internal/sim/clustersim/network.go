@@ -38,13 +38,20 @@ type link struct {
 	base, jitter time.Duration
 	loss         float64 // of packets
 	late         float64 // of packets that take seconds
+	stalls       float64 // of snapshots: seconds in which their connection stands still
 	cut          bool    // nothing arrives, until it is mended
 	reject       bool    // a firewall that resets and refuses
 	clogged      time.Time
+	pipes        map[*pipe]struct{} // that somebody reads, though their writer may be gone
 }
 
-// repeatAfter is when a lost packet is sent again, the first time.
-const repeatAfter = 200 * time.Millisecond
+const (
+	// repeatAfter is when a lost packet is sent again, the first time.
+	repeatAfter = 200 * time.Millisecond
+	// installSnapshot begins what asks a master to take a snapshot (rpcInstallSnapshot
+	// in the library's net_transport.go); the snapshot follows.
+	installSnapshot = 2
+)
 
 func newNetwork(rng *rand.Rand, s swarm) *network {
 	n := &network{rng: rng, hosts: map[string]*host{}, links: map[route]*link{}, conns: map[*conn]struct{}{}}
@@ -53,7 +60,7 @@ func newNetwork(rng *rand.Rand, s swarm) *network {
 	}
 	for _, a := range n.hosts {
 		for _, b := range n.hosts {
-			n.links[route{a, b}] = &link{base: s.latency, jitter: s.jitter, loss: s.loss, late: s.late}
+			n.links[route{a, b}] = &link{base: s.latency, jitter: s.jitter, loss: s.loss, late: s.late, stalls: s.stalls, pipes: map[*pipe]struct{}{}}
 		}
 	}
 	n.addPrograms(s)
@@ -72,8 +79,8 @@ func (n *network) addPrograms(s swarm) {
 				api = &host{addr: apiAddress(i)}
 				n.hosts[api.addr] = api
 			}
-			n.links[route{program, api}] = &link{base: s.latency, jitter: s.jitter}
-			n.links[route{api, program}] = &link{base: s.latency, jitter: s.jitter}
+			n.links[route{program, api}] = &link{base: s.latency, jitter: s.jitter, pipes: map[*pipe]struct{}{}}
+			n.links[route{api, program}] = &link{base: s.latency, jitter: s.jitter, pipes: map[*pipe]struct{}{}}
 		}
 	}
 }
@@ -103,12 +110,13 @@ func (n *network) change(from, to *host, do func(l *link)) {
 	was := l.cut
 	do(l)
 	for c := range n.conns {
-		switch {
-		case c.local != from || c.remote != to:
-		case l.reject:
+		if l.reject && c.local == from && c.remote == to {
 			c.reset()
-		case was && !l.cut:
-			c.out.resend(time.Now().Add(time.Duration(n.rng.Int64N(int64(time.Second)))))
+		}
+	}
+	for p := range l.pipes {
+		if was && !l.cut {
+			p.resend(time.Now().Add(time.Duration(n.rng.Int64N(int64(time.Second)))))
 		}
 	}
 }
@@ -319,6 +327,7 @@ type pipe struct {
 	deadline time.Time
 	ended    bool // the last chunk is the end
 	closed   bool // nobody reads any more
+	snapshot bool // one is sent
 	broken   bool // this end knows that the connection was reset
 }
 
@@ -329,7 +338,12 @@ type chunk struct {
 	end error
 }
 
-func newPipe(n *network, l *link) *pipe { return &pipe{net: n, link: l, bell: make(chan struct{}, 1)} }
+// newPipe opens one; with net.mu held.
+func newPipe(n *network, l *link) *pipe {
+	p := &pipe{net: n, link: l, bell: make(chan struct{}, 1)}
+	l.pipes[p] = struct{}{}
+	return p
+}
 
 func (p *pipe) ring() {
 	select {
@@ -340,6 +354,10 @@ func (p *pipe) ring() {
 
 func (p *pipe) send(c chunk) {
 	c.at = p.net.arrival(p.link)
+	p.snapshot = p.snapshot || len(c.b) > 0 && c.b[0] == installSnapshot
+	if p.snapshot && p.net.rng.Float64() < p.link.stalls {
+		c.at = c.at.Add(2*time.Second + time.Duration(p.net.rng.Int64N(int64(8*time.Second))))
+	}
 	if n := len(p.queue); n > 0 && c.at.Before(p.queue[n-1].at) {
 		c.at = p.queue[n-1].at
 	}
@@ -359,6 +377,7 @@ func (p *pipe) finish(err error) {
 // shut is the end of reading.
 func (p *pipe) shut() {
 	p.closed, p.queue = true, nil
+	delete(p.link.pipes, p)
 	p.ring()
 }
 

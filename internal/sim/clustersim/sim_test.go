@@ -163,6 +163,23 @@ func TestNetwork(t *testing.T) {
 		if read(); time.Since(sent) < cutFor {
 			t.Error("something arrived over a link that was cut")
 		}
+		n.change(a, b, func(l *link) { l.cut = true })
+		if _, err := c.Write([]byte{2}); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Close(); err != nil {
+			t.Fatal(err)
+		}
+		time.AfterFunc(cutFor, func() { n.change(a, b, func(l *link) { l.cut = false }) })
+		if got := read(); got != 2 {
+			t.Errorf("got %d from a connection that was closed behind it, want 2", got)
+		}
+		if c, err = n.dial(t.Context(), a, a.boot, b.addr); err != nil {
+			t.Fatal(err)
+		}
+		if d, err = l.Accept(); err != nil {
+			t.Fatal(err)
+		}
 		n.change(a, b, func(l *link) { l.reject = true })
 		if _, err := d.Read(make([]byte, 1)); err == nil {
 			t.Error("a connection survived a reset")

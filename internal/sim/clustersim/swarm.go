@@ -15,6 +15,7 @@ type swarm struct {
 
 	latency, jitter time.Duration
 	loss, late      float64
+	stalls          float64 // of snapshots: their connection stands still for seconds, and no other
 	callLost        float64 // calls, and answers, that are lost
 	callTwice       float64 // calls that arrive twice
 	pulls           float64 // of the workers
@@ -22,6 +23,7 @@ type swarm struct {
 	snapshotBytes   int64
 	snapshotAge     time.Duration
 	tailBytes       int64
+	trailing        uint64
 	observedDeath   bool
 	offset          time.Duration // of the masters' clocks, at most
 	rates           float64       // 1: their clocks go at half to twice the rate of time
@@ -84,6 +86,8 @@ func drawSwarm(r *rand.Rand) swarm {
 	if on() {
 		s.programs = 1 + r.IntN(2)
 	}
+	s.stalls = rate(0.7)
+	s.trailing = 1 << (3 + r.IntN(5))
 	return s
 }
 

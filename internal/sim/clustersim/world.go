@@ -193,12 +193,10 @@ func (w *world) drainWithin() time.Duration {
 func (w *world) heal() {
 	w.calm.Store(true)
 	w.net.mu.Lock()
-	for r, l := range w.net.links {
-		l.cut, l.reject, l.loss, l.late, l.clogged = false, false, 0, 0, time.Time{}
-		for c := range w.net.conns {
-			if c.local == r.from && c.remote == r.to {
-				c.out.resend(time.Now())
-			}
+	for _, l := range w.net.links {
+		l.cut, l.reject, l.loss, l.late, l.stalls, l.clogged = false, false, 0, 0, 0, time.Time{}
+		for p := range l.pipes {
+			p.resend(time.Now())
 		}
 	}
 	w.net.mu.Unlock()
