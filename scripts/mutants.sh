@@ -54,6 +54,7 @@ clusters=(
 	'M22|a master whose disk was lost has its old id'
 	'M23|nobody looks how long a write takes'
 	'M24|the SDK repeats a submit of unknown outcome without its request id'
+	'W7|a request commits more than it vouches for'
 	'W6|a snapshot is installed whatever the log has already'
 )
 

@@ -306,3 +306,32 @@ func TestCondemned(t *testing.T) {
 		wantError(t, err, Disk, "not to be used: it differs: use another")
 	}
 }
+
+// TestSpool: what is in it has no name, and is gone when it is closed.
+func TestSpool(t *testing.T) {
+	d, err := Open(filepath.Join(t.TempDir(), "n1"), Options{Create: true, Name: "n1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	before, err := os.ReadDir(d.Path())
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := d.Spool()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteString("abc"); err != nil {
+		t.Fatal(err)
+	}
+	b := make([]byte, 3)
+	if _, err := f.ReadAt(b, 0); err != nil || string(b) != "abc" {
+		t.Errorf("read %q, %v", b, err)
+	}
+	after, err := os.ReadDir(d.Path())
+	if err != nil || len(after) != len(before) {
+		t.Errorf("the directory has %v, had %v; %v", after, before, err)
+	}
+}

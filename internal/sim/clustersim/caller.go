@@ -22,6 +22,7 @@ type caller struct {
 
 	shunned      int // the master that it does not turn to before a time
 	shunnedUntil time.Time
+	stubborn     time.Time // it turns to nobody else before
 }
 
 const (
@@ -104,6 +105,9 @@ func call[T any](ctx context.Context, c *caller, i int, f func(context.Context, 
 
 // next turns to another master after a call that failed.
 func (c *caller) next(err error) {
+	if time.Now().Before(c.stubborn) {
+		return
+	}
 	if moved, ok := errors.AsType[*cluster.NotLeaderError](err); ok && moved.Leader.Name != "" {
 		for i := range c.masters {
 			if name(i) == moved.Leader.Name && !c.shuns(i) {

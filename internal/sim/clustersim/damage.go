@@ -10,40 +10,40 @@ import (
 	"github.com/taskraft/taskraft/cluster"
 )
 
-// damage ends the master's process and returns where its disk is, and where the next
-// process will look for one; ok is false when none runs.
-func (m *master) damage() (good, bad string, ok bool) {
-	if !m.kill(false, -1) {
-		return "", "", false
+// damage ends the master's process and returns its disk, and where the next process
+// will look for one; ok is false when none runs.
+func (m *master) damage() (whole place, bad string, ok bool) {
+	whole, ok = m.end(false)
+	if !ok {
+		return place{}, "", false
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	good = m.path()
-	return good, m.next(), true
+	return whole, m.next(), true
 }
 
 // flip changes a bit of the master's log. The master must not start from it, unless the
 // bit is one that says nothing; then it gets its own disk back.
 func (m *master) flip(rng *rand.Rand) {
-	good, bad, ok := m.damage()
+	whole, bad, ok := m.damage()
 	if !ok {
 		return
 	}
-	err := os.CopyFS(bad, os.DirFS(good))
-	done := false
-	if err == nil {
-		done, err = flip(bad, rng)
-	}
-	if err != nil {
-		m.failf("flip a bit: %v", err)
-	}
-	m.later(m.chance(rng, time.Second), func() {
-		if done {
-			m.start(place{dir: bad, good: good})
-		} else {
-			m.start(place{dir: good})
+	then := whole
+	if whole.good == "" { // else it has damage already
+		err := os.CopyFS(bad, os.DirFS(whole.dir))
+		done := false
+		if err == nil {
+			done, err = flip(bad, rng)
 		}
-	})
+		if err != nil {
+			m.failf("flip a bit: %v", err)
+		}
+		if done {
+			then = place{dir: bad, good: whole.dir, joins: whole.joins}
+		}
+	}
+	m.later(m.chance(rng, time.Second), func() { m.start(then) })
 }
 
 // lose takes the master's disk away, one master's at a time: what two of three have lost
@@ -56,13 +56,13 @@ func (m *master) lose(rng *rand.Rand) {
 		return
 	}
 	old := m.serverID(leader)
-	good, bad, ok := m.damage()
+	whole, bad, ok := m.damage()
 	if !ok {
 		m.losing.Store(nil)
 		return
 	}
 	if rng.IntN(2) == 0 {
-		m.later(m.chance(rng, time.Second), func() { m.start(place{dir: bad, good: good, wiped: true}) })
+		m.later(m.chance(rng, time.Second), func() { m.start(place{dir: bad, good: whole.dir, wiped: true}) })
 		return
 	}
 	m.later(m.chance(rng, 5*time.Second), func() {

@@ -137,7 +137,7 @@ func (s *Sum) Print(w io.Writer, cover bool) {
 // mustMeet are the situations that a run of many seeds must have been in.
 var mustMeet = []string{
 	"fault: kill", "fault: power cut", "fault: kill all", "fault: long away", "fault: stop in order", "fault: hand over", "fault: cut off",
-	"fault: one-way", "fault: no majority", "fault: one link", "fault: reject", "fault: clog", "fault: disk stalls",
+	"fault: one-way", "fault: no majority", "fault: one link", "fault: reject", "fault: short reject", "fault: clog", "fault: disk stalls",
 	"fault: disk hangs", "fault: all disks hang", "fault: disk fails", "fault: disk full", "fault: disk low", "fault: bit flip",
 	"fault: clock jump", "fault: worker kill", "fault: worker freeze", "fault: caller apart", "fault: disk lost", "fault: member removed",
 	"leader killed", "leader cut off", "leadership handed over", "master stopped in order", "master ended by its disk",

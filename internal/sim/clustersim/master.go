@@ -230,17 +230,27 @@ func (m *master) after(l *life) place {
 	return p
 }
 
-// kill ends the process at once, with the power or alone. Only the nemesis calls it,
-// while nothing else moves.
+// kill ends the process at once, with the power or alone, and starts the next one after
+// a while.
 func (m *master) kill(power bool, down time.Duration) bool {
+	then, ok := m.end(power)
+	if ok {
+		m.later(down, func() { m.start(then) })
+	}
+	return ok
+}
+
+// end ends the process at once and returns the disk of the one that follows it; false
+// when none runs. Only the nemesis calls it, while nothing else moves.
+func (m *master) end(power bool) (then place, ok bool) {
 	m.mu.Lock()
 	l := m.now
 	if l == nil {
 		m.mu.Unlock()
-		return false
+		return place{}, false
 	}
 	m.now = nil
-	then := m.after(l)
+	then = m.after(l)
 	m.mu.Unlock()
 	lost, err := l.disk.image(then.dir, power)
 	if err != nil {
@@ -254,10 +264,7 @@ func (m *master) kill(power bool, down time.Duration) bool {
 	}
 	m.hangUp(power)
 	close(l.disk.dead)
-	if down >= 0 {
-		m.later(down, func() { m.start(then) })
-	}
-	return true
+	return then, true
 }
 
 // hangUp is the end of a process, as the network sees it.

@@ -39,6 +39,7 @@ var faults = []fault{
 	{"no majority", true, func(n *nemesis) { n.shatter() }},
 	{"one link", true, func(n *nemesis) { n.oneLink() }},
 	{"reject", true, func(n *nemesis) { n.reject(n.target()) }},
+	{"short reject", true, func(n *nemesis) { n.shortReject() }},
 	{"clog", true, func(n *nemesis) { n.clog() }},
 	{"disk stalls", false, func(n *nemesis) { n.hang(n.target(), 2*time.Second) }},
 	{"disk hangs", false, func(n *nemesis) { n.hang(n.target(), 50*time.Second) }},
@@ -199,6 +200,26 @@ func (n *nemesis) reject(m *master) {
 			n.link(m, o, d, func(l *link, on bool) { l.reject = on })
 			n.link(o, m, d, func(l *link, on bool) { l.reject = on })
 		}
+	}
+}
+
+// shortReject lets a leader look dead for so short a time that it hears of its successor
+// while it still takes itself for the leader, and clients still turn to it
+// (hashicorp/raft#695).
+func (n *nemesis) shortReject() {
+	for _, m := range n.masters {
+		if !m.leads() {
+			continue
+		}
+		d := 30*time.Millisecond + n.chance(n.rng, 200*time.Millisecond)
+		n.witnesses.insist(m, d)
+		for _, o := range n.masters {
+			if o != m {
+				n.link(m, o, d, func(l *link, on bool) { l.reject = on })
+				n.link(o, m, d, func(l *link, on bool) { l.reject = on })
+			}
+		}
+		return
 	}
 }
 

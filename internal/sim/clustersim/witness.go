@@ -2,6 +2,7 @@ package clustersim
 
 import (
 	"context"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -13,6 +14,7 @@ import (
 type witnesses struct {
 	ctx            context.Context
 	writer, reader *submitter
+	stubborn       []*submitter // write to the old leader, whatever it says
 	busy           *atomic.Bool
 }
 
@@ -26,6 +28,11 @@ const (
 func newWitnesses(ctx context.Context, w *world) witnesses {
 	s := witnesses{ctx: ctx, writer: newSubmitter(w, firstWitness), reader: newSubmitter(w, firstWitness+1), busy: new(atomic.Bool)}
 	s.writer.patience = 20 * time.Millisecond
+	for i := range 2 {
+		c := newSubmitter(w, firstWitness+2+i)
+		c.patience = time.Millisecond
+		s.stubborn = append(s.stubborn, c)
+	}
 	return s
 }
 
@@ -62,4 +69,29 @@ func (s witnesses) ask(m *master) {
 	}
 	s.reader.leader = m.i
 	s.reader.get(s.ctx)
+}
+
+// insisting is for how long after it is back an old leader is written to: its successor
+// reaches it again within that time.
+const insisting = 150 * time.Millisecond
+
+// insist has the stubborn ones write to a leader when it is back after d.
+func (s witnesses) insist(m *master, d time.Duration) {
+	if !s.busy.CompareAndSwap(false, true) {
+		return
+	}
+	until := time.Now().Add(d + insisting)
+	var writing sync.WaitGroup
+	for _, c := range s.stubborn {
+		writing.Go(func() {
+			c.leader, c.stubborn = m.i, until
+			for wait := d; time.Now().Before(until) && sleep(s.ctx, wait) == nil; wait = c.chance(c.rng, 10*time.Millisecond) {
+				c.submit(s.ctx)
+			}
+		})
+	}
+	m.asking.Go(func() {
+		defer s.busy.Store(false)
+		writing.Wait()
+	})
 }

@@ -365,7 +365,7 @@ func (w *world) finals() (out []checker.Final) {
 // stop ends the masters. What goroutines they leave, the bubble finds.
 func (w *world) stop() {
 	for _, m := range w.masters {
-		m.kill(false, -1)
+		m.end(false)
 	}
 	w.wg.Wait()
 	if err := os.RemoveAll(w.dir); err != nil {
