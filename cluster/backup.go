@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"time"
 
 	"github.com/hashicorp/raft"
 
 	"github.com/taskraft/taskraft/cluster/backup"
+	"github.com/taskraft/taskraft/cluster/datadir"
 	"github.com/taskraft/taskraft/fsm"
 )
 
@@ -81,7 +81,7 @@ func (n *Node) Restore(ctx context.Context, r io.Reader) (backup.Info, error) {
 }
 
 // spool keeps what comes in until it is complete and checked.
-func (n *Node) spool(ctx context.Context, r io.Reader) (*os.File, error) {
+func (n *Node) spool(ctx context.Context, r io.Reader) (*datadir.Spool, error) {
 	f, err := n.dir.Spool()
 	if err != nil {
 		return nil, err

@@ -73,6 +73,9 @@ func Open(path string, o Options) (*Dir, error) {
 		return nil, err
 	}
 	d := &Dir{path: path, fs: fsName, lock: lock, space: o.space}
+	if err := d.sweep(); err != nil {
+		return nil, errors.Join(diskError(path, "remove what an ended process left: %w", err), d.Close())
+	}
 	if err := d.load(o); err != nil {
 		return nil, errors.Join(err, d.Close())
 	}

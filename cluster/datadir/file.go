@@ -39,16 +39,3 @@ func replaceFile(path string, content []byte) error {
 	}
 	return SyncDir(filepath.Dir(path))
 }
-
-// Spool returns an empty file of no name, for what is too large for memory and needed
-// by this process alone: closing it, or the process's end, gives its space back.
-func (d *Dir) Spool() (*os.File, error) {
-	f, err := os.CreateTemp(d.Path(), "spool-*.tmp")
-	if err != nil {
-		return nil, err
-	}
-	if err := os.Remove(f.Name()); err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	return f, nil
-}
