@@ -286,7 +286,7 @@ func (m *Machine) work(b *lot) {
 		rec := m.editBatch(b)
 		id := rec.cancelFrom
 		rec.cancelFrom++
-		if t, ok := m.tasks.Get(id); ok && !t.State.Terminal() && (t.State != Stopping || t.StopCause != CauseCancelled) {
+		if t, ok := m.tasks.Get(id); ok && !t.State.Terminal() && !t.revoked() {
 			m.revoke(m.lines[t.Queue], t, rec.reason)
 		}
 	}

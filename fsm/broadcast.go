@@ -193,7 +193,7 @@ func (m *Machine) pursue(id uint64) {
 	targets, at := m.targets[id].ids, b.Pursued
 	for ; int(at) < len(targets) && m.budget > 0; at++ {
 		switch t, _ := m.tasks.Get(targets[at]); {
-		case b.Pursuit == PursuitCancel && !t.State.Terminal():
+		case b.Pursuit == PursuitCancel && !t.State.Terminal() && !t.revoked():
 			m.revoke(l, t, old.Reason)
 		case b.Pursuit == PursuitRevive && (t.State == Dead || t.State == Cancelled):
 			m.revive(l, t)

@@ -15,7 +15,7 @@ func (m *Machine) cancel(c *fsmpb.Cancel) Result {
 		switch {
 		case t == nil:
 			outcomes[i] = o
-		case t.State == Cancelled, t.State == Stopping && t.StopCause == CauseCancelled:
+		case t.State == Cancelled, t.revoked():
 			outcomes[i] = Duplicate
 		case t.State.Terminal():
 			outcomes[i] = AlreadyTerminal

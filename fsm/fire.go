@@ -103,7 +103,7 @@ func (m *Machine) cancelOld(s *Schedule) {
 		if id >= s.cancelBelow || len(ids) > m.budget {
 			break
 		}
-		if t, _ := m.tasks.Get(id); t.State != Stopping || t.StopCause != CauseCancelled {
+		if t, _ := m.tasks.Get(id); !t.revoked() {
 			ids = append(ids, id)
 		}
 	}

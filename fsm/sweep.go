@@ -94,7 +94,7 @@ func (m *Machine) sweepMore() {
 func (m *Machine) sweepOne(rec *sweepRecord, id uint64) {
 	rec.left.remove(id)
 	t, ok := m.tasks.Get(id)
-	if !ok || t.State.Terminal() || t.State == Stopping && t.StopCause == CauseCancelled || mutated("W2") && t.State == Running {
+	if !ok || t.State.Terminal() || t.revoked() || mutated("W2") && t.State == Running {
 		m.budget--
 		rec.ended++
 		return

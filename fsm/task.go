@@ -179,6 +179,9 @@ func (t *Task) held() bool {
 	return (t.State == Running || t.State == Stopping) && t.Session != 0
 }
 
+// revoked reports whether t is stopping because it was cancelled.
+func (t *Task) revoked() bool { return t.State == Stopping && t.StopCause == CauseCancelled }
+
 // expiry is the time until which t must have started; 0 when it may wait for
 // ever or has started once in this generation. A target of a broadcast must be
 // done by its deadline, however often it has started.
