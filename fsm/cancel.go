@@ -38,7 +38,7 @@ func (m *Machine) retry(c *fsmpb.Retry) Result {
 		switch {
 		case t == nil:
 			outcomes[i] = o
-		case t.State != Dead && t.State != Cancelled, m.beingCancelled(t):
+		case t.State != Dead && t.State != Cancelled:
 			outcomes[i] = NotTerminal
 		default:
 			if outcomes[i] = m.revivable(t); outcomes[i] == Accepted {
@@ -47,9 +47,4 @@ func (m *Machine) retry(c *fsmpb.Retry) Result {
 		}
 	}
 	return Result{Outcome: Accepted, Outcomes: outcomes}
-}
-
-// beingCancelled reports whether t is a target of a broadcast that is stopping.
-func (m *Machine) beingCancelled(t *Task) bool {
-	return t.target() != nil && m.whole(t).State == Stopping
 }

@@ -111,13 +111,17 @@ func (m *Machine) obstacle(b *lot) (o Outcome, place, holder uint64) {
 }
 
 // revivable judges whether an ended task may start a new generation, and with it
-// the broadcast that it is a target of.
+// the broadcast that it is a target of. While that one is being cancelled none starts
+// anew.
 func (m *Machine) revivable(t *Task) Outcome {
 	if !m.free(t) {
 		return UniqueKeyTaken
 	}
 	if t.target() != nil {
-		if t = m.whole(t); !t.State.Terminal() {
+		switch t = m.whole(t); t.State {
+		case Stopping:
+			return NotTerminal
+		case Running:
 			return Accepted
 		}
 		if !m.free(t) {
