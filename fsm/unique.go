@@ -110,23 +110,20 @@ func (m *Machine) obstacle(b *lot) (o Outcome, place, holder uint64) {
 	return Accepted, 0, 0
 }
 
-// revivable judges whether an ended task may start a new generation, and with it
-// the broadcast that it is a target of. While that one is being cancelled none starts
-// anew.
+// revivable judges whether a Dead or Cancelled task may start a new generation, and
+// with a target the broadcast that it is one of: if that one has ended without success.
+// While it is being cancelled none of its targets starts anew.
 func (m *Machine) revivable(t *Task) Outcome {
-	if !m.free(t) {
-		return UniqueKeyTaken
-	}
 	if t.target() != nil {
 		switch t = m.whole(t); t.State {
 		case Stopping:
 			return NotTerminal
-		case Running:
+		case Running, Succeeded:
 			return Accepted
 		}
-		if !m.free(t) {
-			return UniqueKeyTaken
-		}
+	}
+	if !m.free(t) {
+		return UniqueKeyTaken
 	}
 	if l := m.lines[t.Queue]; l.bounded() && !l.fits(length{1, int64(len(t.Payload))}) {
 		return QueueFull
