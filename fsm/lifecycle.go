@@ -351,6 +351,9 @@ func (m *Machine) revive(l *line, old *Task) {
 	t.renew(m.now)
 	m.holdRequest(&t)
 	m.reprieve(t.ID)
+	if t.Extra != nil && t.Extra.Batch != 0 {
+		m.reopenBatch(&t)
+	}
 	switch {
 	case t.broadcast() != nil:
 		m.open(l, old, &t, TaskReady)
@@ -362,9 +365,6 @@ func (m *Machine) revive(l *line, old *Task) {
 		m.emit(Event{Kind: TaskReady, Task: &t})
 	}
 	m.setTrimDue(l)
-	if t.Extra != nil && t.Extra.Batch != 0 {
-		m.reopenBatch(&t)
-	}
 }
 
 // renew makes t, which is not frozen yet, the next generation.
