@@ -111,6 +111,10 @@ func (m *Machine) unblock(l *line, old *Task) {
 		return
 	}
 	t.EligibleAt = m.now
+	if at := t.expiry(); at != 0 && at <= m.now && t.broadcast() != nil { // the tick comes too late
+		m.finish(l, old, &t, Cancelled, CauseCancelled, ReasonExpired)
+		return
+	}
 	if t.broadcast() != nil {
 		m.open(l, old, &t, TaskReady)
 		return
