@@ -114,8 +114,12 @@ func (l *line) settleKeys() {
 	}
 }
 
-// admits reports whether the limits let one more task run, which is t.
+// admits reports whether the limits let one more task run, which is t. They know
+// nothing of targets.
 func (l *line) admits(t *Task) bool {
+	if t.target() != nil {
+		return true
+	}
 	if l.running() >= l.maxRunning {
 		return false
 	}
