@@ -51,8 +51,11 @@ func (m *Machine) addTarget(l *line, t *Task, worker string) {
 }
 
 // joinLate makes a worker whose session opened, or whose labels changed, a target
-// of the broadcasts that wait for late joiners.
+// of the broadcasts that wait for late joiners, unless it is about to end.
 func (m *Machine) joinLate(s *session) {
+	if s.rec.Draining {
+		return
+	}
 	var ids []uint64
 	m.late.Ascend(dueItem{m.now + 1, 0}, func(it dueItem) bool {
 		ids = append(ids, it.id)
