@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"iter"
+	"slices"
 
 	"github.com/tidwall/btree"
 	"google.golang.org/protobuf/proto"
@@ -123,6 +124,9 @@ func (m *Machine) DeadBefore(c *fsmpb.RetryDead, before uint64) iter.Seq[*Task] 
 // without an id: none.
 func (g *deadGroup) after(r *fsmpb.DeadRetry) (first trimItem) {
 	g.tasks.Ascend(trimItem{r.DoneAt, r.DoneId + 1}, func(it trimItem) bool {
+		if slices.Contains(r.Again, it.id) {
+			return true
+		}
 		first = it
 		return false
 	})
@@ -161,7 +165,7 @@ func (m *Machine) retryMore() {
 			m.deadRetries = m.deadRetries[1:]
 			continue
 		}
-		next := &fsmpb.DeadRetry{What: r.What, Until: r.Until, Cursor: key}
+		next := &fsmpb.DeadRetry{What: r.What, Until: r.Until, Cursor: key, Again: r.Again}
 		if key == r.Cursor {
 			next.DoneAt, next.DoneId = r.DoneAt, r.DoneId
 		}
@@ -174,6 +178,9 @@ func (m *Machine) retryMore() {
 			t, _ := m.tasks.Get(it.id)
 			if m.revivable(t) == Accepted || mutated("W3") {
 				m.revive(m.lines[t.Queue], t)
+				if t, _ := m.tasks.Get(it.id); t != nil && t.State == Dead {
+					next.Again = append(next.Again[:len(next.Again):len(next.Again)], it.id)
+				}
 				continue
 			}
 			m.budget--
@@ -189,7 +196,7 @@ func (m *Machine) firstDead(r *fsmpb.DeadRetry) (key uint64, found *deadGroup) {
 	m.dead.Ascend(r.Cursor, func(k uint64, g *deadGroup) bool {
 		from := r
 		if k != r.Cursor {
-			from = new(fsmpb.DeadRetry)
+			from = &fsmpb.DeadRetry{Again: r.Again}
 		}
 		if first := g.after(from); g.matches(k, r.What) && first.id != 0 && first.at <= r.Until {
 			key, found = k, g

@@ -180,8 +180,9 @@ type DeadRetry struct {
 	Until  int64                  `protobuf:"varint,2,opt,name=until,proto3" json:"until,omitempty"`    // tasks that died later are not meant
 	Cursor uint64                 `protobuf:"fixed64,3,opt,name=cursor,proto3" json:"cursor,omitempty"` // groups below are done,
 	// and in the group cursor what died before this task, and it.
-	DoneAt        int64  `protobuf:"varint,20,opt,name=done_at,json=doneAt,proto3" json:"done_at,omitempty"`
-	DoneId        uint64 `protobuf:"varint,21,opt,name=done_id,json=doneId,proto3" json:"done_id,omitempty"`
+	DoneAt        int64    `protobuf:"varint,20,opt,name=done_at,json=doneAt,proto3" json:"done_at,omitempty"`
+	DoneId        uint64   `protobuf:"varint,21,opt,name=done_id,json=doneId,proto3" json:"done_id,omitempty"`
+	Again         []uint64 `protobuf:"varint,22,rep,packed,name=again,proto3" json:"again,omitempty"` // broadcasts that died at once when they were revived
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -249,6 +250,13 @@ func (x *DeadRetry) GetDoneId() uint64 {
 		return x.DoneId
 	}
 	return 0
+}
+
+func (x *DeadRetry) GetAgain() []uint64 {
+	if x != nil {
+		return x.Again
+	}
+	return nil
 }
 
 type EndedFence struct {
@@ -2781,13 +2789,14 @@ const file_snapshot_proto_rawDesc = "" +
 	"last_sweep\x18< \x01(\x04R\tlastSweep\x12\x1d\n" +
 	"\n" +
 	"hash_chain\x18\x1b \x01(\x06R\thashChain\x12\x19\n" +
-	"\bhash_sum\x18\x1c \x01(\x06R\ahashSum\"\x98\x01\n" +
+	"\bhash_sum\x18\x1c \x01(\x06R\ahashSum\"\xae\x01\n" +
 	"\tDeadRetry\x12+\n" +
 	"\x04what\x18\x01 \x01(\v2\x17.taskraft.fsm.RetryDeadR\x04what\x12\x14\n" +
 	"\x05until\x18\x02 \x01(\x03R\x05until\x12\x16\n" +
 	"\x06cursor\x18\x03 \x01(\x06R\x06cursor\x12\x17\n" +
 	"\adone_at\x18\x14 \x01(\x03R\x06doneAt\x12\x17\n" +
-	"\adone_id\x18\x15 \x01(\x04R\x06doneId\"\xd5\x01\n" +
+	"\adone_id\x18\x15 \x01(\x04R\x06doneId\x12\x14\n" +
+	"\x05again\x18\x16 \x03(\x04R\x05again\"\xd5\x01\n" +
 	"\n" +
 	"EndedFence\x12\x14\n" +
 	"\x05fence\x18\x01 \x01(\x04R\x05fence\x12\x16\n" +
