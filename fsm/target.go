@@ -64,7 +64,7 @@ func (m *Machine) joinLate(s *session) {
 	for _, id := range ids {
 		old, _ := m.tasks.Get(id)
 		b := old.broadcast()
-		if !s.has(b.Selector) || m.targets[id].of(s.rec.Worker) != 0 || slices.Contains(b.Audience, s.rec.Worker) {
+		if m.fading(old) || !s.has(b.Selector) || m.targets[id].of(s.rec.Worker) != 0 || slices.Contains(b.Audience, s.rec.Worker) {
 			continue
 		}
 		l, t := m.lines[old.Queue], *old
@@ -277,6 +277,12 @@ func (m *Machine) lastTarget(t *Task) *Task {
 	}
 	last, _ := m.tasks.Get(r.ids[len(r.ids)-1])
 	return last
+}
+
+// fading reports whether retention has begun to remove a broadcast's targets: who got
+// one, and how each ended, is not known any more.
+func (m *Machine) fading(t *Task) bool {
+	return len(m.targets[t.ID].ids) < int(t.broadcast().Targets)
 }
 
 // pinnedDown reports whether the record of an ended task cannot be deleted: it is

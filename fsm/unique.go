@@ -112,10 +112,18 @@ func (m *Machine) obstacle(b *lot) (o Outcome, place, holder uint64) {
 
 // revivable judges whether a Dead or Cancelled task may start a new generation, and
 // with a target the broadcast that it is one of: if that one has ended without success.
-// While it is being cancelled none of its targets starts anew.
+// While it is being cancelled none of its targets starts anew, and when retention has
+// begun to remove them nothing of it does.
 func (m *Machine) revivable(t *Task) Outcome {
-	if t.target() != nil {
-		switch t = m.whole(t); t.State {
+	target := t.target() != nil
+	if target {
+		t = m.whole(t)
+	}
+	if t.broadcast() != nil && m.fading(t) {
+		return Forgotten
+	}
+	if target {
+		switch t.State {
 		case Stopping:
 			return NotTerminal
 		case Running, Succeeded:
