@@ -12,7 +12,7 @@ func (m *Table) assign(c *fsmpb.Assign) Result {
 	if s == nil {
 		return Result{Outcome: "NO_SESSION"}
 	}
-	return Result{Outcome: "ACCEPTED", Got: m.give(s, int(c.GetN()))}
+	return Result{Outcome: "ACCEPTED", Got: append(m.deliver(s), m.give(s, int(c.GetN()))...)}
 }
 
 // give assigns up to n tasks to a session: each time the first of all that may
@@ -23,7 +23,13 @@ func (m *Table) give(s *session, n int) []Grant {
 	var got []Grant
 	for len(got) < n {
 		held := m.holding(s)
-		if s.draining || m.workers[s.worker].Drained || len(held) >= s.slots || slices.ContainsFunc(held, func(t *Task) bool { return t.Alone }) {
+		busy := 0 // slots: a target takes none
+		for _, t := range held {
+			if t.Of == 0 {
+				busy++
+			}
+		}
+		if s.draining || m.workers[s.worker].Drained || busy >= s.slots || slices.ContainsFunc(held, func(t *Task) bool { return t.Alone }) {
 			break
 		}
 		solo := m.first(s, func(t *Task) bool { return t.Crashes >= soloAfter })
@@ -62,7 +68,7 @@ func (m *Table) first(s *session, match func(*Task) bool) (best *Task) {
 	heads := make(map[string]*Task)
 	running := m.usage()
 	for _, t := range m.tasks {
-		if t.State != Ready || !match(t) {
+		if t.State != Ready || t.Of != 0 || !match(t) {
 			continue
 		}
 		if head := heads[t.Queue]; (head == nil || m.before(t, head)) && m.fits(s, t, running) {
@@ -131,24 +137,24 @@ func (m *Table) fits(s *session, t *Task, running usage) bool {
 	if !s.serves(t.Queue) || q.paused {
 		return false
 	}
-	for _, l := range t.Require {
-		if v, ok := s.labels[l.GetKey()]; !ok || v != l.GetValue() {
-			return false
-		}
-	}
-	return running.room(q, t.Key) && m.token(q, false)
+	return s.has(t.Require) && running.room(q, t.Key) && m.token(q, false)
 }
 
 // grant begins an attempt under the next fence (S6). A fence that its last holder
 // could still have redeemed is void from here on.
 func (m *Table) grant(s *session, t *Task) {
 	m.touch(t)
-	m.token(m.queues[t.Queue], true)
+	if t.Of == 0 {
+		m.token(m.queues[t.Queue], true)
+	}
 	m.lastFence++
 	t.void()
 	t.State, t.Fence, t.Session, t.Worker, t.Boot = Running, m.lastFence, s.id, s.worker, s.boot
 	t.Started, t.Deadline = m.now, m.now+t.Timeout
-	t.Alone = t.Crashes >= soloAfter
+	if t.Of != 0 {
+		t.Deadline = min(t.Deadline, t.Until)
+	}
+	t.Alone = t.Crashes >= soloAfter && t.Of == 0 // a target has no other worker to go to
 	t.Attempts++
 	t.started = true
 }

@@ -70,6 +70,10 @@ func (m *Table) stopped(t *Task) {
 		m.finish(t, Dead, "timed_out")
 		return
 	}
+	if t.Of != 0 && t.Until <= m.now {
+		m.finish(t, Cancelled, "deadline")
+		return
+	}
 	t.Reason = ""
 	m.wait(t, m.now+backoff(t.ID, t.Failures, t.BackoffBase, t.BackoffMax))
 }

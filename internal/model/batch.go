@@ -130,13 +130,17 @@ func (m *Table) commit(b *Batch, digest uint64) {
 	}
 	b.digest, b.Committed, b.First = digest, m.now, m.lastTask+1
 	m.coming = b.First + b.Total
+	m.lastTask += b.Total
+	id := b.First // what follows one of them that ends at once has none between
 	for _, c := range b.chunks {
 		for _, s := range c.GetTasks() {
 			s = proto.CloneOf(s)
 			s.RequestId = ""
-			t := m.enter(s)
+			t := m.enterAs(id, s)
 			t.Batch = b.ID
+			id++
 			m.after(t, s, func(item uint32) uint64 { return b.First + uint64(item) })
+			m.admit(t)
 		}
 	}
 	b.chunks = nil
@@ -272,17 +276,6 @@ func (m *Table) endBatch(b *Batch) {
 		b.onSuccess = nil
 	}
 	m.follow(specs, 0, b.ID)
-}
-
-// follow submits what was asked for with the end of a task or batch. Nothing may
-// refuse it, so it has no request id, unique key or parents.
-func (m *Table) follow(specs []*fsmpb.TaskSpec, task, batch uint64) {
-	for _, s := range specs {
-		s = proto.CloneOf(s)
-		s.RequestId, s.UniqueKey, s.UniqueUntilStart, s.After, s.AfterItems = "", "", false, nil, nil
-		t := m.enter(s)
-		t.Follows, t.FollowsBatch = task, batch
-	}
 }
 
 // forgetBatches drops open batches that nobody goes on with, and long finished ones.

@@ -85,7 +85,7 @@ func (m *Table) retryDead(c *fsmpb.RetryDead) Result {
 		return cmp.Or(cmp.Compare(a.group(), b.group()), cmp.Compare(a.Finished, b.Finished), byID(a, b))
 	})
 	for _, t := range meant {
-		if m.holder(t.Unique) == nil {
+		if m.tasks[t.ID] == t && m.revivable(t) == "ACCEPTED" {
 			m.revive(t)
 		}
 	}

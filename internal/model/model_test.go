@@ -77,3 +77,33 @@ func TestRefusals(t *testing.T) {
 		t.Errorf("a command without words: %v, want %v", err, ErrUnmodelled)
 	}
 }
+
+// TestBroadcast takes one broadcast to its end by hand: a worker with no free slot is
+// told, too, and one acknowledgement is enough.
+func TestBroadcast(t *testing.T) {
+	m := New()
+	open := func(worker string) *fsmpb.Command {
+		return &fsmpb.Command{Kind: &fsmpb.Command_OpenSession{OpenSession: &fsmpb.OpenSession{
+			Worker: worker, Boot: "b", Slots: 1, Queues: []*fsmpb.QueueWeight{{Queue: "a", Weight: 1}}, Labels: map[string]string{"role": worker[:1]},
+		}}}
+	}
+	assign := &fsmpb.Command{Kind: &fsmpb.Command_Assign{Assign: &fsmpb.Assign{Session: 1, N: 1}}}
+	told := submit("a")
+	told.GetSubmit().Tasks[0].Broadcast = &fsmpb.BroadcastSpec{Selector: []*fsmpb.Label{{Key: "role", Value: "w"}}, Require: 1}
+	complete := &fsmpb.Command{Kind: &fsmpb.Command_Complete{Complete: &fsmpb.Complete{
+		Worker: "w1", Boot: "b", Items: []*fsmpb.Completion{{Task: 3, Fence: 2}},
+	}}}
+	for i, commands := range [][]*fsmpb.Command{{open("w1"), open("w2"), open("x"), submit("a"), assign, told}, {assign}, {complete}} {
+		if _, err := m.Apply(uint64(1+i), 1, entry(t, 1, second, commands...)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for id, want := range map[uint64]string{1: Running, 2: Succeeded, 3: Succeeded, 4: Ready} {
+		if task, _ := m.Task(id); task.State != want {
+			t.Errorf("task %d is %s, want %s", id, task.State, want)
+		}
+	}
+	if task, _ := m.Task(2); len(m.Tasks()) != 4 || task.Targets != 2 || task.Acked != 1 || task.Until != second+10*minute {
+		t.Errorf("the broadcast is %+v", task)
+	}
+}

@@ -132,7 +132,8 @@ func (m *Table) tell() {
 			if len(t.pending) == 0 {
 				m.touch(t)
 				if t.Eligible <= m.now {
-					t.State, t.Eligible = Ready, m.now
+					t.Eligible = m.now
+					m.ready(t)
 				}
 			}
 		}

@@ -57,7 +57,7 @@ type usage map[[2]string]int
 func (m *Table) usage() usage {
 	u := make(usage)
 	for _, t := range m.tasks {
-		if t.held() {
+		if t.held() && t.Of == 0 {
 			u[[2]string{t.Queue}]++
 			if t.Key != "" {
 				u[[2]string{t.Queue, t.Key}]++
@@ -99,15 +99,31 @@ func (m *Table) token(q *queue, take bool) bool {
 const trimmedPerEnd = 4
 
 // trim removes terminal records above the queue's limit, those whose time comes
-// first before the others.
+// first before the others; of a broadcast its targets, the newest first, and then it.
 func (m *Table) trim(q *queue, most int) {
 	keep := int(pick(nil, q.set.RetainCount, 100_000))
-	done := m.sorted(
-		func(t *Task) bool { return t.Queue == q.name && t.Terminal() },
-		func(a, b *Task) int {
-			return cmp.Or(cmp.Compare(a.Finished+a.Retain, b.Finished+b.Retain), cmp.Compare(a.ID, b.ID))
-		})
-	for _, t := range done[:min(most, max(0, len(done)-keep))] {
-		m.drop(t)
+	for range most {
+		n := 0
+		for _, t := range m.tasks {
+			if t.Queue == q.name && t.Terminal() {
+				n++
+			}
+		}
+		if n <= keep {
+			return
+		}
+		done := m.sorted(func(t *Task) bool { return t.Queue == q.name && m.trimmable(t) }, byRetention)
+		if len(done) == 0 {
+			return
+		}
+		next := done[0]
+		if targets := m.targetsOf(next.ID); len(targets) > 0 {
+			next = targets[len(targets)-1]
+		}
+		m.drop(next)
 	}
+}
+
+func byRetention(a, b *Task) int {
+	return cmp.Or(cmp.Compare(a.Finished+a.Retain, b.Finished+b.Retain), byID(a, b))
 }

@@ -238,5 +238,6 @@ func (m *Table) launch(s *Schedule, at int64) (outcome string, id uint64) {
 	t.Schedule, t.FireTime = s.set.GetSchedule(), at
 	s.LastTask, s.LastFire = t.ID, max(s.LastFire, at)
 	s.Fired++
+	m.admit(t)
 	return "ACCEPTED", t.ID
 }

@@ -1,6 +1,7 @@
 package model
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/taskraft/taskraft/fsm/fsmpb"
@@ -65,6 +66,7 @@ func (m *Table) open(c *fsmpb.OpenSession) Result {
 	}
 	s.draining = false
 	m.describe(s, c.GetQueues(), c.GetLabels(), c.GetSlots())
+	m.join(s)
 	return m.attach(s, c.GetHeld())
 }
 
@@ -111,7 +113,7 @@ func (m *Table) known(s *session, fence uint64) bool {
 		if t.held() {
 			return t.Session == s.id && t.State == Running
 		}
-		if !t.Redeemable || !m.usage().room(m.queues[t.Queue], t.Key) {
+		if !t.Redeemable || t.Of == 0 && !m.usage().room(m.queues[t.Queue], t.Key) {
 			return false
 		}
 		m.touch(t)
@@ -145,7 +147,11 @@ func (m *Table) update(c *fsmpb.UpdateSession) Result {
 	if c.GetSlots() > 0 {
 		slots = c.GetSlots()
 	}
+	relabelled := !maps.Equal(labels, s.labels)
 	m.describe(s, queues, labels, slots)
+	if relabelled {
+		m.join(s)
+	}
 	if c.GetDraining() {
 		s.draining, s.clearing = true, false // it will never be the one that runs a task alone
 	}
@@ -172,6 +178,9 @@ func (m *Table) poll(s *session, c *fsmpb.UpdateSession) []Grant {
 			if c.GetPollHeld() != nil && t.State == Running && !slices.Contains(c.GetPollHeld().GetFences(), t.Fence) && len(got) < most {
 				got = append(got, Grant{t.ID, t.Fence})
 			}
+		}
+		if len(got) < max(most, 1) {
+			got = append(got, m.deliver(s)...)
 		}
 		got = append(got, m.give(s, most-len(got))...)
 		for _, g := range got {
@@ -209,7 +218,7 @@ func (m *Table) end(id uint64, cause string) Result {
 				t.Solo++
 			}
 		}
-		if t.Solo >= poisonCrashes {
+		if t.Solo >= poisonCrashes || t.Of != 0 && t.Crashes >= soloAfter+poisonCrashes {
 			m.finish(t, Dead, "poison")
 			continue
 		}

@@ -3,6 +3,7 @@ package model
 import (
 	"slices"
 
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/taskraft/taskraft/fsm/fsmpb"
@@ -113,18 +114,24 @@ func (m *Table) submit(c *fsmpb.Submit) Result {
 		if s.GetUniqueKey() != "" {
 			entered[s.GetUniqueKey()] = r.IDs[i]
 		}
-		m.after(m.enter(s), s, func(item uint32) uint64 { return r.IDs[item] })
+		t := m.enter(s)
+		m.after(t, s, func(item uint32) uint64 { return r.IDs[item] })
+		m.admit(t)
 	}
 	return r
 }
 
-// enter makes one task.
+// enter makes one task, which is to be admitted when all is known of it.
 func (m *Table) enter(s *fsmpb.TaskSpec) *Task {
-	knownFields(s.ProtoReflect(), 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 25, 26, 27, 28, 29)
-	q := m.queue(s.GetQueue())
 	m.lastTask++
+	return m.enterAs(m.lastTask, s)
+}
+
+func (m *Table) enterAs(id uint64, s *fsmpb.TaskSpec) *Task {
+	knownFields(s.ProtoReflect(), 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 25, 26, 27, 28, 29, 40)
+	q := m.queue(s.GetQueue())
 	t := &Task{
-		ID: m.lastTask, Generation: 1, State: Ready, Queue: s.GetQueue(), Kind: s.GetKind(), labels: s.GetLabels(),
+		ID: id, Generation: 1, State: Ready, Queue: s.GetQueue(), Kind: s.GetKind(), labels: s.GetLabels(),
 		Priority:    pick(s.Priority, q.set.Priority, 0),
 		Timeout:     pick(s.Timeout, q.set.Timeout, 5*minute),
 		MaxAttempts: pick(s.MaxAttempts, q.set.MaxAttempts, 3),
@@ -141,12 +148,35 @@ func (m *Table) enter(s *fsmpb.TaskSpec) *Task {
 	if t.Eligible > m.now {
 		t.State = Scheduled
 	}
+	if spec := s.GetBroadcast(); spec != nil {
+		knownFields(spec.ProtoReflect(), 1, 2, 3, 4)
+		t.broadcast = &broadcast{spec: spec}
+	}
 	m.tasks[t.ID] = t
 	m.touch(t)
 	if t.RequestID != "" {
 		m.requests[t.RequestID] = &request{task: t.ID, digest: s.GetContentDigest(), created: m.now}
 	}
 	return t
+}
+
+// admit lets a new task go on that waits for nothing.
+func (m *Table) admit(t *Task) {
+	if t.State == Ready {
+		m.ready(t)
+	}
+}
+
+// follow submits what was asked for with the end of a task or batch. Nothing may
+// refuse it, so it has no request id, unique key or parents.
+func (m *Table) follow(specs []*fsmpb.TaskSpec, task, batch uint64) {
+	for _, s := range specs {
+		s = proto.CloneOf(s)
+		s.RequestId, s.UniqueKey, s.UniqueUntilStart, s.After, s.AfterItems = "", "", false, nil, nil
+		t := m.enter(s)
+		t.Follows, t.FollowsBatch = task, batch
+		m.admit(t)
+	}
 }
 
 // pick returns what the task says, else the queue, else everybody.

@@ -148,6 +148,8 @@ func (m *Table) Apply(index, term uint64, entry []byte) (done *Applied, err erro
 		done.Results = append(done.Results, m.answer(c))
 		m.tell()
 	}
+	m.pursue()
+	m.tell()
 	done.Now, done.Touched = m.now, slices.Sorted(maps.Keys(m.touched))
 	return done, nil
 }
@@ -224,6 +226,9 @@ func (m *Table) Task(id uint64) (t Task, known bool) {
 	if r := m.tasks[id]; r != nil {
 		t = *r
 		t.Waiting = len(r.pending) > 0
+		if t.broadcast != nil {
+			t.Targets, t.Acked, t.Failed = m.answers(r)
+		}
 		return t, true
 	}
 	return Task{}, id > 0 && id <= m.lastTask

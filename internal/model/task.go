@@ -44,6 +44,11 @@ type Task struct {
 	Schedule     string
 	FireTime     int64 // its nominal time; 0: triggered
 
+	Of                     uint64 // the broadcast that it is a target of,
+	For                    string // and the worker for which
+	Until                  int64  // the deadline of both; 0: not opened yet
+	Targets, Acked, Failed int    // of a broadcast, recounted
+
 	Submitted, Eligible, Expires, Finished int64
 	Attempts, Failures, Crashes, Solo      uint32 // Solo: crashes while alone
 
@@ -63,6 +68,7 @@ type Task struct {
 
 	onSuccess, onDead []*fsmpb.TaskSpec
 	labels            []*fsmpb.Label
+	broadcast         *broadcast // nil: it is none
 
 	afterRun bool            // a parent that did not succeed does not cancel it
 	pending  map[uint64]bool // parents that have not ended
@@ -85,7 +91,9 @@ func (t *Task) Terminal() bool {
 	return t.State == Succeeded || t.State == Dead || t.State == Cancelled
 }
 
-func (t *Task) held() bool { return t.State == Running || t.State == Stopping }
+func (t *Task) held() bool {
+	return (t.State == Running || t.State == Stopping) && t.broadcast == nil
+}
 
 func byFence(a, b *Task) int { return cmp.Compare(a.Fence, b.Fence) }
 func byID(a, b *Task) int    { return cmp.Compare(a.ID, b.ID) }
@@ -116,6 +124,9 @@ func (m *Table) finish(t *Task, state, reason string) {
 	t.State, t.Reason, t.Finished, t.pending = state, reason, m.now, nil
 	m.forgetRequest(t)
 	m.endParent(t)
+	if whole := m.tasks[t.Of]; whole != nil {
+		m.decide(whole)
+	}
 	m.trim(m.queues[t.Queue], trimmedPerEnd)
 	var next []*fsmpb.TaskSpec // submitted in the same entry, once
 	switch state {
@@ -134,6 +145,14 @@ func (m *Table) drop(t *Task) {
 	delete(m.tasks, t.ID)
 	if b := m.batches[t.Batch]; b != nil {
 		b.gone[t.State]++
+	}
+	if whole := m.tasks[t.Of]; whole != nil {
+		m.touch(whole)
+		if t.State == Succeeded {
+			whole.broadcast.gone[0]++
+		} else {
+			whole.broadcast.gone[1]++
+		}
 	}
 }
 

@@ -34,6 +34,8 @@ func (m *Table) cancelOne(id uint64, reason string) string {
 		return "DUPLICATE"
 	case t.Terminal():
 		return "ALREADY_TERMINAL"
+	case t.State == Running && t.broadcast != nil:
+		m.cancelBroadcast(t, reason)
 	case t.State == Running:
 		m.touch(t)
 		t.State, t.Stop, t.Reason, t.Deadline = Stopping, "cancelled", reason, m.now+stopGrace
@@ -55,19 +57,26 @@ func (m *Table) retry(c *fsmpb.Retry) Result {
 		switch {
 		case t == nil:
 			outcome = m.absent(id)
-		case t.State != Dead && t.State != Cancelled:
-			outcome = "NOT_TERMINAL"
-		case m.holder(t.Unique) != nil: // another one
-			outcome = "UNIQUE_KEY_TAKEN"
 		default:
-			m.revive(t)
+			if outcome = m.revivable(t); outcome == "ACCEPTED" {
+				m.revive(t)
+			}
 		}
 		r.Outcomes = append(r.Outcomes, outcome)
 	}
 	return r
 }
 
+// revive begins the next generation of a task.
 func (m *Table) revive(t *Task) {
+	if t.Of != 0 {
+		m.reviveTarget(t)
+	}
+	m.renew(t)
+	m.ready(t)
+}
+
+func (m *Table) renew(t *Task) {
 	m.touch(t)
 	t.Generation++
 	t.State, t.Eligible, t.Finished, t.Expires = Ready, m.now, 0, 0
@@ -89,12 +98,12 @@ func (m *Table) deleteTasks(c *fsmpb.Delete) Result {
 			outcome = m.absent(id)
 		case !t.Terminal():
 			outcome = "NOT_TERMINAL"
-		case m.awaited(id):
+		case m.pinned(t):
 			outcome = "TASK_AWAITED"
 		case m.batches[t.Batch] != nil && m.batches[t.Batch].Finished == 0:
 			outcome = "BATCH_UNFINISHED"
 		default:
-			m.drop(t)
+			m.discard(t)
 			if q := m.requests[t.RequestID]; q != nil && q.task == id {
 				delete(m.requests, t.RequestID)
 			}
@@ -117,6 +126,8 @@ func (m *Table) round(c *fsmpb.Tick) {
 	m.tell()
 	for t := m.nextDue(c.GetSpareBefore()); t != nil; t = m.nextDue(c.GetSpareBefore()) {
 		switch {
+		case t.State == Running && t.broadcast != nil:
+			m.overdue(t)
 		case t.State == Running:
 			m.touch(t)
 			t.State, t.Stop, t.Reason, t.Deadline = Stopping, "timed_out", "timed_out", m.now+stopGrace
@@ -125,15 +136,14 @@ func (m *Table) round(c *fsmpb.Tick) {
 		case t.State == Stopping:
 			m.stopped(t)
 		case t.unstartedBy() != 0 && t.unstartedBy() <= m.now:
-			m.finish(t, Cancelled, "expired")
+			m.expire(t)
 		default:
-			m.touch(t)
-			t.State = Ready
+			m.ready(t)
 		}
 	}
 	for _, t := range m.tasks {
-		if t.Terminal() && t.Finished+t.Retain <= m.now {
-			m.drop(t)
+		if t.Terminal() && t.Finished+t.Retain <= m.now && m.trimmable(t) {
+			m.discard(t)
 		}
 	}
 	for _, q := range m.queues {
@@ -160,7 +170,7 @@ func (m *Table) nextDue(spareBefore int64) (first *Task) {
 // due is when something happens to the task by itself; 0: never.
 func (t *Task) due() int64 {
 	switch at := t.unstartedBy(); {
-	case t.held():
+	case t.State == Running || t.State == Stopping:
 		return t.Deadline
 	case t.State == Scheduled && len(t.pending) == 0 && (at == 0 || t.Eligible < at):
 		return t.Eligible
@@ -172,6 +182,9 @@ func (t *Task) due() int64 {
 
 // unstartedBy is when a task that has not started then is cancelled; 0: never.
 func (t *Task) unstartedBy() int64 {
+	if t.Of != 0 {
+		return t.Until // however often it has started
+	}
 	if t.started {
 		return 0
 	}
