@@ -78,6 +78,7 @@ func (w *world) compare(done *fsm.Applied, want *model.Applied) {
 	}
 	for i, r := range want.Results {
 		w.metBulk(want.Commands[i], r)
+		w.metRetry(want.Commands[i].GetRetry(), r)
 	}
 	for _, id := range want.Touched {
 		w.compareTask(id)
@@ -86,6 +87,7 @@ func (w *world) compare(done *fsm.Applied, want *model.Applied) {
 		w.metBatch(e)
 		if e.Task != nil {
 			w.met(e)
+			w.metBroadcast(e, want.Commands[e.Command])
 			w.compareTask(e.Task.ID)
 		}
 	}

@@ -53,6 +53,8 @@ func (c *client) think() *fsmpb.Command {
 		return c.bulk()
 	case w.chance(w.cfg.operators):
 		return c.operate()
+	case w.cfg.broadcasts && w.chance(0.04):
+		return c.announce()
 	case w.cfg.schedules && w.chance(0.1):
 		return c.schedule()
 	case w.chance(0.02):
@@ -141,6 +143,9 @@ func (c *client) spec() *fsmpb.TaskSpec {
 	}
 	if w.cfg.unique && w.chance(0.3) {
 		s.UniqueKey, s.UniqueUntilStart = fmt.Sprintf("u%d", w.rng.IntN(4)), w.chance(0.3)
+	}
+	if w.cfg.broadcasts && w.chance(0.05) {
+		c.broadcast(s)
 	}
 	if w.cfg.batches && w.chance(0.1) {
 		s.OnSuccess, s.OnDead = []*fsmpb.TaskSpec{c.plain()}, []*fsmpb.TaskSpec{c.plain()}

@@ -37,6 +37,12 @@ func taskOf(t *fsm.Task) model.Task {
 		out.Batch, out.Follows, out.FollowsBatch = t.Extra.Batch, t.Extra.Follows, t.Extra.FollowsBatch
 		out.Waiting = t.Extra.Waiting
 		out.Schedule, out.FireTime = t.Extra.Schedule, t.Extra.FireTime
+		if b := t.Extra.Broadcast; b != nil {
+			out.Until, out.Targets, out.Acked, out.Failed = b.Until, int(b.Targets), int(b.Acked), int(b.Failed)
+		}
+		if x := t.Extra.Target; x != nil {
+			out.Of, out.For, out.Until = x.Broadcast, x.Worker, x.Until
+		}
 	}
 	return out
 }

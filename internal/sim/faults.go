@@ -35,6 +35,9 @@ func (w *world) faults() {
 	w.every(w.cfg.workerDies, func() { w.anyWorker().crash() })
 	w.every(w.cfg.workerFreezes, func() { w.anyWorker().freeze() })
 	w.every(15*second, func() { w.anyWorker().leave() })
+	if w.cfg.broadcasts {
+		w.every(10*second, func() { w.anyWorker().relabel() })
+	}
 	if w.cfg.zombies > 0 {
 		w.every(int64(float64(second)/(4*w.cfg.zombies+0.1)), func() { w.anyWorker().haunt() })
 		w.every(2*second, func() { w.clients[w.rng.IntN(len(w.clients))].echo() })

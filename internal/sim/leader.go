@@ -166,7 +166,7 @@ func (w *world) assignments() (add []proposal) {
 		if w.chance(0.2) {
 			n = w.rng.IntN(s.Slots + 2)
 		}
-		if n == 0 {
+		if n == 0 && !w.table.Deliverable(s.ID) {
 			continue
 		}
 		session := s.ID

@@ -144,5 +144,12 @@ var mustReach = []string{
 	"drain_worker ACCEPTED", "drain_worker DUPLICATE", "drain_worker NO_WORKER",
 	"remove_worker ACCEPTED", "remove_worker WORKER_BUSY", "remove_worker NO_WORKER",
 	"swept", "retried in bulk", "left dead by a bulk retry",
+	"broadcast opened", "broadcast opened when its time had come", "broadcast in a batch", "broadcast of a schedule",
+	"broadcast acknowledged", "broadcast acknowledged by enough", "broadcast acknowledged by all at its deadline",
+	"broadcast dead of no_targets", "broadcast dead of too_few_targets", "broadcast dead of not_acknowledged", "broadcast dead of deadline",
+	"broadcast cancelled with its targets", "broadcast retried for its targets", "broadcast retried with a new audience",
+	"broadcast deleted with its targets", "late joiner", "late joiner after enough",
+	"target beside full slots", "target at a drained worker", "target acked", "target retried", "target taken back",
+	"target given to a new process", "target dead of max_attempts", "target cancelled: gone", "target cancelled: deadline",
 	"became poison", "ran alone", "expired unstarted", "timed out for good", "redeemed", "taken back",
 }

@@ -188,6 +188,9 @@ func (c *client) rule(name string) *fsmpb.SetSchedule {
 	if w.chance(0.2) {
 		s.Misfire, s.Overlap = w.rng.Uint32N(3), w.rng.Uint32N(3)
 	}
+	if w.cfg.broadcasts && name == "s2" && s.Cron != "@every 1s" {
+		c.broadcast(s.Task)
+	}
 	if w.cfg.unique && name == "s1" {
 		s.Task.UniqueKey = "u1"
 	}

@@ -44,6 +44,7 @@ type swarm struct {
 	operators      float64 // the same: drains and removals of workers
 	weights        bool    // of the queues that a session serves
 	ageing         bool
+	broadcasts     bool
 }
 
 func drawSwarm(r *rand.Rand) swarm {
@@ -68,7 +69,7 @@ func drawSwarm(r *rand.Rand) swarm {
 		snapshots: rate(0.04), lazyAssign: rate(0.8), zombies: rate(0.5),
 		limits: on(), labels: on(), pulls: rate(1), shortTimeouts: on(), cancels: rate(0.4),
 		smallRetention: on(), schedules: on(), rules: r.Uint32N(9), unique: on(), batches: on(), parents: on(),
-		bulk: rate(0.15), operators: rate(0.1), weights: on(), ageing: on(),
+		bulk: rate(0.15), operators: rate(0.1), weights: on(), ageing: on(), broadcasts: on(),
 	}
 }
 
@@ -77,4 +78,5 @@ const crowdEvery = 500
 
 func (s *swarm) crowd(r *rand.Rand) {
 	s.workers, s.length = 1000+r.IntN(2000), 4*second
+	s.broadcasts = false // to thousands: a model that looks at every task is slow
 }

@@ -48,6 +48,9 @@ func newWorker(w *world, name string) *worker {
 	if w.cfg.labels && w.chance(0.5) {
 		one.labels["gpu"] = "a100"
 	}
+	if w.cfg.broadcasts {
+		one.labels["role"] = roles[w.rng.IntN(2)]
+	}
 	one.pull = w.chance(w.cfg.pulls)
 	return one
 }
@@ -241,7 +244,11 @@ func (o *worker) receive(boot string, tasks []*fsm.Task) {
 				o.in(o.w.rng.Int64N(100*millisecond), o.crash)
 				continue
 			}
-			o.in(o.duration(), func() { o.finish(j) })
+			d := o.duration()
+			if t.Extra != nil && t.Extra.Target != nil && o.w.chance(0.2) && !o.w.calm { // long enough for the worker to be gone
+				d += o.w.rng.Int64N(15 * second)
+			}
+			o.in(d, func() { o.finish(j) })
 		}
 	})
 }
