@@ -92,7 +92,7 @@ func (b *Broadcast) complete() bool {
 // met reports whether enough targets have acknowledged.
 func (b *Broadcast) met() bool {
 	if b.Require > 0 {
-		return b.Acked >= b.Require
+		return b.Acked >= b.Require || mutated("B2") && b.Acked+1 == b.Require
 	}
 	return b.Targets > 0 && b.Acked == b.Targets
 }

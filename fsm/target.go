@@ -53,7 +53,7 @@ func (m *Machine) addTarget(l *line, t *Task, worker string) {
 // joinLate makes a worker whose session opened, or whose labels changed, a target
 // of the broadcasts that wait for late joiners, unless it is about to end.
 func (m *Machine) joinLate(s *session) {
-	if s.rec.Draining {
+	if s.rec.Draining || mutated("B1") {
 		return
 	}
 	var ids []uint64
@@ -105,7 +105,7 @@ func (m *Machine) deliver(s *session) []*Task {
 
 // deliverable returns the first target that may start in the session now.
 func (m *Machine) deliverable(s *session) (l *line, t *Task) {
-	if s.targets > 0 || s.solo > 0 || s.rec.Draining || s.rec.Ending != CauseNone {
+	if s.targets > 0 || s.solo > 0 || s.rec.Draining || s.rec.Ending != CauseNone || mutated("B3") && s.free() == 0 {
 		return nil, nil
 	}
 	lane := m.pinned[s.rec.Worker]

@@ -9,7 +9,7 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
 # id, then the bug; S… is the statement of docs/invariants.md that it breaks, W… a word
-# that has no statement of its own.
+# that has no statement of its own, B… one of docs/broadcast.md.
 mutants=(
 	'none|no bug at all'
 	'M3|an entry is dropped when a snapshot is restored'
@@ -36,6 +36,9 @@ mutants=(
 	'W3|a bulk retry takes the unique key of a task that lives'
 	'W4|between queues waiting counts for nothing'
 	'W5|a queue that had nothing catches up with its share'
+	'B1|a late joiner is not told'
+	'B2|a broadcast succeeds with one acknowledgement too few'
+	'B3|a worker with all slots in use is not told'
 )
 
 # The same in the masters and in the SDK, for the simulator of clusters.
