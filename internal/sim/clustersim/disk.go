@@ -4,10 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -195,7 +197,7 @@ func (d *disk) set(change func(d *disk)) {
 // not synced is there, or not, or in part, and all names that were not are there or none
 // is, as a journal has it; it reports whether something was lost.
 func (d *disk) image(to string, power bool) (lost bool, err error) {
-	if err := os.CopyFS(to, os.DirFS(d.dir)); err != nil {
+	if err := os.CopyFS(to, lasting{os.DirFS(d.dir)}); err != nil {
 		return false, fmt.Errorf("copy the disk: %w", err)
 	}
 	if !power {
@@ -287,4 +289,14 @@ func (d *disk) faulty() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.broken || d.full || d.flipped || d.hung
+}
+
+// lasting is a master's directory without the files that it removes when it ends, as it
+// may do while they are copied.
+type lasting struct{ fs.FS }
+
+// ReadDir implements fs.ReadDirFS.
+func (l lasting) ReadDir(name string) ([]fs.DirEntry, error) {
+	list, err := fs.ReadDir(l.FS, name)
+	return slices.DeleteFunc(list, func(e fs.DirEntry) bool { return strings.HasPrefix(e.Name(), "spool-") }), err
 }
