@@ -23,18 +23,20 @@ type installs struct {
 
 	installed, spared atomic.Uint64 // for Status
 
-	mu    sync.Mutex
-	at    uint64    // applied when a snapshot was last refused
-	since time.Time // of the first one refused there
-	idle  int       // how many were refused there
+	mu          sync.Mutex
+	at          uint64    // applied when a snapshot was last refused
+	since, last time.Time // the first and the last one refused there
+	idle        int       // how many were refused there
 }
 
 const (
-	// maxIdleInstalls are refused without any progress, over idleFor at least, before
-	// the node restarts: the leader takes this log for one that only a snapshot can
-	// continue. Copies that were late come all at once.
+	// maxIdleInstalls are refused without any progress, over idleFor at least and none
+	// later than apartFor after the one before, until the node restarts: the leader
+	// takes this log for one that only a snapshot can continue. Copies that were late
+	// come all at once.
 	maxIdleInstalls = 3
 	idleFor         = 10 * time.Second
+	apartFor        = 10 * time.Minute
 )
 
 // Has implements transport.Replica. What Raft calls applied is on its way to the
@@ -49,18 +51,21 @@ func (i *installs) Follows(index, term uint64) bool {
 
 // Installed implements transport.Replica. The library keeps the end of a log that it
 // has deleted (installSnapshot in raft.go of v1.7.3 sets all but the last log entry):
-// if that was behind the snapshot, it finds nothing to continue until it starts anew.
+// if that was not before the snapshot's, it finds nothing to continue until it starts
+// anew.
 func (i *installs) Installed(index uint64) {
 	i.installed.Add(1)
-	if last := i.raft.LastIndex(); last > index {
+	if last := number(i.raft.Stats()["last_log_index"]); last >= index {
 		i.fatal(&Fault{Kind: FaultDisk, Err: fmt.Errorf("a snapshot up to entry %d replaced a log that went on to %d with entries of other terms: restart this node", index, last)})
 	}
 }
 
 // Spared implements transport.Replica.
-func (i *installs) Spared(index uint64) {
+func (i *installs) Spared(index uint64, inLog bool) {
 	i.spared.Add(1)
-	i.refused(index, i.raft.AppliedIndex(), time.Now())
+	if !inLog { // else the leader goes on from there
+		i.refused(index, i.raft.AppliedIndex(), time.Now())
+	}
 }
 
 // Spool implements transport.Replica.
@@ -70,13 +75,14 @@ func (i *installs) Spool() (transport.Spool, error) { return i.dir.Spool() }
 func (i *installs) refused(index, applied uint64, now time.Time) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if i.idle == 0 || i.at != applied {
+	if i.idle == 0 || i.at != applied || now.Sub(i.last) > apartFor {
 		i.at, i.since, i.idle = applied, now, 0
 	}
+	i.last = now
 	i.idle++
 	if i.idle >= maxIdleInstalls && now.Sub(i.since) >= idleFor {
 		i.idle = 0
-		i.fatal(&Fault{Kind: FaultDisk, Err: fmt.Errorf("%d snapshots up to entry %d came, entry %d is applied and nothing follows it: restart this node",
+		i.fatal(&Fault{Kind: FaultDisk, Err: fmt.Errorf("%d snapshots up to entry %d came, entry %d is applied and nothing follows it: restart this node, and if it ends so again, remove it and re-add it with --rejoin",
 			maxIdleInstalls, index, applied)})
 	}
 }

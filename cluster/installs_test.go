@@ -17,7 +17,8 @@ func TestSnapshotsWithoutProgressEndTheNode(t *testing.T) {
 		ends  bool
 	}{
 		{"late copies, all at once", []step{{0, 9}, {0, 9}, {time.Second, 9}, {time.Second, 9}, {time.Second, 9}}, false},
-		{"two, far apart", []step{{0, 9}, {time.Hour, 9}}, false},
+		{"two, far apart", []step{{0, 9}, {idleFor, 9}}, false},
+		{"an hour apart", []step{{0, 9}, {time.Hour, 9}, {time.Hour, 9}, {time.Hour, 9}}, false},
 		{"with progress between", []step{{0, 9}, {idleFor, 10}, {idleFor, 11}, {idleFor, 12}, {0, 12}}, false},
 		{"for ever", []step{{0, 9}, {idleFor / 2, 9}, {idleFor / 2, 9}}, true},
 		{"for ever after progress", []step{{0, 9}, {0, 9}, {time.Hour, 10}, {idleFor / 2, 10}, {idleFor / 2, 10}}, true},

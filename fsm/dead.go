@@ -124,7 +124,7 @@ func (m *Machine) DeadBefore(c *fsmpb.RetryDead, before uint64) iter.Seq[*Task] 
 // without an id: none.
 func (g *deadGroup) after(r *fsmpb.DeadRetry) (first trimItem) {
 	g.tasks.Ascend(trimItem{r.DoneAt, r.DoneId + 1}, func(it trimItem) bool {
-		if slices.Contains(r.Again, it.id) {
+		if _, again := slices.BinarySearch(r.Again, it.id); again && it.at <= r.Until {
 			return true
 		}
 		first = it
@@ -178,8 +178,9 @@ func (m *Machine) retryMore() {
 			t, _ := m.tasks.Get(it.id)
 			if m.revivable(t) == Accepted || mutated("W3") {
 				m.revive(m.lines[t.Queue], t)
-				if t, _ := m.tasks.Get(it.id); t != nil && t.State == Dead {
-					next.Again = append(next.Again[:len(next.Again):len(next.Again)], it.id)
+				if t, _ := m.tasks.Get(it.id); t != nil && t.State == Dead && t.FinishedAt <= r.Until {
+					i, _ := slices.BinarySearch(next.Again, it.id)
+					next.Again = slices.Insert(slices.Clip(next.Again), i, it.id)
 				}
 				continue
 			}
@@ -196,7 +197,7 @@ func (m *Machine) firstDead(r *fsmpb.DeadRetry) (key uint64, found *deadGroup) {
 	m.dead.Ascend(r.Cursor, func(k uint64, g *deadGroup) bool {
 		from := r
 		if k != r.Cursor {
-			from = &fsmpb.DeadRetry{Again: r.Again}
+			from = &fsmpb.DeadRetry{Until: r.Until, Again: r.Again}
 		}
 		if first := g.after(from); g.matches(k, r.What) && first.id != 0 && first.at <= r.Until {
 			key, found = k, g

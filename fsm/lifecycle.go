@@ -83,7 +83,7 @@ func (m *Machine) admit(l *line, t *Task) {
 		t.State = Scheduled
 	}
 	if t.State == Ready && t.broadcast() != nil {
-		if _, _, hopeless := m.hopeless(t); !hopeless {
+		if _, _, hopeless := m.hopeless(t); !hopeless && !t.late(m.now) {
 			m.open(l, nil, t, TaskSubmitted)
 			return
 		}
@@ -111,7 +111,7 @@ func (m *Machine) unblock(l *line, old *Task) {
 		return
 	}
 	t.EligibleAt = m.now
-	if at := t.expiry(); at != 0 && at <= m.now && t.broadcast() != nil { // the tick comes too late
+	if t.broadcast() != nil && t.late(m.now) { // the tick comes too late
 		m.finish(l, old, &t, Cancelled, CauseCancelled, ReasonExpired)
 		return
 	}

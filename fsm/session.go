@@ -214,6 +214,10 @@ func (m *Machine) updateSession(c *fsmpb.UpdateSession) Result {
 	if len(c.GetQueues()) > 0 {
 		m.serve(s, c.GetQueues())
 	}
+	if c.GetDraining() && !s.rec.Draining {
+		m.editSession(s).Draining = true
+		m.setClearing(s, false)
+	}
 	if len(c.GetLabels()) > 0 && !maps.Equal(c.GetLabels(), s.rec.Labels) {
 		m.editSession(s).Labels = c.GetLabels()
 		s.label()
@@ -221,10 +225,6 @@ func (m *Machine) updateSession(c *fsmpb.UpdateSession) Result {
 	}
 	if c.GetSlots() > 0 {
 		m.editSession(s).Slots = clampSlots(c.GetSlots())
-	}
-	if c.GetDraining() && !s.rec.Draining {
-		m.editSession(s).Draining = true
-		m.setClearing(s, false)
 	}
 	if c.GetBeats() && !s.rec.Beats {
 		m.editSession(s).Beats = true

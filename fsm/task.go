@@ -182,6 +182,12 @@ func (t *Task) held() bool {
 // revoked reports whether t is stopping because it was cancelled.
 func (t *Task) revoked() bool { return t.State == Stopping && t.StopCause == CauseCancelled }
 
+// late reports whether t must have started before.
+func (t *Task) late(now int64) bool {
+	at := t.expiry()
+	return at != 0 && at <= now
+}
+
 // expiry is the time until which t must have started; 0 when it may wait for
 // ever or has started once in this generation. A target of a broadcast must be
 // done by its deadline, however often it has started.

@@ -57,7 +57,6 @@ clusters=(
 	'M22|a master whose disk was lost has its old id'
 	'M23|nobody looks how long a write takes'
 	'M24|the SDK repeats a submit of unknown outcome without its request id'
-	'W7|a request commits more than it vouches for'
 	'W6|a snapshot is installed whatever the log has already'
 )
 
@@ -104,6 +103,7 @@ for line in "${clusters[@]}"; do
 	go test -c -tags mutant -ldflags "-X $module/cluster/mutant.name=$id -X $module/client.mutant=$id" -o "$scratch/clustersim" ./internal/sim/clustersim
 	status=0
 	seeds=200 # a run ends with the first that fails
+	[[ $id != W6 ]] || seeds=600 # snapshots that come late are rare
 	[[ $id != none ]] || seeds=40
 	"$scratch/clustersim" -test.run TestSeeds -test.timeout 10m -first 1 -seeds "$seeds" -failures 1 >"$scratch/out" 2>&1 || status=$?
 	found=$(seed "$scratch/out")

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // Spool is a file for what is too large for memory and needed by this process alone.
@@ -11,11 +12,12 @@ import (
 // a file without one be written.
 type Spool struct{ *os.File }
 
-const spools = "spool-*.tmp"
+// spoolName is what a spool's name begins with; no other file's does.
+const spoolName = "spool-"
 
 // Spool returns an empty one.
 func (d *Dir) Spool() (*Spool, error) {
-	f, err := os.CreateTemp(d.Path(), spools)
+	f, err := os.CreateTemp(d.Path(), spoolName+"*.tmp")
 	if err != nil {
 		return nil, err
 	}
@@ -27,9 +29,11 @@ func (s *Spool) Close() error { return errors.Join(s.File.Close(), os.Remove(s.N
 
 // sweep removes the spools of processes that were killed.
 func (d *Dir) sweep() error {
-	left, err := filepath.Glob(filepath.Join(d.Path(), spools))
-	for _, name := range left {
-		err = errors.Join(err, os.Remove(name))
+	list, err := os.ReadDir(d.Path())
+	for _, e := range list {
+		if strings.HasPrefix(e.Name(), spoolName) {
+			err = errors.Join(err, os.Remove(filepath.Join(d.Path(), e.Name())))
+		}
 	}
 	return err
 }

@@ -4,8 +4,6 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
-
-	"github.com/taskraft/taskraft/cluster/mutant"
 )
 
 // maxAppendBytes bounds the entries of one AppendEntries, of which two may be on
@@ -35,9 +33,6 @@ func trim(args *raft.AppendEntriesRequest) {
 // its last index before, and reads its commit index afterwards (replicateTo in
 // replication.go of v1.7.3); entries that trim or MaxAppendEntries cut are another way.
 func bound(args *raft.AppendEntriesRequest) {
-	if mutant.On("W7") { // C1
-		return
-	}
 	args.LeaderCommitIndex = min(args.LeaderCommitIndex, args.PrevLogEntry+uint64(len(args.Entries)))
 }
 

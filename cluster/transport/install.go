@@ -1,6 +1,10 @@
 package transport
 
-import "github.com/hashicorp/raft"
+import (
+	"github.com/hashicorp/raft"
+
+	"github.com/taskraft/taskraft/cluster/mutant"
+)
 
 // Replica is what the transport asks of the Raft that it serves, before it hands on
 // what another master wants to put into its log.
@@ -11,9 +15,10 @@ type Replica interface {
 	// newest snapshot ends with.
 	Follows(index, term uint64) bool
 	// Installed tells of a snapshot up to index that Raft has just installed, and Spared
-	// of one that brought nothing and never reached it.
+	// of one that brought nothing and never reached it: inLog, if the log has the entry
+	// that it ends with.
 	Installed(index uint64)
-	Spared(index uint64)
+	Spared(index uint64, inLog bool)
 	// Spool returns an empty file for a snapshot on its way; it is gone once closed.
 	Spool() (Spool, error)
 }
@@ -50,8 +55,8 @@ func (r *Raft) install(rpc raft.RPC, replica Replica) bool {
 		return false
 	}
 	if said, isAnswer := answer.Response.(*raft.AppendEntriesResponse); isAnswer && said.Term == args.Term &&
-		(said.Success || replica.Has(args.LastLogIndex)) {
-		replica.Spared(args.LastLogIndex)
+		(said.Success || replica.Has(args.LastLogIndex)) && !mutant.On("W6") {
+		replica.Spared(args.LastLogIndex, said.Success)
 		rpc.Respond(&raft.InstallSnapshotResponse{RPCHeader: said.RPCHeader, Term: said.Term, Success: true}, nil)
 		return true
 	}

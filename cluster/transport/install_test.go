@@ -67,7 +67,8 @@ func (r *replica) Follows(index, term uint64) bool {
 }
 
 func (r *replica) Installed(index uint64) { r.installed = append(r.installed, index) }
-func (r *replica) Spared(index uint64)    { r.spared = append(r.spared, index) }
+
+func (r *replica) Spared(index uint64, _ bool) { r.spared = append(r.spared, index) }
 
 func (r *replica) Spool() (Spool, error) {
 	f, err := os.CreateTemp("", "snapshot")
@@ -290,14 +291,19 @@ func TestEntriesBehindASnapshotAreReplaced(t *testing.T) {
 // TestSnapshotOverAnotherLog is the case for Replica.Installed: the library still
 // believes in the log that it has deleted.
 func TestSnapshotOverAnotherLog(t *testing.T) {
-	a := startAlone(t, false)
-	a.entries(50, "auvwxyz", 2)
-	if !a.snapshot(51, 5, 51, "abcd") || !slices.Equal(a.installed, []uint64{5}) {
-		t.Fatalf("not installed: %v", a.installed)
-	}
-	a.holds("abcd", 0, 0)
-	if last := a.LastIndex(); last != 8 {
-		t.Errorf("Raft's last entry is %d, not that of the deleted log: the library changed", last)
+	for _, letters := range []string{"auvw", "auvwxyz"} { // the log ends where the snapshot does, or behind
+		a := startAlone(t, false)
+		a.entries(50, letters, 2)
+		if !a.snapshot(51, 5, 51, "abcd") || !slices.Equal(a.installed, []uint64{5}) {
+			t.Fatalf("not installed: %v", a.installed)
+		}
+		a.holds("abcd", 0, 0)
+		if last := a.Stats()["last_log_index"]; last != fmt.Sprint(1+len(letters)) {
+			t.Errorf("Raft's last entry is %s, not that of the deleted log: the library changed", last)
+		}
+		if a.entry(51, 5, 51, "e", 6) {
+			t.Error("the library goes on from the snapshot: it changed")
+		}
 	}
 }
 
@@ -365,6 +371,18 @@ func TestNewerSnapshotSupersedes(t *testing.T) {
 	a.holds("abcd", 0, 0)
 }
 
+// TestOlderLeadersSnapshotSupersedesNothing: one of an older term is refused at once.
+func TestOlderLeadersSnapshotSupersedesNothing(t *testing.T) {
+	a := startAlone(t, false)
+	goOn := a.stall(9) // of term 50
+	if ok, err := a.trySnapshot(49, 5, 49, strings.NewReader("abcd"), 4); ok || err == nil {
+		t.Errorf("the one of term 49: %v, %v", ok, err)
+	}
+	if ok, err := goOn(); !ok || err != nil {
+		t.Errorf("the one of term 50: %v, %v", ok, err)
+	}
+}
+
 // TestSnapshotThatEndsEarly never reaches Raft.
 func TestSnapshotThatEndsEarly(t *testing.T) {
 	file, err := new(replica).Spool()
@@ -372,7 +390,9 @@ func TestSnapshotThatEndsEarly(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	if err := new(Raft).fill(file, strings.NewReader("abc"), 4, 0); err == nil || !strings.Contains(err.Error(), "3 of 4") {
+	tr, own := new(Raft), new(arrival)
+	tr.newest.Store(own)
+	if err := tr.fill(file, strings.NewReader("abc"), 4, own); err == nil || !strings.Contains(err.Error(), "3 of 4") {
 		t.Errorf("error %v", err)
 	}
 }

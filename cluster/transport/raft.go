@@ -12,8 +12,6 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
-
-	"github.com/taskraft/taskraft/cluster/mutant"
 )
 
 // Raft is hashicorp/raft's transport over the port. It joins server id and
@@ -31,8 +29,8 @@ type Raft struct {
 	beat   metronome
 	close  sync.Once
 
-	arrivals atomic.Uint64 // snapshots that began to come in
-	whole    chan received
+	whole  chan received
+	newest atomic.Pointer[arrival] // nil: no snapshot has begun to come in
 
 	mu    sync.Mutex
 	pipes map[*pipeline]struct{} // nil: closed
@@ -101,17 +99,13 @@ func (r *Raft) pump(replica Replica) {
 				anchor(args, replica)
 				open = r.hand(rpc)
 			case *raft.InstallSnapshotRequest:
-				if mutant.On("W6") {
-					open = r.hand(rpc)
-					continue
-				}
-				r.receive(rpc, args.Size, replica)
+				r.receive(rpc, args, replica)
 			default:
 				open = r.hand(rpc)
 			}
 		case s := <-r.whole:
 			open = r.install(s.rpc, replica)
-			_ = s.spool.Close() // it was read
+			r.discard(s.spool)
 		case <-r.done:
 			return
 		}

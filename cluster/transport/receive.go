@@ -14,6 +14,9 @@ type Spool interface {
 	io.Closer
 }
 
+// arrival is a snapshot that comes in.
+type arrival struct{ term uint64 }
+
 // received is a snapshot that has come in whole.
 type received struct {
 	rpc   raft.RPC // reads from spool
@@ -26,34 +29,51 @@ var errSuperseded = errors.New("another snapshot has come after this one")
 // would read it from the connection in its main loop, with no time-out, and hear nobody
 // meanwhile: not its leader, and when the sender's machine has lost its power, not the
 // others, who need its vote, until TCP gives the connection up after minutes. Only the
-// newest one is taken in: its leader has given up those before.
-func (r *Raft) receive(rpc raft.RPC, size int64, replica Replica) {
-	number := r.arrivals.Add(1)
-	r.stream.port.spawn(func() {
+// newest one of the newest term is taken in: its leader has given up those before.
+//
+// It is called by the pump alone. Nobody waits for the goroutine: it may hang with the
+// disk, and ends with the connection else.
+func (r *Raft) receive(rpc raft.RPC, args *raft.InstallSnapshotRequest, replica Replica) {
+	own := &arrival{args.Term}
+	if before := r.newest.Load(); before == nil || before.term <= own.term {
+		r.newest.Store(own)
+	}
+	go func() {
 		from := rpc.Reader
-		spool, err := replica.Spool()
-		if err == nil {
-			if err = r.fill(spool, from, size, number); err == nil {
-				rpc.Reader = spool
-				select {
-				case r.whole <- received{rpc, spool}:
-					return
-				case <-r.done:
-					err = ErrClosed
-				}
-			}
-			err = errors.Join(err, spool.Close())
+		err := r.takeIn(&rpc, args.Size, own, replica)
+		if err != nil {
+			_, _ = io.Copy(io.Discard, from) // whatever comes on the connection comes behind it
+			rpc.Respond(nil, err)
 		}
-		_, _ = io.Copy(io.Discard, from) // whatever comes on the connection comes behind it
-		rpc.Respond(nil, err)
-	})
+	}()
+}
+
+// takeIn hands the pump a snapshot of a size when it is whole.
+func (r *Raft) takeIn(rpc *raft.RPC, size int64, own *arrival, replica Replica) error {
+	if r.newest.Load() != own {
+		return errSuperseded
+	}
+	spool, err := replica.Spool()
+	if err != nil {
+		return err
+	}
+	if err := r.fill(spool, rpc.Reader, size, own); err != nil {
+		return errors.Join(err, spool.Close())
+	}
+	rpc.Reader = spool
+	select {
+	case r.whole <- received{*rpc, spool}:
+		return nil
+	case <-r.done:
+		return errors.Join(ErrClosed, spool.Close())
+	}
 }
 
 // fill copies a snapshot of a size into its spool, which is then read from its begin,
 // unless a newer one comes.
-func (r *Raft) fill(spool Spool, from io.Reader, size int64, number uint64) error {
+func (r *Raft) fill(spool Spool, from io.Reader, size int64, own *arrival) error {
 	n, err := io.Copy(writerFunc(func(b []byte) (int, error) {
-		if r.arrivals.Load() != number {
+		if r.newest.Load() != own {
 			return 0, errSuperseded
 		}
 		return spool.Write(b)
@@ -63,11 +83,16 @@ func (r *Raft) fill(spool Spool, from io.Reader, size int64, number uint64) erro
 		return err
 	case n != size:
 		return fmt.Errorf("the snapshot ends after %d of %d bytes", n, size)
-	case r.arrivals.Load() != number:
+	case r.newest.Load() != own:
 		return errSuperseded
 	}
 	_, err = spool.Seek(0, io.SeekStart)
 	return err
+}
+
+// discard removes a spool, beside whoever cannot wait for a disk that hangs.
+func (r *Raft) discard(spool Spool) {
+	go func() { _ = spool.Close() }() // it was read
 }
 
 type writerFunc func([]byte) (int, error)

@@ -182,7 +182,7 @@ type DeadRetry struct {
 	// and in the group cursor what died before this task, and it.
 	DoneAt        int64    `protobuf:"varint,20,opt,name=done_at,json=doneAt,proto3" json:"done_at,omitempty"`
 	DoneId        uint64   `protobuf:"varint,21,opt,name=done_id,json=doneId,proto3" json:"done_id,omitempty"`
-	Again         []uint64 `protobuf:"varint,22,rep,packed,name=again,proto3" json:"again,omitempty"` // broadcasts that died at once when they were revived
+	Again         []uint64 `protobuf:"varint,22,rep,packed,name=again,proto3" json:"again,omitempty"` // broadcasts that died at once when they were revived, ascending
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }

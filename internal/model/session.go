@@ -149,11 +149,11 @@ func (m *Table) update(c *fsmpb.UpdateSession) Result {
 	}
 	relabelled := !maps.Equal(labels, s.labels)
 	m.describe(s, queues, labels, slots)
-	if relabelled {
-		m.join(s)
-	}
 	if c.GetDraining() {
 		s.draining, s.clearing = true, false // it will never be the one that runs a task alone
+	}
+	if relabelled {
+		m.join(s)
 	}
 	r := Result{Outcome: "ACCEPTED", Session: s.id}
 	if c.GetPollSeq() > 0 {
