@@ -48,7 +48,7 @@ func (r *Raft) Serve(replica Replica) {
 func (r *Raft) install(rpc raft.RPC, replica Replica) bool {
 	args := rpc.Command.(*raft.InstallSnapshotRequest)
 	answer, ok := r.ask(raft.RPC{Command: &raft.AppendEntriesRequest{
-		RPCHeader: args.RPCHeader, Term: args.Term, Leader: args.Leader,
+		RPCHeader: args.RPCHeader, Term: args.Term,
 		PrevLogEntry: args.LastLogIndex, PrevLogTerm: args.LastLogTerm,
 	}})
 	if !ok {

@@ -184,7 +184,7 @@ func TestNetwork(t *testing.T) {
 		if got := read(); got != 2 {
 			t.Errorf("got %d from a connection that was closed behind it, want 2", got)
 		}
-		if c, err = n.dial(t.Context(), a, a.boot, b.addr); err != nil {
+		if _, err = n.dial(t.Context(), a, a.boot, b.addr); err != nil {
 			t.Fatal(err)
 		}
 		if d, err = l.Accept(); err != nil {
