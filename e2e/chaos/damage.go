@@ -106,7 +106,7 @@ func (h *hand) damage(ctx context.Context, m *proc.Master, find func(data string
 	switch {
 	case exit == "exit status 10":
 	case m.Running() && bytes.Contains(says[len(said):], []byte(unusable)):
-		return "it did without: " + unusable, h.back(ctx, m)
+		return "it did without: " + unusable, h.stage.cluster.Rejoined(ctx, m) // it runs
 	default:
 		return "", fmt.Errorf("with a damaged %s: %q, want exit status 10", filepath.Base(path), exit)
 	}
