@@ -244,3 +244,55 @@ func TestPackedTaskKeepsItsTime(t *testing.T) {
 	}
 	check(t, w.m)
 }
+
+// TestPackedBroadcastExpires: a broadcast of a batch that must have started before its
+// record is made does not open.
+func TestPackedBroadcastExpires(t *testing.T) {
+	w := newTable(t)
+	last := uint64(MaxTransitions + 1)
+	specs := make([]*fsmpb.TaskSpec, last)
+	for i := range specs {
+		specs[i] = &fsmpb.TaskSpec{Queue: "q"}
+	}
+	specs[last-1] = &fsmpb.TaskSpec{Queue: "q", Broadcast: &fsmpb.BroadcastSpec{Late: true}, ExpiresIn: Second}
+	submit := submitCmd(specs...)
+	submit.GetSubmit().Batch = new(fsmpb.BatchSpec)
+	if w.do(submit); w.m.packed(last) == nil {
+		t.Fatalf("before its turn the broadcast is %+v", w.task(last))
+	}
+	w.now += 10 * Second
+	w.do(tickCmd())
+	w.do(tickCmd())
+	if got := w.task(last); got.State != Cancelled || got.Reason != ReasonExpired {
+		t.Errorf("the broadcast is %s (%s), want it cancelled because it expired", got.State, got.Reason)
+	}
+	check(t, w.m)
+}
+
+// TestBulkRetryOfBroadcasts: broadcasts without workers are dead again as soon as they are
+// revived. Each is revived once, and only those of the first entry need be remembered.
+func TestBulkRetryOfBroadcasts(t *testing.T) {
+	w := newTable(t)
+	const n = 2*MaxTransitions + 100
+	for made := 0; made < n; made += 1000 {
+		specs := make([]*fsmpb.TaskSpec, min(1000, n-made))
+		for i := range specs {
+			specs[i] = &fsmpb.TaskSpec{Queue: "q", Broadcast: new(fsmpb.BroadcastSpec)}
+		}
+		w.do(submitCmd(specs...))
+	}
+	w.do(&fsmpb.Command{Kind: &fsmpb.Command_RetryDead{RetryDead: &fsmpb.RetryDead{Queue: "q"}}})
+	for len(w.m.deadRetries) > 0 {
+		if again := len(w.m.deadRetries[0].Again); again > MaxTransitions {
+			t.Fatalf("%d are remembered, want those of one entry at most", again)
+		}
+		w.now += Second
+		w.do(tickCmd())
+	}
+	for id := range uint64(n) {
+		if got := w.task(id + 1); got.Generation != 2 || got.State != Dead {
+			t.Fatalf("broadcast %d is %s in generation %d, want it dead in the second", id+1, got.State, got.Generation)
+		}
+	}
+	check(t, w.m)
+}
