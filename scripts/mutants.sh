@@ -105,7 +105,7 @@ for line in "${clusters[@]}"; do
 	seeds=200 # a run ends with the first that fails
 	[[ $id != W6 ]] || seeds=600 # snapshots that come late are rare
 	[[ $id != none ]] || seeds=40
-	"$scratch/clustersim" -test.run TestSeeds -test.timeout 10m -first 1 -seeds "$seeds" -failures 1 >"$scratch/out" 2>&1 || status=$?
+	"$scratch/clustersim" -test.run TestSeeds -test.timeout 20m -first 1 -seeds "$seeds" -failures 1 >"$scratch/out" 2>&1 || status=$?
 	found=$(seed "$scratch/out")
 	[[ $id != none ]] || ((status == 0)) || found=${found:-exit status $status}
 	judge "$id" "$what" "$found"

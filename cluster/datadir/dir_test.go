@@ -324,7 +324,7 @@ func TestSpool(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return len(slices.DeleteFunc(list, func(e os.DirEntry) bool { return !strings.HasPrefix(e.Name(), "spool") }))
+		return len(slices.DeleteFunc(list, func(e os.DirEntry) bool { return !strings.HasPrefix(e.Name(), SpoolName) }))
 	}
 	d := open()
 	closed, err := d.Spool()

@@ -12,12 +12,12 @@ import (
 // a file without one be written.
 type Spool struct{ *os.File }
 
-// spoolName is what a spool's name begins with; no other file's does.
-const spoolName = "spool-"
+// SpoolName is what a spool's name begins with; no other file's does.
+const SpoolName = "spool-"
 
 // Spool returns an empty one.
 func (d *Dir) Spool() (*Spool, error) {
-	f, err := os.CreateTemp(d.Path(), spoolName+"*.tmp")
+	f, err := os.CreateTemp(d.Path(), SpoolName+"*.tmp")
 	if err != nil {
 		return nil, err
 	}
@@ -31,7 +31,7 @@ func (s *Spool) Close() error { return errors.Join(s.File.Close(), os.Remove(s.N
 func (d *Dir) sweep() error {
 	list, err := os.ReadDir(d.Path())
 	for _, e := range list {
-		if strings.HasPrefix(e.Name(), spoolName) {
+		if strings.HasPrefix(e.Name(), SpoolName) {
 			err = errors.Join(err, os.Remove(filepath.Join(d.Path(), e.Name())))
 		}
 	}

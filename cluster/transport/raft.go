@@ -105,7 +105,7 @@ func (r *Raft) pump(replica Replica) {
 			}
 		case s := <-r.whole:
 			open = r.install(s.rpc, replica)
-			r.discard(s.spool)
+			go s.spool.Close() // it was read, and its disk may hang
 		case <-r.done:
 			return
 		}

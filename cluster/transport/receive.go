@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 
 	"github.com/hashicorp/raft"
 )
@@ -42,6 +43,8 @@ func (r *Raft) receive(rpc raft.RPC, args *raft.InstallSnapshotRequest, replica 
 		from := rpc.Reader
 		err := r.takeIn(&rpc, args.Size, own, replica)
 		if err != nil {
+			err = fmt.Errorf("take in the snapshot up to entry %d: %w", args.LastLogIndex, err)
+			r.stream.port.log.Warn("snapshot not taken in", slog.Any("err", err))
 			_, _ = io.Copy(io.Discard, from) // whatever comes on the connection comes behind it
 			rpc.Respond(nil, err)
 		}
@@ -88,11 +91,6 @@ func (r *Raft) fill(spool Spool, from io.Reader, size int64, own *arrival) error
 	}
 	_, err = spool.Seek(0, io.SeekStart)
 	return err
-}
-
-// discard removes a spool, beside whoever cannot wait for a disk that hangs.
-func (r *Raft) discard(spool Spool) {
-	go func() { _ = spool.Close() }() // it was read
 }
 
 type writerFunc func([]byte) (int, error)

@@ -298,5 +298,5 @@ type lasting struct{ fs.FS }
 // ReadDir implements fs.ReadDirFS.
 func (l lasting) ReadDir(name string) ([]fs.DirEntry, error) {
 	list, err := fs.ReadDir(l.FS, name)
-	return slices.DeleteFunc(list, func(e fs.DirEntry) bool { return strings.HasPrefix(e.Name(), "spool-") }), err
+	return slices.DeleteFunc(list, func(e fs.DirEntry) bool { return strings.HasPrefix(e.Name(), datadir.SpoolName) }), err
 }

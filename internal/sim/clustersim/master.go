@@ -27,7 +27,8 @@ type master struct {
 	rate  float64   // the wall clock's, above the time's own: 0.1 gains six seconds a minute
 	began time.Time // the world, when the clock was not off by its rate yet
 
-	leaving atomic.Bool // it is removed, and comes back as a new member
+	restarted atomic.Int32 // how often it ended because its Raft had to start anew
+	leaving   atomic.Bool  // it is removed, and comes back as a new member
 
 	mu    sync.Mutex
 	now   *life // nil: no process runs
@@ -41,6 +42,10 @@ type place struct {
 	wiped bool   // the damage is that nothing is there any more
 	joins bool   // nothing was there, and it takes the place of the member that it was
 }
+
+// maxRestarts of a master in one world are believed: a snapshot over a log of another
+// term needs one, and is rare.
+const maxRestarts = 2
 
 // life is one process of a master.
 type life struct {
@@ -209,7 +214,11 @@ func (m *master) fell(l *life, why error) {
 	case ok && fault.Kind == cluster.FaultDisk && l.good != "" && !l.wiped && l.running() == nil:
 		m.met("flipped bit refused")
 		then = place{dir: l.good}
-	case ok && fault.Kind == cluster.FaultDisk && (faulty || strings.Contains(why.Error(), "restart this node")):
+	case ok && fault.Kind == cluster.FaultDisk && strings.Contains(why.Error(), "restart this node"):
+		if m.met("master ended for a new start"); m.restarted.Add(1) > maxRestarts {
+			m.failf("%s ended %d times for a new start: %v", name(m.i), maxRestarts+1, why)
+		}
+	case ok && fault.Kind == cluster.FaultDisk && faulty:
 		m.met("master ended by its disk")
 	default: // starting it again could go on for ever, at one moment of virtual time
 		m.failf("%s ended: %v", name(m.i), why)

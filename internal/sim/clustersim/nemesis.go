@@ -194,7 +194,11 @@ func (n *nemesis) reject(m *master) {
 	if m.leads() {
 		n.witnesses.look(m)
 	}
-	d := n.lasting()
+	n.wall(m, n.lasting())
+}
+
+// wall is that firewall.
+func (n *nemesis) wall(m *master, d time.Duration) {
 	for _, o := range n.masters {
 		if o != m {
 			n.link(m, o, d, func(l *link, on bool) { l.reject = on })
@@ -213,12 +217,7 @@ func (n *nemesis) shortReject() {
 		}
 		d := 30*time.Millisecond + n.chance(n.rng, 200*time.Millisecond)
 		n.witnesses.insist(m, d)
-		for _, o := range n.masters {
-			if o != m {
-				n.link(m, o, d, func(l *link, on bool) { l.reject = on })
-				n.link(o, m, d, func(l *link, on bool) { l.reject = on })
-			}
-		}
+		n.wall(m, d)
 		return
 	}
 }
